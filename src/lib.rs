@@ -1,1 +1,18 @@
+//! OptiDev, a self-hosted development platform in one executable. This comment is the map of its architecture.
+//!
+//! Layers, from the bottom; a module imports from layers below its own only (`tests/it/arch.rs` checks it):
+//!
+//! | layer | modules | what they are |
+//! | --- | --- | --- |
+//! | 0 | [`kernel`], [`config`] | ids, time, randomness, secrets, problems; settings |
+//! | 1 | [`store`], [`vault`], [`clients`] | the database, the vault process, everything outside |
+//! | 2 | [`authz`], [`context`] | who may do what; what every operation is given |
+//! | 3 | [`web`] | extractors, CSRF, cookies, layout, problems as HTML or JSON |
+//! | 4 | [`features`] | one folder for each thing that OptiDev does |
+//! | 5 | [`app`] | puts everything together and supervises it |
+//! | 6 | [`cli`] | the subcommands |
 
+pub mod authz;
+pub mod config;
+pub mod kernel;
+pub mod store;

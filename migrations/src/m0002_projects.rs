@@ -1,0 +1,54 @@
+//! Projects and the containers that members work on them in.
+
+use sea_orm_migration::prelude::*;
+
+use crate::tenant::{self, Link, big, maybe_big, maybe_text, text, uuid};
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        tenant::create(
+            manager,
+            "project",
+            &["id"],
+            vec![
+                uuid("id"),
+                text("name"),
+                text("slug"),
+                text("source_kind"),
+                maybe_text("source_url"),
+                maybe_text("source_branch"),
+                maybe_text("object_key"),
+                maybe_text("framework"),
+                uuid("created_by"),
+                big("created_at_ms"),
+            ],
+            &[&["slug"]],
+            &[],
+        )
+        .await?;
+        tenant::create(
+            manager,
+            "container",
+            &["id"],
+            vec![
+                uuid("id"),
+                uuid("owner_id"),
+                text("wanted"),
+                big("generation"),
+                text("state"),
+                maybe_text("reason"),
+                text("steps"),
+                big("created_at_ms"),
+                maybe_big("started_at_ms"),
+                maybe_big("start_duration_ms"),
+            ],
+            &[&["owner_id"]],
+            &[Link { columns: &["workspace_id", "owner_id"], table: "member", to: &["workspace_id", "account_id"] }],
+        )
+        .await
+    }
+}

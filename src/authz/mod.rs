@@ -1,0 +1,18 @@
+//! Layer 2: who may do what. The only place that can mint a [`Grant`](crate::store::Grant).
+//!
+//! What always holds: a grant is minted from a membership that was read in the same request, and the table in
+//! [`permission`] is the only source of what a role may do.
+
+mod actor;
+mod authorize;
+pub mod membership;
+pub mod permission;
+mod role;
+
+pub use actor::{Actor, Credential};
+pub use authorize::{AuthzError, authorize, authorize_owner_process};
+pub use permission::{PermissionId, Scope};
+pub use role::Role;
+
+/// The key to [`Grant::mint`](crate::store::Grant::mint): its field is private to this module.
+pub struct MintKey(());

@@ -1,0 +1,43 @@
+//! `[egress]`
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// What containers may reach, through the egress role only.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressConfig {
+    /// Hosts that containers may connect to: `host`, `host:port` or `*.suffix` (any name below it). Without a
+    /// port, 443 and 80 are meant. Example: `["registry.npmjs.org", "*.githubusercontent.com", "git.example.com:8443"]`.
+    pub allow: Vec<String>,
+    /// Special-purpose address ranges (private, loopback, link-local, documentation, ...) that allowed names may
+    /// resolve to all the same. Example: `["10.20.0.0/16"]` for a registry mirror inside the company.
+    pub also_allow: Vec<IpNet>,
+    /// Longest time to establish a connection, in milliseconds.
+    pub connect_timeout_ms: u64,
+}
+
+impl Default for EgressConfig {
+    fn default() -> Self {
+        Self {
+            allow: [
+                "registry.npmjs.org",
+                "pypi.org",
+                "files.pythonhosted.org",
+                "crates.io",
+                "index.crates.io",
+                "static.crates.io",
+                "proxy.golang.org",
+                "sum.golang.org",
+                "github.com",
+                "codeload.github.com",
+                "*.githubusercontent.com",
+                "gitlab.com",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            also_allow: Vec::new(),
+            connect_timeout_ms: 10_000,
+        }
+    }
+}

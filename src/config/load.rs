@@ -1,0 +1,135 @@
+//! Reads settings and turns every mistake into a sentence that names the key, the value and the remedy.
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::error::Kind;
+use figment::providers::{Env, Format, Serialized, Toml};
+
+use super::Config;
+
+/// Settings and where they came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file named on the command line is not there.
+    #[error("the configuration file {path} cannot be read: {source}. Check the path after --config.")]
+    File {
+        /// As given.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A key or a value is wrong.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// Reads `file` (when given) and the environment over the defaults.
+///
+/// # Errors
+/// [`ConfigError`] naming the key, its value, where it stands, and the nearest known key.
+pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::File { path: path.display().to_string(), source })?;
+        figment = figment.merge(NamedToml::new(path, &text)?);
+    }
+    // Only names with a section count: other programs' OPTIDEV_ variables are none of ours.
+    let env = Env::prefixed("OPTIDEV_").filter(|key| key.as_str().contains("__")).split("__");
+    figment = figment.merge(env);
+    let config: Config = figment.extract().map_err(|error| ConfigError::Setting(explain(error)))?;
+    Ok(Loaded { config, file: file.map(Path::to_path_buf) })
+}
+
+/// TOML with the file's name in error messages.
+struct NamedToml;
+
+impl NamedToml {
+    #[expect(clippy::new_ret_no_self, reason = "a constructor for figment's own provider")]
+    fn new(path: &Path, text: &str) -> Result<figment::providers::Data<Toml>, ConfigError> {
+        // Parsed here once more so that syntax errors carry figment's line and column with the file's name.
+        if let Err(error) = Figment::from(Toml::string(text)).extract::<figment::value::Dict>() {
+            return Err(ConfigError::Setting(format!("{}: {error}", path.display())));
+        }
+        Ok(Toml::file_exact(path))
+    }
+}
+
+fn explain(error: figment::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for one in error {
+        let place = match &one.metadata {
+            Some(metadata) => match &metadata.source {
+                Some(source) => format!(" in {source}"),
+                None if metadata.name.contains("environment") => " in the environment (OPTIDEV_SECTION__KEY)".to_owned(),
+                None => String::new(),
+            },
+            None => String::new(),
+        };
+        let path = one.path.join(".");
+        lines.push(match &one.kind {
+            Kind::UnknownField(name, known) => {
+                let section = one.path.iter().filter(|part| part.as_str() != name).cloned().collect::<Vec<_>>();
+                let whole = if section.is_empty() { name.clone() } else { format!("{}.{name}", section.join(".")) };
+                match nearest(name, known) {
+                    Some(near) => format!("unknown setting {whole:?}{place}: did you mean {near:?}?"),
+                    None => format!("unknown setting {whole:?}{place}: known here are {}", known.join(", ")),
+                }
+            }
+            kind => format!("setting {path:?}{place}: {kind}"),
+        });
+    }
+    lines.join("\n")
+}
+
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|&candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str) -> Result<Loaded, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("optidev.toml");
+        std::fs::write(&file, text).unwrap();
+        load(Some(&file))
+    }
+
+    #[test]
+    fn defaults_and_the_example_parse() {
+        assert_eq!(load(None).unwrap().config.server.listen.port(), 8080);
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+        load(Some(&example)).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = load_text("[server]\nlisten_on = \"127.0.0.1:1\"\n").unwrap_err().to_string();
+        assert!(error.contains("server.listen_on") && error.contains("\"listen\""), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_names_key_value_and_file() {
+        let error = load_text("[server]\nlisten = \"nowhere\"\n").unwrap_err().to_string();
+        assert!(error.contains("server.listen") && error.contains("optidev.toml"), "{error}");
+        let error = load_text("[server\n").unwrap_err().to_string();
+        assert!(error.contains("optidev.toml"), "{error}");
+    }
+}

@@ -1,0 +1,89 @@
+//! Settings: one TOML file and `OPTIDEV_SECTION__KEY` variables over defaults. Unknown keys are errors.
+//!
+//! Holds plain values only; reads files and the environment in [`load`] and nowhere else.
+
+mod ai;
+mod database;
+mod egress;
+mod load;
+mod runtime;
+mod server;
+mod tls;
+
+pub use ai::AiConfig;
+pub use database::DatabaseConfig;
+pub use egress::EgressConfig;
+pub use load::{ConfigError, Loaded, load};
+pub use runtime::{LocalRuntimeConfig, RuntimeConfig};
+pub use server::ServerConfig;
+pub use tls::TlsConfig;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Every setting, one field per section of the file.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The listener and the addresses that people see.
+    pub server: ServerConfig,
+    /// TLS of the listener.
+    pub tls: TlsConfig,
+    /// Where rows are kept.
+    pub database: DatabaseConfig,
+    /// What containers may reach.
+    pub egress: EgressConfig,
+    /// How containers run.
+    pub runtime: RuntimeConfig,
+    /// The AI gateway and the assistant.
+    pub ai: AiConfig,
+}
+
+/// Where things are kept below the data folder.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    data_dir: PathBuf,
+}
+
+impl Paths {
+    /// The layout below `data_dir`, which must be absolute.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self { data_dir }
+    }
+
+    /// The data folder itself.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The embedded database.
+    pub fn sqlite(&self) -> PathBuf {
+        self.data_dir.join("optidev.db")
+    }
+
+    /// The vault process's own folder: only that process reads it.
+    pub fn vault(&self) -> PathBuf {
+        self.data_dir.join("vault")
+    }
+
+    /// Sockets between OptiDev's processes.
+    pub fn run(&self) -> PathBuf {
+        self.data_dir.join("run")
+    }
+
+    /// Objects: imported archives.
+    pub fn objects(&self) -> PathBuf {
+        self.data_dir.join("objects")
+    }
+
+    /// Volumes and sockets of the local runtime's containers.
+    pub fn containers(&self) -> PathBuf {
+        self.data_dir.join("containers")
+    }
+
+    /// The listener's certificate and key when none is configured.
+    pub fn tls(&self) -> PathBuf {
+        self.data_dir.join("tls")
+    }
+}

@@ -1,0 +1,17 @@
+//! `[tls]`
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// TLS of the listener.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Serve TLS 1.2 and 1.3 instead of plain HTTP.
+    pub enabled: bool,
+    /// PEM certificate chain; without it a self-signed certificate is made once and kept.
+    pub certificate_file: Option<PathBuf>,
+    /// PEM private key of the certificate.
+    pub key_file: Option<PathBuf>,
+}

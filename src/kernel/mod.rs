@@ -1,0 +1,19 @@
+//! Layer 0: values that every other layer speaks in. No I/O beyond the operating system's clock and
+//! random numbers, no axum, no sea_orm.
+
+pub mod clock;
+pub mod ids;
+pub mod page;
+pub mod problem;
+pub mod rng;
+pub mod secret;
+
+pub use clock::Clock;
+pub use ids::{
+    AssistantSessionId, AuditEventId, CheckpointId, ContainerId, Id, OrganizationId, ProjectId, SecretId, SessionId,
+    TokenId, TurnId, UserId, WorkspaceId,
+};
+pub use page::Page;
+pub use problem::{Code, Problem};
+pub use rng::Rng;
+pub use secret::{Secret, SecretBytes, SecretString};

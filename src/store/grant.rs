@@ -1,0 +1,42 @@
+//! Proof that somebody may do one kind of thing in one workspace.
+
+use std::marker::PhantomData;
+
+use crate::authz::{MintKey, PermissionId, Role};
+use crate::kernel::{UserId, WorkspaceId};
+
+/// One kind of act, as a type: an operation that asks for `Grant<SecretsReveal>` does not compile with another.
+pub trait Permission: Send + Sync + 'static {
+    /// The row of the permission table.
+    const ID: PermissionId;
+}
+
+/// A user may do `P` in a workspace, as of this request. Not serializable, not clonable, lives for one request.
+pub struct Grant<P> {
+    workspace: WorkspaceId,
+    user: UserId,
+    role: Role,
+    permission: PhantomData<fn() -> P>,
+}
+
+impl<P: Permission> Grant<P> {
+    /// Makes a grant; only `authz` has the key.
+    pub fn mint(_: MintKey, workspace: WorkspaceId, user: UserId, role: Role) -> Self {
+        Self { workspace, user, role, permission: PhantomData }
+    }
+
+    /// The workspace that the grant is for.
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// Who may act.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The role that the permission came from.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+}

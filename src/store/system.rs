@@ -1,0 +1,131 @@
+//! Work that has no tenant yet. The list of purposes is counted by a test and may only shrink.
+
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, Select,
+    sea_query::IntoCondition,
+};
+
+use super::StoreError;
+
+/// Why a transaction without a workspace is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemPurpose {
+    /// Reads accounts, sessions and tokens of whoever is signing in.
+    SignInRead,
+    /// Writes accounts, sessions, tokens and set-up codes.
+    SignInWrite,
+    /// Reads the memberships of one user, to mint grants and to list their workspaces.
+    Memberships,
+    /// Makes an organization, its first workspace and its owner.
+    Setup,
+    /// The controller reads which containers are wanted, in all workspaces.
+    ContainerScan,
+    /// The controller writes what it observed of one container.
+    ContainerObserve,
+}
+
+impl SystemPurpose {
+    /// All purposes, for the test that counts them.
+    pub const ALL: [Self; 6] = [
+        Self::SignInRead,
+        Self::SignInWrite,
+        Self::Memberships,
+        Self::Setup,
+        Self::ContainerScan,
+        Self::ContainerObserve,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::SignInRead => "sign_in_read",
+            Self::SignInWrite => "sign_in_write",
+            Self::Memberships => "memberships",
+            Self::Setup => "setup",
+            Self::ContainerScan => "container_scan",
+            Self::ContainerObserve => "container_observe",
+        }
+    }
+
+    pub(super) fn writes(self) -> bool {
+        matches!(self, Self::SignInWrite | Self::Setup | Self::ContainerObserve)
+    }
+}
+
+/// A transaction without a workspace.
+pub struct SystemTx {
+    tx: DatabaseTransaction,
+}
+
+impl SystemTx {
+    pub(super) fn new(tx: DatabaseTransaction) -> Self {
+        Self { tx }
+    }
+
+    /// The first row that the query finds.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn one<E: EntityTrait>(&self, query: Select<E>) -> Result<Option<E::Model>, StoreError> {
+        Ok(query.one(&self.tx).await?)
+    }
+
+    /// All rows that the query finds.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn all<E: EntityTrait>(&self, query: Select<E>) -> Result<Vec<E::Model>, StoreError> {
+        Ok(query.all(&self.tx).await?)
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when a unique value is taken.
+    pub async fn insert<A>(&self, model: A) -> Result<<A::Entity as EntityTrait>::Model, StoreError>
+    where
+        A: ActiveModelTrait + ActiveModelBehavior + Send,
+        <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
+    {
+        Ok(<A::Entity as EntityTrait>::insert(model).exec_with_returning(&self.tx).await?)
+    }
+
+    /// Changes one row, found by its primary key.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] when there is no such row.
+    pub async fn update<A>(&self, model: A) -> Result<<A::Entity as EntityTrait>::Model, StoreError>
+    where
+        A: ActiveModelTrait + ActiveModelBehavior + Send,
+        <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
+    {
+        Ok(<A::Entity as EntityTrait>::update(model).exec(&self.tx).await?)
+    }
+
+    /// Sets columns of the rows that meet `condition`, and says how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn update_where<E: EntityTrait>(
+        &self,
+        condition: impl IntoCondition,
+        values: E::ActiveModel,
+    ) -> Result<u64, StoreError> {
+        Ok(E::update_many().set(values).filter(condition).exec(&self.tx).await?.rows_affected)
+    }
+
+    /// Deletes the rows that meet `condition`, and says how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn delete_where<E: EntityTrait>(&self, condition: impl IntoCondition) -> Result<u64, StoreError> {
+        Ok(E::delete_many().filter(condition).exec(&self.tx).await?.rows_affected)
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; nothing was written then.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.tx.commit().await?)
+    }
+}
