@@ -13,6 +13,7 @@
 //! | 6 | [`cli`] | the subcommands |
 
 pub mod authz;
+pub mod clients;
 pub mod config;
 pub mod kernel;
 pub mod store;
