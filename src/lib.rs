@@ -1,1 +1,5 @@
+//! OptiDev.
 
+pub mod cli;
+pub mod kernel;
+pub mod vault;

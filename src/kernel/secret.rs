@@ -1,0 +1,118 @@
+//! Values that must not be seen.
+//!
+//! A [`Secret`] has no `Debug`, no `Display`, no `Serialize` and no `Clone`: a type that holds one
+//! cannot derive those either, so that a secret reaches a log or a response only through a line which
+//! says `expose`. The memory is zeroized when it is dropped.
+//!
+//! ```compile_fail
+//! let value = optidev::kernel::secret::SecretString::from(String::from("hunter2"));
+//! println!("{value:?}");
+//! ```
+//!
+//! ```compile_fail
+//! let value = optidev::kernel::secret::SecretString::from(String::from("hunter2"));
+//! let copy = value.clone();
+//! ```
+
+use zeroize::{Zeroize, Zeroizing};
+
+/// A value that is zeroized on drop and cannot be printed, serialized or copied by accident.
+pub struct Secret<T: Zeroize>(Zeroizing<T>);
+
+/// A secret text, such as a password or a secret's value.
+pub type SecretString = Secret<String>;
+
+/// A secret value that need not be text.
+pub type SecretBytes = Secret<Vec<u8>>;
+
+impl<T: Zeroize> Secret<T> {
+    /// Wraps `value`; copies that the caller made before are the caller's to wipe.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        Self(Zeroizing::new(value))
+    }
+
+    /// The value itself. Call this on the line that uses it, and keep no copy.
+    #[must_use]
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize + Clone> Secret<T> {
+    /// A second copy, asked for by name because each copy is one more place to leak from.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self::new(T::clone(&self.0))
+    }
+}
+
+impl SecretBytes {
+    /// The value as text; bytes that are no UTF-8 come back unchanged in the error.
+    ///
+    /// # Errors
+    /// The same secret, when it is not UTF-8.
+    pub fn into_string(mut self) -> Result<SecretString, Self> {
+        match String::from_utf8(std::mem::take(&mut *self.0)) {
+            Ok(text) => Ok(Secret::new(text)),
+            Err(error) => Err(Secret::new(error.into_bytes())),
+        }
+    }
+}
+
+impl SecretString {
+    /// The value as bytes, without a copy.
+    #[must_use]
+    pub fn into_bytes(mut self) -> SecretBytes {
+        Secret::new(std::mem::take(&mut *self.0).into_bytes())
+    }
+}
+
+impl<T: Zeroize> From<T> for Secret<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl From<&str> for SecretString {
+    fn from(value: &str) -> Self {
+        Self::new(value.to_owned())
+    }
+}
+
+impl From<&[u8]> for SecretBytes {
+    fn from(value: &[u8]) -> Self {
+        Self::new(value.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    struct Watched(Arc<AtomicBool>);
+    impl Zeroize for Watched {
+        fn zeroize(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn is_zeroized_when_dropped() {
+        let wiped = Arc::new(AtomicBool::new(false));
+        drop(Secret::new(Watched(Arc::clone(&wiped))));
+        assert!(wiped.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn converts_without_losing_bytes() {
+        let text = SecretBytes::from(b"caf\xc3\xa9".as_slice()).into_string();
+        assert!(text.is_ok_and(|text| text.expose() == "café"));
+        let bytes = SecretBytes::from(b"\xff\x00".as_slice()).into_string();
+        assert!(bytes.is_err_and(|bytes| bytes.expose() == b"\xff\x00"));
+    }
+}
