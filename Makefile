@@ -33,7 +33,7 @@ run: ## Install what is missing, build, start on http://127.0.0.1:8080 and print
 	@scripts/need build node runtime
 	@$(MAKE) assets
 	@$(STEP) "compile ($(PROFILE) profile)" cargo build --locked --profile $(PROFILE)
-	@exec $(TARGET)/$(patsubst dev,debug,$(PROFILE))/optidev serve --data-dir $(DATA_DIR) $(ARGS)
+	@exec scripts/serve $(TARGET)/$(patsubst dev,debug,$(PROFILE))/optidev --data-dir $(DATA_DIR) $(ARGS)
 
 build: ## Build the optimised executable, target/release/optidev
 	@scripts/need build node
@@ -63,7 +63,7 @@ check: ## Formatting, lints, licences, unused dependencies, spelling
 	@scripts/need build node check
 	@$(STEP) "formatting" cargo fmt --all --check
 	@$(STEP) "spelling" typos
-	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/step .ci/run
+	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step .ci/run
 	@$(STEP) "unused dependencies" cargo machete --skip-target-dir
 	@$(STEP) "licences, bans, sources of dependencies" cargo deny --log-level error check licenses bans sources
 	@$(MAKE) assets

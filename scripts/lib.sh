@@ -7,7 +7,7 @@ set -euo pipefail
 CARGO_DENY=0.20.2 CARGO_MACHETE=0.9.2 TYPOS_CLI=1.52.0
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+TARGET=$(realpath -m "${CARGO_TARGET_DIR:-$ROOT/target}")
 # shellcheck disable=SC2034  # the scripts that source this file use it
 TOOLS=$TARGET/tools
 PATH=$TOOLS/bin:$TOOLS/node/bin:$PATH
