@@ -34,6 +34,9 @@ pub struct Edge {
     pub reason: &'static str,
 }
 
+/// Macros stand at the crate's root whatever module defines them; this says which.
+pub const ROOT_MACROS: &[(&str, &str)] = &[("tenant_entity", "store")];
+
 /// A crate that only some modules may name.
 #[derive(Debug, Clone, Copy)]
 pub struct Ban {
@@ -54,8 +57,13 @@ pub const BANS: &[Ban] = &[
     },
     Ban {
         path: "sea_orm",
-        only_in: &["store", "app", "features/*/store"],
-        reason: "queries are written in store and in each feature's store file, on a scoped transaction",
+        only_in: &["store", "authz", "jobs", "app", "features/*"],
+        reason: "entities and queries stand beside the operations that own them, and run on a scoped transaction",
+    },
+    Ban {
+        path: "sea_orm::DatabaseConnection",
+        only_in: &["store"],
+        reason: "the pool is private to store",
     },
     Ban {
         path: "optidev_migrations",
@@ -202,8 +210,8 @@ fn check_own(
         ));
         return;
     };
-    let targets: BTreeSet<&Vec<String>> = references.own.iter().collect();
-    for target in targets {
+    let targets: BTreeSet<Vec<String>> = references.own.iter().map(|path| at_home(path)).collect();
+    for target in &targets {
         let to = node_of(target);
         let shown = target.join("::");
         if target.is_empty() || to == from {
@@ -327,6 +335,17 @@ fn module_of(path: &str) -> Vec<String> {
         module.pop();
     }
     module
+}
+
+/// A root macro's path with the module that defines it in front; any other path as it is.
+fn at_home(path: &[String]) -> Vec<String> {
+    let home = ROOT_MACROS
+        .iter()
+        .find(|(name, _)| path.first().is_some_and(|first| first == name));
+    home.map_or_else(
+        || path.to_vec(),
+        |(_, module)| [&[(*module).to_owned()], path].concat(),
+    )
 }
 
 /// The node of the graph: a top-level module, or one feature.

@@ -191,8 +191,8 @@ fn a_crate_stays_in_its_home() {
     passes("src/clients/http.rs", "use reqwest::Client;");
     finds(
         "src/features/secrets/ops.rs",
-        "use sea_orm::EntityTrait;",
-        "scoped transaction",
+        "use sea_orm::DatabaseConnection;",
+        "private to store",
     );
     passes("src/features/secrets/store.rs", "use sea_orm::EntityTrait;");
     finds(
