@@ -4,5 +4,6 @@
 //! `tests/it/arch.rs`, with a reason for each edge.
 
 pub mod audit;
+pub mod containers;
 pub mod identity;
 pub mod members;
