@@ -6,3 +6,5 @@
 pub mod audit;
 pub mod identity;
 pub mod members;
+pub mod projects;
+pub mod secrets;
