@@ -129,10 +129,6 @@ pub struct Temporary {
 }
 
 impl Temporary {
-    pub fn name(&self) -> &OsStr {
-        &self.name
-    }
-
     /// Moves it to its final place; `replace` false fails with EEXIST when the name is taken.
     pub fn rename(
         mut self,

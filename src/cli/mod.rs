@@ -1,1 +1,3 @@
-//! The subcommands.
+//! L6: the subcommands.
+
+pub mod vault;

@@ -7,3 +7,5 @@ pub mod audit;
 pub mod containers;
 pub mod identity;
 pub mod members;
+pub mod projects;
+pub mod secrets;
