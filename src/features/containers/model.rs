@@ -71,6 +71,13 @@ words! {
     }
 }
 
+impl State {
+    /// Whether it runs or is about to, so that nothing needs to be asked for.
+    pub fn is_on_its_way(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+}
+
 words! {
     /// A step of starting.
     StepName {

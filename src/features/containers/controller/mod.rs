@@ -16,32 +16,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use optidev_agent::wire::Sealed;
 use tokio::sync::{Notify, watch};
 
-use super::model::{Identity, Observed, Wanted};
+use super::model::{Identity, Observed, State, Wanted};
 use super::runtime::{EgressHandler, Runtime};
 use super::store;
-use crate::clients::agent::Agents;
+use crate::clients::agent::{Agent, Agents};
 use crate::context::Services;
-use crate::kernel::{ContainerId, Problem};
+use crate::kernel::{Code, ContainerId, Problem};
 use crate::store::StoreError;
 
 /// How often the database is looked at without a wake-up.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// Gives a container's secrets, sealed to its agent. Implemented by the secrets feature.
-pub trait EnvironmentSource: Send + Sync + 'static {
-    /// The environment of `who`'s owner in that workspace, sealed with HPKE to `recipient` (X25519) and `info`; `None`
-    /// when there is nothing to deliver. Fails when the owner may not use secrets or the vault does not answer.
-    fn sealed_environment(
-        &self,
-        who: Identity,
-        recipient: [u8; 32],
-        info: String,
-    ) -> BoxFuture<'_, Result<Option<Sealed>, Problem>>;
-}
 
 /// What the controller is made of.
 #[derive(Clone)]
@@ -51,9 +37,7 @@ pub struct Parts {
     /// Where agents are made known.
     pub agents: Agents,
     /// Takes containers' connections to the outside.
-    pub egress: Arc<dyn EgressHandler>,
-    /// Gives their secrets.
-    pub environment: Arc<dyn EnvironmentSource>,
+    pub egress: EgressHandler,
 }
 
 /// The controller.
@@ -104,6 +88,22 @@ impl Controller {
             Some(watched) => Observed { wanted: row.wanted(), ..watched.observed.borrow().clone() },
             None => row.observed(),
         }
+    }
+
+    /// The agent of a running container.
+    ///
+    /// # Errors
+    /// `conflict` with the state, in words, when it does not run.
+    pub fn agent_of(&self, row: &store::container::Model) -> Result<Agent, Problem> {
+        let observed = self.observed(row);
+        let detail = match observed.state {
+            State::Running => return Ok(self.parts.agents.get(row.id)?),
+            State::Stopped => "The container is not running. Start it first.".to_owned(),
+            State::Starting => "The container is starting. Try again in a moment.".to_owned(),
+            State::Stopping => "The container is stopping. Start it again first.".to_owned(),
+            State::Failed => format!("The container failed to start: {}", observed.reason.unwrap_or_default()),
+        };
+        Err(Problem::new(Code::Conflict, detail))
     }
 
     /// Follows a container from now on.

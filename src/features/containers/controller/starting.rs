@@ -12,7 +12,8 @@ use crate::authz::{authorize_owner_process, permission};
 use crate::clients::agent::{Agent, AgentError};
 use crate::features::containers::model::{Identity, StepName};
 use crate::features::containers::runtime::{Instance, RuntimeError};
-use crate::kernel::Problem;
+use crate::features::secrets;
+use crate::store::Grant;
 
 /// Longest wait for the agent's first answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
@@ -54,7 +55,7 @@ pub async fn start(
     progress: &mut Progress<'_>,
 ) -> Result<(Instance, Agent), StartError> {
     let who = watched.identity;
-    may_own(controller, who).await?;
+    owner_grant(controller, who).await?;
     let runtime = &controller.parts.runtime;
 
     progress.enter(StepName::Volume);
@@ -86,7 +87,7 @@ pub async fn resume(
     let noted = instance.boot_id().map(str::to_owned);
     let agent = controller.parts.agents.set(who.container, instance.endpoint());
     let resumed = async {
-        may_own(controller, who).await?;
+        owner_grant(controller, who).await?;
         let hello = first_answer(&agent, &mut instance).await?;
         if noted.as_deref() != Some(hello.boot_id.as_str()) {
             return Err(StartError::Agent(AgentError::Protocol("another agent answers than was started".to_owned())));
@@ -127,23 +128,22 @@ async fn open(
     progress.done(StepName::Egress, Some(format!("{hosts} allowed hosts, everything else is refused")));
 
     progress.enter(StepName::Secrets);
-    let delivered = deliver(controller, who, &agent, &hello).await?;
-    let message = if delivered { "delivered to the agent, encrypted" } else { "none are set" };
-    progress.done(StepName::Secrets, Some(message.to_owned()));
+    deliver(controller, who, &agent, &hello).await?;
+    progress.done(StepName::Secrets, Some("sealed by the vault to the agent's key".to_owned()));
     progress.enter(StepName::Ready);
     progress.done(StepName::Ready, None);
     Ok(agent)
 }
 
-async fn may_own(controller: &Controller, who: Identity) -> Result<(), StartError> {
-    authorize_owner_process::<permission::ContainersUse>(&controller.services.store, who.owner, who.workspace)
+/// What the owner may do is what their container may do: read now, as for a request.
+async fn owner_grant(controller: &Controller, who: Identity) -> Result<Grant<permission::ContainersUse>, StartError> {
+    authorize_owner_process(&controller.services.store, who.owner, who.workspace)
         .await
-        .map(drop)
         .map_err(|error| StartError::Owner(format!("the owner may not have a container here: {error}")))
 }
 
 async fn open_egress(controller: &Controller, who: Identity, instance: &mut Instance) -> Result<(), StartError> {
-    let handler = std::sync::Arc::clone(&controller.parts.egress);
+    let handler = controller.parts.egress.clone();
     let tasks = &controller.services.tasks;
     Ok(controller.parts.runtime.open_egress(instance, who, handler, tasks).await?)
 }
@@ -167,27 +167,21 @@ async fn first_answer(agent: &Agent, instance: &mut Instance) -> Result<wire::He
     }
 }
 
-/// Delivers the environment; says whether there was any.
-async fn deliver(
-    controller: &Controller,
-    who: Identity,
-    agent: &Agent,
-    hello: &wire::Hello,
-) -> Result<bool, StartError> {
+/// Delivers the environment, which the vault seals to the agent's key: this process carries ciphertext.
+async fn deliver(controller: &Controller, who: Identity, agent: &Agent, hello: &wire::Hello) -> Result<(), StartError> {
     let key: Option<[u8; 32]> =
         STANDARD.decode(&hello.hpke_public_key).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let key = key.ok_or_else(|| AgentError::Protocol("hpke_public_key is not 32 bytes in base64".to_owned()))?;
     // Bound to this container and this start of its agent: a delivery recorded earlier does not open.
     let info = format!("optidev environment v1 {} {}", who.container, short(&hello.boot_id));
-    let sealed = controller
-        .parts
-        .environment
-        .sealed_environment(who, key, info.clone())
+    let grant = owner_grant(controller, who).await?;
+    let delivery = secrets::sealed_environment(&controller.services, &grant, key, &info)
         .await
-        .map_err(|problem: Problem| StartError::Secrets(problem.detail.into_owned()))?;
-    let Some(sealed) = sealed else { return Ok(false) };
+        .map_err(|problem| StartError::Secrets(problem.detail.into_owned()))?;
+    let sealed =
+        wire::Sealed { enc: STANDARD.encode(delivery.enc), ciphertext: STANDARD.encode(delivery.ciphertext) };
     agent.put_environment(&wire::Environment { sealed, info }).await?;
-    Ok(true)
+    Ok(())
 }
 
 /// Text of the agent in a message or a binding: letters, digits and dots, not long.

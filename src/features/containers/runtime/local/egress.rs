@@ -28,7 +28,7 @@ pub fn open(
     folder: &Folder,
     uid: Option<u32>,
     who: Identity,
-    handler: Arc<dyn EgressHandler>,
+    handler: EgressHandler,
     tasks: &TaskTracker,
 ) -> Result<Egress, RuntimeError> {
     let listener = bind(folder, uid).map_err(|error| RuntimeError::io("opening the way to the egress role", error))?;
@@ -48,7 +48,7 @@ pub fn open(
                 continue;
             };
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-            let (work, closed) = (handler.serve(who, stream), closed.clone());
+            let (work, closed) = (handler(who, stream), closed.clone());
             connections.spawn(async move {
                 tokio::select! {
                     () = closed.cancelled() => {}

@@ -69,8 +69,8 @@ pub fn shell(config: &LocalRuntimeConfig) -> &'static str {
     if bash { "/bin/bash" } else { "/bin/sh" }
 }
 
-/// All arguments after `bwrap`, the agent's command line included.
-pub fn arguments(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> Vec<String> {
+/// bubblewrap's options: everything before the command.
+pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> Vec<String> {
     let mut args = Arguments(Vec::with_capacity(160));
     // /proc, network, ids, messages, host name, control groups: nothing is shared. No further user namespaces,
     // because they open most of the kernel's attack surface to code without rights.
@@ -106,6 +106,12 @@ pub fn arguments(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) ->
     for (name, value) in environment(config, shell) {
         args.add(&["--setenv", name, &value]);
     }
+    args.0
+}
+
+/// The command inside: the agent.
+pub fn command(shell: &str) -> Vec<String> {
+    let mut args = Arguments(Vec::new());
     args.add(&["--", AGENT, "--socket", &format!("{SOCKETS}/{AGENT_SOCKET}"), "--home", HOME, "--state", STATE]);
     args.add(&["--egress-socket", &format!("{EGRESS}/{EGRESS_SOCKET}"), "--proxy", "127.0.0.1:3128", "--shell", shell]);
     args.0

@@ -2,7 +2,7 @@
 //!
 //! The first process waits for a line on its input. Until it comes, user code cannot run, and the server puts the
 //! process under its limits. Then, as root, the container's folders are mounted at a place that its user can reach in
-//! a mount namespace of its own, rights are given up for good, and bubblewrap does the rest. Its arguments come
+//! a mount namespace of its own, rights are given up for good, and bubblewrap does the rest. Its options come
 //! through the same pipe, so that the container's process list does not show the host's paths.
 
 use std::os::unix::process::ExitStatusExt;
@@ -51,14 +51,14 @@ pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Pr
     };
     let group = runtime.limits.group(container, &runtime.config)?;
     let log = folder.join("start.log");
-    let mut child = starter(slot, &sources, &log)?;
+    let mut child = starter(slot, &sources, &log, runtime.shell)?;
 
     let made = tokio::time::timeout(MADE, async {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| ended(&mut child, &log))?;
         runtime.limits.apply(&group, pid, &runtime.config)?;
         let inside = if slot.uid.is_some() { mounted() } else { sources };
         let mut input = b"go\n".to_vec();
-        for argument in sandbox::arguments(&runtime.config, &inside, runtime.shell) {
+        for argument in sandbox::options(&runtime.config, &inside, runtime.shell) {
             input.extend_from_slice(argument.as_bytes());
             input.push(0);
         }
@@ -103,7 +103,7 @@ pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Pr
 }
 
 /// The waiting process.
-fn starter(slot: Slot, sources: &Sources, log: &std::path::Path) -> Result<Child, RuntimeError> {
+fn starter(slot: Slot, sources: &Sources, log: &std::path::Path, shell: &str) -> Result<Child, RuntimeError> {
     let log_file =
         std::fs::File::create(log).map_err(|error| RuntimeError::io(format!("writing {}", log.display()), error))?;
     let mut command;
@@ -122,6 +122,7 @@ fn starter(slot: Slot, sources: &Sources, log: &std::path::Path) -> Result<Child
     }
     command
         .args(["bwrap", "--info-fd", "3", "--args", "4"])
+        .args(sandbox::command(shell))
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .current_dir("/")
