@@ -4,6 +4,7 @@
 //! `tests/it/arch.rs`, with a reason for each edge.
 
 pub mod audit;
+pub mod broker;
 pub mod containers;
 pub mod identity;
 pub mod members;
