@@ -4,6 +4,7 @@
 //! `tests/it/arch.rs`, with a reason for each edge.
 
 pub mod audit;
+pub mod docs;
 pub mod identity;
 pub mod members;
 pub mod projects;
