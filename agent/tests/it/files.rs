@@ -366,11 +366,9 @@ async fn stale_writes_are_refused() {
 #[tokio::test]
 async fn of_many_writers_with_one_tag_one_wins() {
     let agent = Arc::new(Agent::start());
-    let tag = agent
-        .put("/v1/files/f", "start")
-        .await
-        .header("etag")
-        .to_owned();
+    // Large enough that comparing takes a while.
+    let start = agent.put("/v1/files/f", vec![b's'; 1 << 20]).await;
+    let tag = start.header("etag").to_owned();
     let writers: Vec<_> = (0..20)
         .map(|n| {
             let (agent, tag) = (Arc::clone(&agent), tag.clone());

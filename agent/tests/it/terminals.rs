@@ -343,3 +343,30 @@ async fn echo_comes_back_at_once() {
     println!("echo p50 {:?} max {:?}", times[25], times[49]);
     assert!(times[25] < Duration::from_millis(20), "{:?}", times[25]);
 }
+
+#[tokio::test]
+async fn a_shell_that_falls_with_the_agent_has_not_ended_by_itself() {
+    let mut agent = Agent::start();
+    let terminal = create(&agent, Some("echo up; read forever")).await;
+    let mut client = Client::connect(&agent, &terminal.id, None).await;
+    client.until("up").await;
+    let begun = Instant::now();
+    agent.signal(rustix::process::Signal::TERM);
+    assert!(agent.wait().success());
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    while client.step().await {}
+    assert_eq!(client.exit, None);
+    agent.start_again();
+    let after: Terminal = agent
+        .get(&format!("/v1/terminals/{}", terminal.id))
+        .await
+        .json();
+    assert_eq!(
+        (after.alive, after.exit_status, after.next),
+        (false, None, client.at)
+    );
+}
