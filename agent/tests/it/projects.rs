@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::Read as _;
 use std::process::Command;
+use std::time::Duration;
 
 use optidev_agent::wire::Imported;
 use serde_json::json;
 
 use crate::archives::{TarGz, zip_of};
-use crate::support::Agent;
+use crate::support::{Agent, until};
 
 fn names(path: &std::path::Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(path)
@@ -104,6 +105,42 @@ async fn a_refused_archive_leaves_nothing() {
         .await
         .is(400);
     assert_eq!(names(&agent.dir.path().join("state/scratch")), [""; 0]);
+}
+
+#[tokio::test]
+async fn killed_while_importing_leaves_nothing_or_all() {
+    let mut agent = Agent::start();
+    let many: Vec<_> = (0..3000).map(|n| format!("top/{n}")).collect();
+    let archive = many
+        .iter()
+        .fold(TarGz::new(), |tar, name| tar.file(name, b"x"))
+        .done();
+    let (mut nothing, mut left) = (0, 0);
+    for round in 0..8_u64 {
+        let path = format!("/v1/import?folder=p{round}&format=tar.gz");
+        {
+            let import = agent.try_ask("PUT", &path, &[], archive.clone());
+            let _ = tokio::time::timeout(Duration::from_millis(5 + round * 12), import).await;
+        }
+        agent.kill();
+        left += usize::from(
+            names(&agent.home())
+                .iter()
+                .any(|name| name.starts_with('.')),
+        );
+        match fs::read_dir(agent.home().join(format!("p{round}"))) {
+            Ok(entries) => assert_eq!(entries.count(), 3000),
+            Err(_) => nothing += 1,
+        }
+        agent.start_again();
+        until("leftovers are swept", || {
+            !names(&agent.home())
+                .iter()
+                .any(|name| name.starts_with('.'))
+        })
+        .await;
+    }
+    assert!(nothing > 0 && left > 0, "{nothing} {left}");
 }
 
 #[tokio::test]
