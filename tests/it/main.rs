@@ -1,3 +1,6 @@
 //! The one integration-test binary: one module for each part of the product, against the real executable.
 
 mod arch;
+//! Integration tests, in one binary.
+
+mod vault;
