@@ -1,6 +1,6 @@
 //! The one integration-test binary: one module for each part of the product, against the real executable.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod arch;
-//! Integration tests, in one binary.
-
+mod support;
 mod vault;
