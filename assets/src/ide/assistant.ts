@@ -42,6 +42,7 @@ export class AssistantPanel {
   private stream: Stream | null = null;
   private frame = 0;
   private sending = false;
+  private naming = false;
   private model = "";
 
   constructor(private readonly ide: Ide) {
@@ -86,7 +87,7 @@ export class AssistantPanel {
     this.notReady.hidden = ready;
     this.log.hidden = !ready;
     this.form.hidden = !ready;
-    this.chats.disabled = !ready;
+    if (this.chats.parentElement) this.chats.parentElement.hidden = !ready;
     if (ready) return;
     fill(this.notReady, icon("chat"), h("h2", {}, "The assistant is not set up"),
       setting ? h("p", {}, "This setting is missing on the server: ", h("code", { "data-test": "missing-setting" }, setting)) : h("p", {}, "The server says that it has no model to use."),
@@ -149,6 +150,7 @@ export class AssistantPanel {
     const turn = this.talk.apply(id, event);
     if (!turn) return;
     this.changed.add(turn);
+    if (event.type === "done") void this.titled();
     // Text arrives in many small pieces: drawn once a frame.
     this.frame ||= requestAnimationFrame(() => this.flush());
   }
@@ -176,6 +178,17 @@ export class AssistantPanel {
     this.changed.clear();
     if (follow) this.log.scrollTop = this.log.scrollHeight;
     this.drawState();
+  }
+
+  /** The server names a chat by what was said in it. */
+  private async titled(): Promise<void> {
+    const session = this.session;
+    if (!session || session.title || this.naming) return;
+    this.naming = true;
+    const now = await callJson<Session>(this.sessionUrl(session)).catch(() => session);
+    this.naming = false;
+    session.title = now.title;
+    this.drawChats();
   }
 
   private async undo(turn: string): Promise<void> {

@@ -169,8 +169,12 @@ export class Editor {
       buffer.conflict = null;
       return true;
     } catch (error) {
-      if (error instanceof Problem && error.status === 412) this.conflicted(buffer, error.etag === null ? "removed" : "changed");
-      else fail(error);
+      if (!(error instanceof Problem) || error.status !== 412) fail(error);
+      else {
+        buffer.saving = false;
+        await this.check(buffer);
+        if (!buffer.conflict) this.conflicted(buffer, "changed");
+      }
       return false;
     } finally {
       buffer.saving = false;
@@ -306,7 +310,7 @@ export class Editor {
       const next = this.buffers[(this.buffers.indexOf(buffer) + by + this.buffers.length) % this.buffers.length];
       if (next) this.show(next);
     };
-    return h("div", { class: `editor-tab${dirty ? " dirty" : ""}${selected ? " active" : ""}`, title: shown, "data-path": buffer.path, "data-dirty": dirty, "data-test": "editor-tab" },
+    return h("div", { class: `editor-tab${dirty ? " dirty" : ""}${selected ? " active" : ""}`, title: shown, "data-path": buffer.path, "data-dirty": String(dirty), "data-test": "editor-tab" },
       h("button", {
         type: "button", role: "tab", "aria-selected": String(selected), tabindex: selected ? 0 : -1, class: "editor-tab-name",
         onclick: () => this.show(buffer),

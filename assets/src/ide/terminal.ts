@@ -25,15 +25,15 @@ const ANSI = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "whi
 
 export class TerminalView {
   readonly element: HTMLElement;
-  private readonly screen = h("div", { class: "terminal-screen", "data-test": "terminal-screen" });
-  private readonly notice = h("div", { class: "terminal-notice", role: "status", hidden: true, "data-test": "terminal-notice" });
+  private readonly screen = h("div", { class: "term-screen", "data-test": "terminal-screen" });
+  private readonly notice = h("div", { class: "term-notice", role: "status", hidden: true, "data-test": "terminal-notice" });
   private readonly terminal: Terminal;
   private readonly fit = new FitAddon();
   private readonly socket: TerminalSocket;
   private replayed = 0;
 
   constructor(readonly info: TerminalInfo, url: string, private readonly hooks: TerminalHooks) {
-    this.element = h("div", { class: "terminal", hidden: true, "data-test": "terminal", "data-terminal": info.id, "data-state": "connecting" }, this.screen, this.notice);
+    this.element = h("div", { class: "term", hidden: true, "data-test": "terminal", "data-terminal": info.id, "data-state": "connecting" }, this.screen, this.notice);
     this.terminal = new Terminal({
       allowProposedApi: true, cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches, fontSize: 13, lineHeight: 1.15, scrollback: 10_000,
       fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono").trim() || "monospace", theme: colours(), minimumContrastRatio: 4.5, macOptionIsMeta: true,

@@ -212,7 +212,7 @@ export class Tree {
       role: "treeitem", tabindex: -1, "aria-level": level, "aria-selected": "false", "aria-expanded": isFolder(entry) ? "false" : null,
       "data-path": path, "data-kind": entry.kind, "data-test": "tree-entry", class: this.dirty.has(path) ? "dirty" : null,
     }, row, group);
-    row.style.setProperty("--level", String(level));
+    item.style.setProperty("--level", String(level));
     const node: Node = { path, entry, item, row, group, loaded: false };
     this.nodes.set(path, node);
     this.draw(node);
