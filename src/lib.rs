@@ -22,4 +22,3 @@ pub mod kernel;
 pub mod store;
 pub mod vault;
 pub mod web;
-

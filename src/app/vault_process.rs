@@ -59,7 +59,8 @@ impl VaultProcess {
                             return;
                         }
                     };
-                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    let status =
+                        status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     tracing::error!(status, "the vault process ended and is started again");
                     if started.elapsed() > LONGEST_PAUSE {
                         pause = FIRST_PAUSE;
@@ -79,7 +80,11 @@ impl VaultProcess {
                 };
             }
         });
-        Ok(Self { client: services.vault.clone(), stopping, loop_task })
+        Ok(Self {
+            client: services.vault.clone(),
+            stopping,
+            loop_task,
+        })
     }
 
     /// Waits until it answers.
@@ -93,11 +98,16 @@ impl VaultProcess {
                 Ok(status) => {
                     let missing = status.hardening.missing();
                     if !missing.is_empty() {
-                        tracing::warn!(?missing, "the kernel does not give the vault process all its hardening");
+                        tracing::warn!(
+                            ?missing,
+                            "the kernel does not give the vault process all its hardening"
+                        );
                     }
                     return Ok(());
                 }
-                Err(error) if tokio::time::Instant::now() > deadline => bail!("the vault does not start: {error}"),
+                Err(error) if tokio::time::Instant::now() > deadline => {
+                    bail!("the vault does not start: {error}")
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
@@ -130,7 +140,15 @@ fn start(paths: &Paths) -> anyhow::Result<Running> {
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("starting the vault process (exit codes from {})", exit::KEYS))?;
+        .with_context(|| {
+            format!(
+                "starting the vault process (exit codes from {})",
+                exit::KEYS
+            )
+        })?;
     let lifeline = child.stdin.take();
-    Ok(Running { child, _lifeline: lifeline })
+    Ok(Running {
+        child,
+        _lifeline: lifeline,
+    })
 }
