@@ -4,6 +4,8 @@
 //! does not: root can trace the process and make it do things, and can read values that pass through
 //! it. That needs the processes apart, in containers without CAP_SYS_PTRACE.
 
+#![expect(unsafe_code, reason = "the attacks are system calls")]
+
 use std::{
     fs,
     io::{Read, Seek, SeekFrom, Write},
