@@ -31,12 +31,12 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let _lock = services::lock(&paths)?;
     let listener = listener::bind(&loaded.config, &paths).await?;
     let services = services::build(loaded.config, paths).await?;
-    let vault = VaultProcess::supervise(&services)?;
     services
         .store
         .migrate()
         .await
         .context("bringing the database schema up to date")?;
+    let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;
     vault.ready().await?;
     let address = identity::sign_in_address(&services)
         .await

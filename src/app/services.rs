@@ -13,6 +13,7 @@ use super::VaultProcess;
 use crate::authz::{Credentials, SessionLimits};
 use crate::config::{Config, Loaded, Paths};
 use crate::context::Services;
+use crate::features::members;
 use crate::kernel::{Clock, Rng};
 use crate::store::Store;
 use crate::vault::VaultClient;
@@ -102,12 +103,12 @@ pub async fn offline(
     let services = build(loaded.config, paths).await?;
     let vault = match &serving {
         Some(_) => {
-            let vault = VaultProcess::supervise(&services)?;
             services
                 .store
                 .migrate()
                 .await
                 .context("bringing the database schema up to date")?;
+            let vault = VaultProcess::supervise(&services, is_new(&services).await?)?;
             vault.ready().await?;
             Some(vault)
         }
@@ -115,4 +116,15 @@ pub async fn offline(
     };
     drop(serving);
     Ok((services, vault))
+}
+
+/// Whether nothing was sealed here yet: no workspace has a wrapped key.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_new(services: &Services) -> anyhow::Result<bool> {
+    members::any_workspace(services)
+        .await
+        .map(|any| !any)
+        .context("looking for workspaces in the database")
 }

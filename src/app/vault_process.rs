@@ -36,12 +36,13 @@ impl VaultProcess {
         paths.run().join("vault.sock")
     }
 
-    /// Starts it and keeps it running.
+    /// Starts it and keeps it running. Only a `new_install` may make a master secret: where keys were wrapped already,
+    /// a lost master must be an error and not a fresh one that opens nothing.
     ///
     /// # Errors
     /// When it cannot be started at all.
-    pub fn supervise(services: &Services) -> anyhow::Result<Self> {
-        let first = start(&services.paths)?;
+    pub fn supervise(services: &Services, new_install: bool) -> anyhow::Result<Self> {
+        let first = start(&services.paths, new_install)?;
         let stopping = CancellationToken::new();
         let paths = services.paths.clone();
         let token = stopping.clone();
@@ -71,7 +72,7 @@ impl VaultProcess {
                     () = token.cancelled() => return,
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
-                running = match start(&paths) {
+                running = match start(&paths, false) {
                     Ok(running) => Some(running),
                     Err(error) => {
                         tracing::error!(%error, "the vault process could not be started");
@@ -120,7 +121,7 @@ impl VaultProcess {
     }
 }
 
-fn start(paths: &Paths) -> anyhow::Result<Running> {
+fn start(paths: &Paths, new_install: bool) -> anyhow::Result<Running> {
     let program = std::env::current_exe().context("finding the running executable")?;
     let folder = paths.vault();
     let mut child = Command::new(program)
@@ -129,7 +130,7 @@ fn start(paths: &Paths) -> anyhow::Result<Running> {
         .arg(VaultProcess::socket(paths))
         .arg("--master")
         .arg(folder.join("master"))
-        .arg("--create-master")
+        .args(new_install.then_some("--create-master"))
         .arg("--record")
         .arg(folder.join("record.jsonl"))
         .arg("--die-with-parent")

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -34,7 +34,7 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
         .extensions_mut()
         .insert(RequestId(request_id.clone()));
     request.extensions_mut().insert(Nonce(nonce.clone()));
-    let method = request.method().clone();
+    let (method, version) = (request.method().clone(), request.version());
     let path = request.uri().path().to_owned();
     let route = request
         .extensions()
@@ -61,6 +61,12 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
         if let Some(cause) = &problem.cause {
             tracing::error!(request_id, cause, "request failed");
         }
+    }
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
+        // The rest of the body was not read: the client must not put its next request behind it.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     security_headers(&services, &nonce, response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&request_id) {

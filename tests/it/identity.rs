@@ -141,7 +141,11 @@ async fn the_first_link_makes_an_owner_once() {
     server.terminate().await;
     server.start_again().await;
     assert!(!server.sign_in_url().unwrap().contains("code="));
-    assert_eq!(browser.get(&to).await.0, 200, "the session survives a restart");
+    assert_eq!(
+        browser.get(&to).await.0,
+        200,
+        "the session survives a restart"
+    );
 }
 
 #[tokio::test]
@@ -185,8 +189,14 @@ async fn wrong_passwords_are_refused_alike_and_slowed_down() {
     let server = Server::start().await;
     server.create_owner("ada@example.com").await;
     let mut browser = Browser::new(&server.url());
-    let known = [("email", "ada@example.com"), ("password", "wrong wrong wrong")];
-    let unknown = [("email", "eve@example.com"), ("password", "wrong wrong wrong")];
+    let known = [
+        ("email", "ada@example.com"),
+        ("password", "wrong wrong wrong"),
+    ];
+    let unknown = [
+        ("email", "eve@example.com"),
+        ("password", "wrong wrong wrong"),
+    ];
     let (status, _, first) = browser.post("/sign-in", &known).await;
     assert_eq!(status, 403);
     let (status, _, second) = browser.post("/sign-in", &unknown).await;
@@ -195,7 +205,11 @@ async fn wrong_passwords_are_refused_alike_and_slowed_down() {
         // The nonces of two pages differ, and the typed address comes back.
         let page = page.replace(email, "");
         page.split("nonce=\"")
-            .map(|part| part.split_once('"').map_or(part, |(_, rest)| rest).to_owned())
+            .map(|part| {
+                part.split_once('"')
+                    .map_or(part, |(_, rest)| rest)
+                    .to_owned()
+            })
             .collect::<String>()
     };
     assert_eq!(
@@ -216,7 +230,10 @@ async fn forms_need_the_token_and_the_right_origin() {
     let mut browser = set_up(&server).await;
     assert_eq!(browser.post("/sign-out", &[]).await.0, 403);
     assert_eq!(
-        browser.post("/sign-out", &[("csrf_token", "wrong")]).await.0,
+        browser
+            .post("/sign-out", &[("csrf_token", "wrong")])
+            .await
+            .0,
         403
     );
     let cookie = browser.cookie.clone().unwrap();
@@ -307,14 +324,15 @@ async fn a_second_factor_is_asked_for_and_each_code_works_once() {
 
 /// The code of the time step that is `ahead` of now (RFC 6238).
 fn totp(seed: &str, ahead: u64) -> String {
-    let secret = totp_rs::Secret::Encoded(seed.to_owned()).to_bytes().unwrap();
-    let totp = totp_rs::TOTP::new(totp_rs::Algorithm::SHA1, 6, 1, 30, secret, None, String::new())
+    let totp = totp_rs::Builder::new()
+        .with_secret(totp_rs::Secret::try_from_base32(seed).unwrap())
+        .build()
         .unwrap();
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()
         .as_secs();
-    totp.generate(now + ahead * 30)
+    totp.generate(now + ahead * 30).to_string()
 }
 
 #[tokio::test]
@@ -325,9 +343,23 @@ async fn tokens_are_checked_whole() {
     let api = server.api("ada@example.com", "all").await;
     api.get("/me").await.expect(200);
     let token = api.token().unwrap().to_owned();
-    let flipped = format!("{}{}", &token[..token.len() - 1], if token.ends_with('A') { 'B' } else { 'A' });
-    for bad in ["", "odv_", "nonsense", &token[1..], &flipped, &token.to_uppercase()] {
-        api.with_token(bad).get("/me").await.problem(401, "unauthenticated");
+    let flipped = format!(
+        "{}{}",
+        &token[..token.len() - 1],
+        if token.ends_with('A') { 'B' } else { 'A' }
+    );
+    for bad in [
+        "",
+        "odv_",
+        "nonsense",
+        &token[1..],
+        &flipped,
+        &token.to_uppercase(),
+    ] {
+        api.with_token(bad)
+            .get("/me")
+            .await
+            .problem(401, "unauthenticated");
     }
     // A token is no person who is present.
     let workspace = api.workspace().await;
@@ -339,8 +371,14 @@ async fn tokens_are_checked_whole() {
         .problem(403, "reauthentication_required");
     // Scopes narrow it.
     let narrow = server.api("ada@example.com", "projects").await;
-    narrow.get(&format!("/workspaces/{workspace}/projects")).await.expect(200);
-    narrow.get(&format!("/workspaces/{workspace}/secrets")).await.problem(403, "forbidden");
+    narrow
+        .get(&format!("/workspaces/{workspace}/projects"))
+        .await
+        .expect(200);
+    narrow
+        .get(&format!("/workspaces/{workspace}/secrets"))
+        .await
+        .problem(403, "forbidden");
 }
 
 #[tokio::test]
@@ -373,18 +411,34 @@ async fn hostile_requests_get_problems_and_no_5xx() {
     let bodies: [(&str, Vec<u8>); 6] = [
         ("application/json", b"{".to_vec()),
         ("application/json", b"[]".to_vec()),
-        ("application/json", b"{\"name\":\"x\",\"source\":{\"kind\":\"empty\"},\"more\":1}".to_vec()),
+        (
+            "application/json",
+            b"{\"name\":\"x\",\"source\":{\"kind\":\"empty\"},\"more\":1}".to_vec(),
+        ),
         ("text/plain", b"{}".to_vec()),
         ("application/json", vec![0xff; 64]),
         ("application/json", huge.into_bytes()),
     ];
     for (kind, body) in bodies {
         let answer = api.post_bytes(&projects, kind, body).await;
-        assert!((400..500).contains(&answer.status), "{} {}", answer.status, answer.text());
+        assert!(
+            (400..500).contains(&answer.status),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
         let problem = answer.json();
-        assert!(problem["detail"].as_str().unwrap().len() > 10 && problem["request_id"].is_string(), "{problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().len() > 10 && problem["request_id"].is_string(),
+            "{problem}"
+        );
     }
-    for path in ["/workspaces/x/projects", "/workspaces/wsp_00000000000000000000000000/projects", "/nothing", "/workspaces/%00/projects"] {
+    for path in [
+        "/workspaces/x/projects",
+        "/workspaces/wsp_00000000000000000000000000/projects",
+        "/nothing",
+        "/workspaces/%00/projects",
+    ] {
         let answer = api.get(path).await;
         answer.problem(404, "not_found");
     }

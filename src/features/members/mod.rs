@@ -5,6 +5,6 @@ mod ops;
 
 pub use model::{Membership, organization, workspace};
 pub use ops::{
-    NewWorkspace, add_member, create_organization, memberships, names, workspace_chip,
-    workspace_key,
+    NewWorkspace, add_member, any_workspace, create_organization, memberships, names,
+    workspace_chip, workspace_key,
 };

@@ -173,3 +173,12 @@ pub async fn names(
         .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
 }
+
+/// Whether there is any workspace at all.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn any_workspace(services: &Services) -> Result<bool, StoreError> {
+    let tx = services.store.system(SystemPurpose::Memberships).await?;
+    Ok(tx.one(workspace::Entity::find()).await?.is_some())
+}
