@@ -12,8 +12,10 @@
 //! | 5 | [`app`] | puts everything together and supervises it |
 //! | 6 | [`cli`] | the subcommands |
 
+pub mod app;
 pub mod authz;
 pub mod clients;
+pub mod cli;
 pub mod config;
 pub mod context;
 pub mod features;
@@ -21,4 +23,3 @@ pub mod kernel;
 pub mod store;
 pub mod vault;
 pub mod web;
-

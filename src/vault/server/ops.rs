@@ -446,3 +446,46 @@ fn too_large(what: &str, bytes: usize, limit: usize) -> VaultError {
         limit: limit as u64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hpke::{OpModeR, aead::AesGcm128};
+
+    fn hex_bytes(text: &str) -> Vec<u8> {
+        (0..text.len() / 2)
+            .map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn hpke_follows_rfc_9180() {
+        // Appendix A.1.1: base mode, X25519, HKDF-SHA256; the appendix has AES-128-GCM for this KEM.
+        type Kem = X25519HkdfSha256;
+        let secret = hex_bytes("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8");
+        let enc = hex_bytes("37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431");
+        let ciphertext = hex_bytes(
+            "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a",
+        );
+        let text = hpke::single_shot_open::<AesGcm128, HkdfSha256, Kem>(
+            &OpModeR::Base,
+            &<Kem as hpke::Kem>::PrivateKey::from_bytes(&secret).unwrap(),
+            &<Kem as hpke::Kem>::EncappedKey::from_bytes(&enc).unwrap(),
+            b"Ode on a Grecian Urn",
+            &ciphertext,
+            b"Count-0",
+        )
+        .unwrap();
+        assert_eq!(text, b"Beauty is truth, truth beauty");
+    }
+
+    #[test]
+    fn the_environment_is_json_whatever_it_holds() {
+        let mut json = Json::new();
+        let long = "\u{1}".repeat(100_000);
+        json.put("A", b"").unwrap();
+        json.put("B", long.as_bytes()).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&json.finish()).unwrap();
+        assert_eq!(value, serde_json::json!({"A": "", "B": long}));
+    }
+}

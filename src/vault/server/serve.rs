@@ -60,12 +60,14 @@ pub fn serve(service: &Arc<Service>, listener: &UnixListener) -> io::Error {
         let thread = std::thread::Builder::new()
             .name("connection".to_owned())
             .stack_size(STACK);
-        // A thread that cannot be started drops the stream: the client sees it end and tries again.
-        let _ = thread.spawn(move || {
-            let _place = place;
+        let started = thread.spawn(move || {
             // A connection's end is its client's business; there is nobody else to tell.
-            let _ = admit(&service, stream, &_place);
+            let _ = admit(&service, stream, &place);
         });
+        if let Err(error) = started {
+            // The stream went with the thread: the client sees it end and tries again.
+            eprintln!("vault: cannot serve a connection: {error}");
+        }
     }
 }
 
