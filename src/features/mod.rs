@@ -4,12 +4,9 @@
 //! `tests/it/arch.rs`, with a reason for each edge.
 
 pub mod audit;
-<<<<<<< HEAD
 pub mod broker;
 pub mod containers;
-=======
 pub mod docs;
->>>>>>> main
 pub mod identity;
 pub mod members;
 pub mod projects;
