@@ -13,6 +13,8 @@
 //! | 6 | [`cli`] | the subcommands |
 
 pub mod authz;
+pub mod clients;
 pub mod config;
+pub mod features;
 pub mod kernel;
 pub mod store;
