@@ -7,6 +7,7 @@ pub mod audit;
 pub mod broker;
 pub mod containers;
 pub mod docs;
+pub mod egress;
 pub mod identity;
 pub mod members;
 pub mod projects;

@@ -32,6 +32,7 @@ use crate::clients::agent::Agents;
 use crate::context::{Ctx, Services};
 use crate::features::containers::Identity;
 use crate::kernel::{ContainerId, Problem};
+use crate::web::Peer;
 
 /// How long a positive answer is believed.
 const BELIEVED: Duration = Duration::from_millis(900);
@@ -168,7 +169,7 @@ impl Preview {
     async fn forward(&self, pass: Pass, mut request: Request) -> Response<Body> {
         let asked = request.headers().clone();
         let host = host_of(&request).unwrap_or_default();
-        let address = request.extensions().get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0.ip().to_string());
+        let address = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip().to_string());
         headers::to_application(request.headers_mut(), &host, self.scheme(), address);
         let services = self.0.services.clone();
         let (container, port) = (pass.who.container, pass.port);
