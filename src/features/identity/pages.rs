@@ -1,9 +1,8 @@
-//! The pages of signing in and of one's own account.
+//! The pages of signing in, and the routes of all pages of this feature.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -11,14 +10,13 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 
 use super::limiter::Limiter;
-use super::sessions::{self, SessionRow};
 use super::setup::{self, Owner, SetupError};
-use super::{second_factor, sign_in};
+use super::{account_pages, sign_in};
 use crate::context::Services;
 use crate::features::members;
-use crate::kernel::{Code, Problem, SecretString, SessionId};
+use crate::kernel::{Code, Problem, SecretString};
 use crate::web::{
-    Anonymous, AnonymousForm, Chrome, FieldError, PageCtx, PageForm, Path, PendingForm,
+    Anonymous, AnonymousForm, Chrome, FieldError, PageCtx, PageForm, PendingForm,
     PendingSecondFactor, Query, clear_session_cookie, html, session_cookie,
 };
 
@@ -30,15 +28,24 @@ pub fn pages() -> Router<Services> {
         .route("/sign-in", get(sign_in_page).post(sign_in_form))
         .route("/sign-in/second-factor", get(code_page).post(code_form))
         .route("/sign-out", post(sign_out))
-        .route("/account", get(account_page))
-        .route("/account/second-factor", get(enrol_page).post(enrol_form))
-        .route("/account/reauthenticate", get(again_page).post(again_form))
-        .route("/account/sessions/{session}/end", post(end_session))
+        .route("/account", get(account_pages::account_page))
+        .route(
+            "/account/second-factor",
+            get(account_pages::enrol_page).post(account_pages::enrol_form),
+        )
+        .route(
+            "/account/reauthenticate",
+            get(account_pages::again_page).post(account_pages::again_form),
+        )
+        .route(
+            "/account/sessions/{session}/end",
+            post(account_pages::end_session),
+        )
         .layer(Extension(Arc::new(Limiter::default())))
 }
 
 /// Only paths of this site: `//elsewhere` and `/\elsewhere` lead away.
-fn local(next: &str) -> &str {
+pub(super) fn local(next: &str) -> &str {
     let inside = next.starts_with('/') && !next.starts_with("//") && !next.starts_with("/\\");
     if inside && !next.chars().any(char::is_control) {
         next
@@ -56,9 +63,9 @@ fn with_cookie(value: &str, to: &str) -> Result<Response, Problem> {
 }
 
 #[derive(Deserialize, Default)]
-struct Next {
+pub(super) struct Next {
     #[serde(default)]
-    next: String,
+    pub(super) next: String,
 }
 
 async fn home(page: PageCtx) -> Result<Response, Problem> {
@@ -293,7 +300,7 @@ async fn code_form(
 }
 
 #[derive(Deserialize)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 async fn sign_out(
     PageForm {
@@ -307,192 +314,6 @@ async fn sign_out(
         .headers_mut()
         .append(header::SET_COOKIE, clear_session_cookie());
     Ok(response)
-}
-
-struct AccountUser {
-    name: String,
-    email: String,
-    second_factor: bool,
-}
-
-#[derive(Template)]
-#[template(path = "identity/account.html")]
-struct AccountPage {
-    chrome: Chrome,
-    user: AccountUser,
-    sessions: Vec<SessionRow>,
-}
-
-async fn account_page(page: PageCtx) -> Result<Response, Problem> {
-    let user = AccountUser {
-        name: page.ctx.actor.name.clone(),
-        email: page.ctx.actor.email.clone(),
-        second_factor: sign_in::has_second_factor(&page.ctx).await?,
-    };
-    let sessions = sessions::list(&page.ctx).await?;
-    html(&AccountPage {
-        chrome: Chrome::of(&page, first_workspace(&page).await?, "account"),
-        user,
-        sessions,
-    })
-}
-
-/// Pages of the account have no workspace of their own: the navigation keeps to the first.
-async fn first_workspace(page: &PageCtx) -> Result<Option<crate::web::WorkspaceChip>, Problem> {
-    let mine = members::memberships(&page.ctx.services, page.ctx.actor.user).await?;
-    match mine.first() {
-        Some(first) => Ok(Some(members::workspace_chip(&page.ctx, first.id).await?)),
-        None => Ok(None),
-    }
-}
-
-#[derive(Template)]
-#[template(path = "identity/second_factor_setup.html")]
-struct EnrolPage {
-    chrome: Chrome,
-    qr_data_uri: String,
-    secret_text: String,
-    sealed: String,
-    error: Option<String>,
-    first_run: bool,
-}
-
-#[derive(Deserialize)]
-struct EnrolQuery {
-    first_run: Option<String>,
-}
-
-async fn show_enrolment(
-    page: &PageCtx,
-    error: Option<String>,
-    first_run: bool,
-) -> Result<Response, Problem> {
-    let enrolment = second_factor::begin(&page.ctx).await?;
-    let workspace = if first_run {
-        None
-    } else {
-        first_workspace(page).await?
-    };
-    let mut chrome = Chrome::of(page, workspace, "account");
-    if first_run {
-        chrome.user = None;
-    }
-    html(&EnrolPage {
-        chrome,
-        qr_data_uri: enrolment.qr_data_uri,
-        secret_text: enrolment.secret_text,
-        sealed: enrolment.sealed,
-        error,
-        first_run,
-    })
-}
-
-fn to_reauthenticate(next: &str) -> Response {
-    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-    Redirect::to(&format!("/account/reauthenticate?next={next}")).into_response()
-}
-
-async fn enrol_page(page: PageCtx, Query(query): Query<EnrolQuery>) -> Result<Response, Problem> {
-    match show_enrolment(&page, None, query.first_run.is_some()).await {
-        Err(problem) if problem.code == Code::ReauthenticationRequired => {
-            Ok(to_reauthenticate("/account/second-factor"))
-        }
-        other => other,
-    }
-}
-
-#[derive(Deserialize)]
-struct EnrolForm {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    sealed: String,
-    #[serde(default)]
-    first_run: String,
-}
-
-async fn enrol_form(PageForm { page, form }: PageForm<EnrolForm>) -> Result<Response, Problem> {
-    let first_run = form.first_run == "true";
-    match second_factor::enrol(&page.ctx, &form.sealed, &form.code).await {
-        Ok(()) => Ok(Redirect::to(if first_run { "/" } else { "/account" }).into_response()),
-        Err(problem) if problem.code == Code::ReauthenticationRequired => {
-            Ok(to_reauthenticate("/account/second-factor"))
-        }
-        Err(problem) if problem.code == Code::Forbidden => {
-            show_enrolment(&page, Some(problem.detail.to_string()), first_run).await
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
-#[derive(Template)]
-#[template(path = "identity/reauthenticate.html")]
-struct AgainPage {
-    chrome: Chrome,
-    error: Option<String>,
-    next: String,
-    needs_code: bool,
-}
-
-async fn show_again(
-    page: &PageCtx,
-    error: Option<String>,
-    next: &str,
-) -> Result<Response, Problem> {
-    let needs_code = sign_in::has_second_factor(&page.ctx).await?;
-    let chrome = Chrome::of(page, first_workspace(page).await?, "account");
-    html(&AgainPage {
-        chrome,
-        error,
-        next: local(next).to_owned(),
-        needs_code,
-    })
-}
-
-async fn again_page(page: PageCtx, Query(query): Query<Next>) -> Result<Response, Problem> {
-    show_again(&page, None, &query.next).await
-}
-
-#[derive(Deserialize)]
-struct AgainForm {
-    #[serde(default)]
-    password: String,
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    next: String,
-}
-
-async fn again_form(
-    Extension(limiter): Extension<Arc<Limiter>>,
-    PageForm { page, form }: PageForm<AgainForm>,
-) -> Result<Response, Problem> {
-    match sign_in::again(
-        &page.ctx,
-        &limiter,
-        SecretString::from(form.password),
-        &form.code,
-    )
-    .await
-    {
-        Ok(()) => Ok(Redirect::to(local(&form.next)).into_response()),
-        Err(problem) if matches!(problem.code, Code::Forbidden | Code::RateLimited) => {
-            show_again(&page, Some(problem.detail.to_string()), &form.next).await
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
-async fn end_session(
-    State(services): State<Services>,
-    Path(session): Path<SessionId>,
-    PageForm {
-        page,
-        form: Nothing {},
-    }: PageForm<Nothing>,
-) -> Result<Response, Problem> {
-    sessions::end(&services, page.ctx.actor.user, session).await?;
-    Ok(Redirect::to("/account").into_response())
 }
 
 #[cfg(test)]
