@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
@@ -81,32 +82,41 @@ impl Preview {
     }
 
     async fn answer(&self, container: ContainerId, port: u16, request: Request) -> Response<Body> {
-        if request.uri().path().starts_with("/__optidev/") {
-            return self.let_in(container, port, &request).await;
+        let (head, body) = request.into_parts();
+        if head.uri.path().starts_with("/__optidev/") {
+            return self.let_in(container, port, &head).await;
         }
-        let pass = match self.pass_of(container, port, &request).await {
+        let pass = match self.pass_of(container, port, &head.headers).await {
             Ok(Some(pass)) => pass,
-            Ok(None) => return self.stranger(&request),
-            Err(problem) => return self.page(StatusCode::SERVICE_UNAVAILABLE, ("Not available right now", &problem.detail), 5, &request),
+            Ok(None) => {
+                let text = "It is for the owner of the container only. If that is you, open the port in OptiDev.";
+                return self.message(StatusCode::UNAUTHORIZED, ("This preview is private", text), 0, &head.headers);
+            }
+            Err(problem) => {
+                let text = ("Not available right now", &*problem.detail);
+                return self.message(StatusCode::SERVICE_UNAVAILABLE, text, 5, &head.headers);
+            }
         };
         let origin = self.origin(container, port);
-        let upgrade = request.headers().contains_key(header::UPGRADE);
-        if upgrade && request.headers().get(header::ORIGIN).is_none_or(|shown| shown.as_bytes() != origin.as_bytes()) {
+        let shown = head.headers.get(header::ORIGIN);
+        let upgrade = head.headers.contains_key(header::UPGRADE);
+        if upgrade && shown.is_none_or(|shown| shown.as_bytes() != origin.as_bytes()) {
             let text = "A WebSocket of this preview can be opened by its own pages only.";
-            return self.page(StatusCode::FORBIDDEN, ("Not allowed", text), 0, &request);
+            return self.message(StatusCode::FORBIDDEN, ("Not allowed", text), 0, &head.headers);
         }
-        self.forward(pass, request).await
+        self.forward(pass, Request::from_parts(head, body)).await
     }
 
     /// Uses up a ticket and sets the cookie.
-    async fn let_in(&self, container: ContainerId, port: u16, request: &Request) -> Response<Body> {
+    async fn let_in(&self, container: ContainerId, port: u16, head: &Parts) -> Response<Body> {
         let text = "Open it from OptiDev again: each link works once, within 30 seconds.";
-        let refused = || self.page(StatusCode::UNAUTHORIZED, ("This link does not open the preview", text), 0, request);
-        if request.uri().path() != TICKET_PATH || request.method() != Method::GET {
+        let refused =
+            || self.message(StatusCode::UNAUTHORIZED, ("This link does not open the preview", text), 0, &head.headers);
+        if head.uri.path() != TICKET_PATH || head.method != Method::GET {
             return refused();
         }
         let query: HashMap<String, String> =
-            url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
+            url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let services = &self.0.services;
         let now = services.clock.now_ms();
         let ticket = query.get("t").map(String::as_str).unwrap_or_default();
@@ -139,8 +149,8 @@ impl Preview {
     }
 
     /// Who asks, when their cookie is good for this very host and everything behind it still holds.
-    async fn pass_of(&self, container: ContainerId, port: u16, request: &Request) -> Result<Option<Pass>, Problem> {
-        let Some(cookie) = headers::cookie(request.headers()) else { return Ok(None) };
+    async fn pass_of(&self, container: ContainerId, port: u16, headers: &HeaderMap) -> Result<Option<Pass>, Problem> {
+        let Some(cookie) = headers::cookie(headers) else { return Ok(None) };
         let key: [u8; 32] = Sha256::digest(cookie.as_bytes()).into();
         let known = {
             let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,16 +224,7 @@ impl Preview {
         }
     }
 
-    fn stranger(&self, request: &Request) -> Response<Body> {
-        let text = "It is for the owner of the container only. If that is you, open the port in OptiDev.";
-        self.page(StatusCode::UNAUTHORIZED, ("This preview is private", text), 0, request)
-    }
-
-    fn page(&self, status: StatusCode, text: (&str, &str), again: u32, request: &Request) -> Response<Body> {
-        self.message(status, text, again, request.headers())
-    }
-
-    fn message(&self, status: StatusCode, text: (&str, &str), again: u32, asked: &axum::http::HeaderMap) -> Response<Body> {
+    fn message(&self, status: StatusCode, text: (&str, &str), again: u32, asked: &HeaderMap) -> Response<Body> {
         page::message(status, text, again, &self.0.services.public_url, asked)
     }
 }
@@ -238,7 +239,8 @@ pub async fn intercept(State(preview): State<Preview>, request: Request, next: N
         Named::Else => next.run(request).await,
         Named::Port(container, port) => preview.answer(container, port, request).await,
         Named::Nothing => {
-            preview.page(StatusCode::NOT_FOUND, ("No such preview", "Check the address: it names no port of a container."), 0, &request)
+            let text = ("No such preview", "Check the address: it names no port of a container.");
+            preview.message(StatusCode::NOT_FOUND, text, 0, request.headers())
         }
     }
 }
