@@ -13,7 +13,10 @@
 )]
 
 mod arch;
+mod broker;
+mod containers;
 mod identity;
+mod preview;
 mod projects;
 mod support;
 mod vault;
