@@ -14,6 +14,7 @@
 
 pub mod app;
 pub mod authz;
+pub mod clients;
 pub mod cli;
 pub mod config;
 pub mod context;

@@ -4,7 +4,10 @@
 //! `tests/it/arch.rs`, with a reason for each edge.
 
 pub mod audit;
+pub mod broker;
+pub mod containers;
 pub mod docs;
+pub mod egress;
 pub mod identity;
 pub mod members;
 pub mod projects;

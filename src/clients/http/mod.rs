@@ -1,0 +1,168 @@
+//! Outbound HTTP: the one way out of the server.
+//!
+//! What always holds:
+//! - A request names an [`Integration`], and goes to that integration's configured base address or nowhere: scheme,
+//!   host, port and path prefix are compared before a connection is made. A refusal is recorded (target `outbound`).
+//! - Redirects are not followed, environment proxies are not used, nothing is decompressed: what the other side sent
+//!   is what the caller sees, as it comes.
+//! - Certificates are checked against the system's roots (`SSL_CERT_FILE` is respected).
+//!
+//! The container's traffic is not this module's: it goes through `features::egress`.
+
+mod destination;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Method, Response};
+use url::Url;
+
+use crate::config::Config;
+
+pub use destination::Refused;
+
+/// The body of an answer, as it comes.
+pub type ResponseBody = reqwest::Body;
+
+/// An outside system that the configuration may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Integration {
+    /// The upstream of the AI gateway: `[ai] anthropic_base_url`.
+    Anthropic,
+}
+
+impl Integration {
+    /// The word in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
+
+/// Why a request did not get an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// A base address in the configuration cannot be used.
+    #[error("setting {setting:?} is {value:?}, which is not an address like \"https://api.example.com\": {reason}")]
+    BaseUrl {
+        /// The setting's key.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The destination is not the integration's.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The HTTP client could not be made: no root certificates, most likely.
+    #[error(
+        "no outbound connections are possible: the client could not be made. Install ca-certificates or set SSL_CERT_FILE"
+    )]
+    Client(#[source] Arc<reqwest::Error>),
+    /// No connection, or it broke before an answer.
+    #[error("{integration} did not answer", integration = .0.as_str())]
+    Unreachable(Integration, #[source] reqwest::Error),
+}
+
+/// A request to an integration.
+pub struct OutboundRequest {
+    /// GET, POST, ...
+    pub method: Method,
+    /// The whole address; [`Outbound::url`] makes it.
+    pub url: Url,
+    /// Sent as they are; credentials included, so keep no copy.
+    pub headers: HeaderMap,
+    /// The body's bytes; empty for none.
+    pub body: bytes::Bytes,
+}
+
+/// The outbound client. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound(Arc<Inner>);
+
+struct Inner {
+    anthropic: Url,
+    // Made at first use: reading the system's roots costs time and memory that an installation without
+    // integrations need not spend, and must not keep the server from starting.
+    client: OnceLock<Result<reqwest::Client, Arc<reqwest::Error>>>,
+}
+
+impl Outbound {
+    /// Reads the base addresses from the settings; connects to nothing.
+    ///
+    /// # Errors
+    /// [`OutboundError::BaseUrl`] names the setting and its value.
+    pub fn new(config: &Config) -> Result<Self, OutboundError> {
+        let anthropic = destination::base("ai.anthropic_base_url", &config.ai.anthropic_base_url)?;
+        Ok(Self(Arc::new(Inner { anthropic, client: OnceLock::new() })))
+    }
+
+    /// The configured base address.
+    pub fn base(&self, integration: Integration) -> &Url {
+        match integration {
+            Integration::Anthropic => &self.0.anthropic,
+        }
+    }
+
+    /// An address below the integration's base: `path` starts with a slash, `query` is taken as it is.
+    pub fn url(&self, integration: Integration, path: &str, query: Option<&str>) -> Url {
+        let mut url = self.base(integration).clone();
+        let whole = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&whole);
+        url.set_query(query);
+        url
+    }
+
+    /// Sends the request and gives the answer as soon as its head is there. Dropping the future or the body ends the
+    /// exchange.
+    ///
+    /// # Errors
+    /// [`OutboundError::Refused`] before anything is sent; [`OutboundError::Unreachable`] when no answer came.
+    pub async fn send(
+        &self,
+        integration: Integration,
+        request: OutboundRequest,
+    ) -> Result<Response<ResponseBody>, OutboundError> {
+        if let Err(refused) = destination::check(integration, self.base(integration), &request.url) {
+            tracing::warn!(
+                target: "outbound",
+                integration = integration.as_str(),
+                host = request.url.host_str().unwrap_or(""),
+                "refused an outbound request: {refused}"
+            );
+            return Err(refused.into());
+        }
+        let mut builder = self.client()?.request(request.method, request.url).headers(request.headers);
+        if !request.body.is_empty() {
+            builder = builder.body(request.body);
+        }
+        match builder.send().await {
+            Ok(response) => Ok(response.into()),
+            Err(error) => Err(OutboundError::Unreachable(integration, error.without_url())),
+        }
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, OutboundError> {
+        self.0.client.get_or_init(|| build().map_err(Arc::new)).as_ref().map_err(|error| {
+            OutboundError::Client(Arc::clone(error))
+        })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that makes an outbound client")]
+fn build() -> Result<reqwest::Client, reqwest::Error> {
+    // Fails when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_secs(10))
+        // Between two reads, not for the whole: long answers without streaming take minutes to begin.
+        .read_timeout(Duration::from_secs(600))
+        .pool_idle_timeout(Duration::from_secs(60))
+        .build()
+}

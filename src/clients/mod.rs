@@ -1,0 +1,6 @@
+//! Layer 1: everything outside of this process that is not the database or the vault.
+//!
+//! Must not import features, web or authz.
+
+pub mod agent;
+pub mod http;

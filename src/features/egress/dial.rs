@@ -1,0 +1,99 @@
+//! From a name to a connection: resolve once, check every address, connect to a checked one.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::host::{Host, Target};
+use super::ranges;
+use super::refusal::Refusal;
+
+/// Where names are looked up.
+pub enum Resolver {
+    /// The system's resolver, on the server's side: containers have none.
+    System,
+    /// Fixed answers, so that tests can say what a name resolves to.
+    #[cfg(test)]
+    Table(std::collections::HashMap<String, Vec<IpAddr>>),
+}
+
+impl Resolver {
+    async fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
+        match self {
+            Self::System => Ok(tokio::net::lookup_host((name, port)).await?.map(|address| address.ip()).collect()),
+            #[cfg(test)]
+            Self::Table(table) => {
+                let _ = port;
+                Ok(table.get(name).cloned().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Makes connections.
+pub struct Dialer {
+    /// Where names are looked up.
+    pub resolver: Resolver,
+    /// Special-purpose ranges that are open all the same.
+    pub also_allow: Vec<IpNet>,
+    /// For name and connection together.
+    pub timeout: Duration,
+}
+
+impl Dialer {
+    /// Connects to a target that the allow-list has let through.
+    ///
+    /// # Errors
+    /// [`Refusal::Unresolved`], [`Refusal::Special`] when no address is left after the check, or
+    /// [`Refusal::Unreachable`].
+    pub async fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
+        let deadline = Instant::now() + self.timeout;
+        let addresses = self.addresses(target, deadline).await?;
+        let mut reason = String::from("no address");
+        let mut left = addresses.len();
+        for address in addresses {
+            // An address that swallows packets must not use up the time of those after it.
+            let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left.max(1)).unwrap_or(1);
+            left = left.saturating_sub(1);
+            match timeout(share, TcpStream::connect(SocketAddr::new(address, target.port))).await {
+                Ok(Ok(stream)) => {
+                    // Best effort: without it small packets are later, not lost.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => reason = error.to_string(),
+                Err(_) => reason = format!("no connection within {} ms", self.timeout.as_millis()),
+            }
+        }
+        Err(Refusal::Unreachable { target: target.clone(), reason })
+    }
+
+    /// The addresses of the target that may be connected to; never empty.
+    async fn addresses(&self, target: &Target, deadline: Instant) -> Result<Vec<IpAddr>, Refusal> {
+        let all = match &target.host {
+            Host::Address(address) => vec![*address],
+            Host::Name(name) => match timeout_at(deadline, self.resolver.lookup(name, target.port)).await {
+                Ok(Ok(addresses)) => addresses,
+                Ok(Err(_)) | Err(_) => Vec::new(),
+            },
+        };
+        let mut allowed = Vec::new();
+        let mut refused = None;
+        for address in all {
+            match ranges::special(address, &self.also_allow) {
+                None if allowed.contains(&address) => {}
+                None => allowed.push(address),
+                Some(range) => refused = refused.or(Some((address, range))),
+            }
+        }
+        match (allowed.is_empty(), refused) {
+            (false, _) => Ok(allowed),
+            (true, Some((address, range))) => Err(Refusal::Special { target: target.clone(), address, range }),
+            (true, None) => Err(Refusal::Unresolved(target.clone())),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Egress: the only way out of a container.
+//!
+//! A container has no network. Its agent offers an HTTP proxy on the container's loopback and relays each connection,
+//! byte for byte, to [`Egress::serve`], which knows which container is at the other end and speaks the proxy protocol
+//! itself (RFC 9110, section 9.3.6, and RFC 9112, section 3.2.2).
+//!
+//! What always holds:
+//! - A connection is made only to a host on the allow-list, at a listed port, and only to an address that was checked
+//!   after the name was resolved here: there is no second resolution that could give another answer.
+//! - Special-purpose addresses are refused unless `[egress] also_allow` lists them.
+//! - TLS goes only to the host that was asked for: the SNI must be the CONNECT host.
+//! - Each decision is logged and kept for the owner to see: host and port, never paths or bodies.
+//!
+//! Must not import the containers' feature: it is told who is at the other end.
+
+mod client_hello;
+mod decision;
+mod dial;
+mod forward;
+mod host;
+mod policy;
+mod proxy;
+mod ranges;
+mod refusal;
+mod tunnel;
+
+#[cfg(test)]
+mod tests;
+
+pub use decision::{Decision, Verdict};
+pub use policy::PatternError;
+pub use proxy::{Egress, Identity};

@@ -1,0 +1,139 @@
+//! The allow-list: which hosts and ports containers may connect to. Pure.
+
+use super::host::{Host, Target};
+
+/// The ports that a pattern without one means.
+const DEFAULT_PORTS: [u16; 2] = [80, 443];
+
+/// An entry of `[egress] allow` that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("setting \"egress.allow\" has the entry {entry:?}: {reason}. Use \"host\", \"host:port\" or \"*.suffix\"")]
+pub struct PatternError {
+    entry: String,
+    reason: &'static str,
+}
+
+/// A parsed allow-list.
+#[derive(Debug, Clone, Default)]
+pub struct AllowList(Vec<Pattern>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    host: Matcher,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Matcher {
+    Exactly(Host),
+    /// Any name that ends with this; it starts with a dot.
+    Below(String),
+}
+
+impl AllowList {
+    /// Reads the entries of the setting.
+    ///
+    /// # Errors
+    /// [`PatternError`] names the first entry that cannot be used.
+    pub fn parse(entries: &[String]) -> Result<Self, PatternError> {
+        entries.iter().map(|entry| Pattern::parse(entry)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether a connection to `target` may be made, as far as name and port go.
+    pub fn allows(&self, target: &Target) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(target))
+    }
+}
+
+impl Pattern {
+    fn parse(entry: &str) -> Result<Self, PatternError> {
+        let wrong = |reason| PatternError { entry: entry.to_owned(), reason };
+        let (host, port) = match entry.rsplit_once(':') {
+            // The colons of an address in brackets are not in front of a port.
+            Some((host, port)) if !port.contains(']') => {
+                let number = port.parse::<u16>().ok().filter(|&number| number != 0);
+                (host, Some(number.ok_or_else(|| wrong("the port must be a number from 1 to 65535"))?))
+            }
+            _ => (entry, None),
+        };
+        if let Some(suffix) = host.strip_prefix("*.") {
+            return match Host::parse(suffix) {
+                Ok(Host::Name(name)) => Ok(Self { host: Matcher::Below(format!(".{name}")), port }),
+                _ => Err(wrong("what follows \"*.\" must be a name")),
+            };
+        }
+        if host.contains('*') {
+            return Err(wrong("a star may only stand for whole labels in front, as in \"*.example.com\""));
+        }
+        let host = Host::parse(host).map_err(|_| wrong("this is not a host name or a plain address"))?;
+        Ok(Self { host: Matcher::Exactly(host), port })
+    }
+
+    fn matches(&self, target: &Target) -> bool {
+        let port = match self.port {
+            Some(port) => port == target.port,
+            None => DEFAULT_PORTS.contains(&target.port),
+        };
+        port && match (&self.host, &target.host) {
+            (Matcher::Exactly(host), other) => host == other,
+            (Matcher::Below(suffix), Host::Name(name)) => name.ends_with(suffix) && name.len() > suffix.len(),
+            (Matcher::Below(_), Host::Address(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(entries: &[&str]) -> AllowList {
+        AllowList::parse(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn allows(list: &AllowList, host: &str, port: u16) -> bool {
+        Host::parse(host).is_ok_and(|host| list.allows(&Target { host, port }))
+    }
+
+    #[test]
+    fn hosts_ports_and_suffixes() {
+        let list = list(&["Registry.npmjs.org", "*.githubusercontent.com", "git.example.com:8443", "bücher.example"]);
+        for (host, port) in [
+            ("registry.npmjs.org", 443),
+            ("REGISTRY.npmjs.org.", 80),
+            ("raw.githubusercontent.com", 443),
+            ("a.b.githubusercontent.com", 443),
+            ("git.example.com", 8443),
+            ("xn--bcher-kva.example", 443),
+        ] {
+            assert!(allows(&list, host, port), "{host}:{port}");
+        }
+        for (host, port) in [
+            ("registry.npmjs.org", 22),
+            ("evil-registry.npmjs.org", 443),
+            ("registry.npmjs.org.evil.example", 443),
+            ("npmjs.org", 443),
+            ("githubusercontent.com", 443),
+            ("evilgithubusercontent.com", 443),
+            ("git.example.com", 443),
+            ("127.0.0.1", 443),
+        ] {
+            assert!(!allows(&list, host, port), "{host}:{port}");
+        }
+    }
+
+    #[test]
+    fn addresses_only_when_listed_as_such() {
+        let list = list(&["127.0.0.1:8080", "[::1]:8080", "localhost:8080"]);
+        assert!(allows(&list, "127.0.0.1", 8080) && allows(&list, "[::1]", 8080));
+        assert!(!allows(&list, "127.0.0.2", 8080) && !allows(&list, "[::ffff:127.0.0.1]", 8080));
+        assert!(!allows(&list, "2130706433", 8080) && !allows(&list, "127.0.0.1", 80));
+    }
+
+    #[test]
+    fn entries_that_cannot_be_used_are_named() {
+        for entry in ["", "*", "a*.example.com", "host:0", "host:70000", "host:", "https://example.com", "*.1.2.3.4", "a b"] {
+            let error = AllowList::parse(&[entry.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(&format!("{entry:?}")), "{error}");
+        }
+    }
+}

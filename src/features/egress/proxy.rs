@@ -1,0 +1,293 @@
+//! One connection of a container: its requests are judged one by one.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{Method, Request, Response, StatusCode, Uri};
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::decision::{Decision, Decisions};
+use super::dial::{Dialer, Resolver};
+use super::host::{Host, HostError, Target};
+use super::policy::{AllowList, PatternError};
+use super::refusal::Refusal;
+use super::{forward, tunnel};
+use crate::config::EgressConfig;
+use crate::kernel::{Clock, ContainerId, UserId, WorkspaceId};
+
+/// Connections of one container at a time.
+const CONNECTIONS: usize = 512;
+/// Time between two requests on one connection, and for the head of a request.
+const HEAD: Duration = Duration::from_secs(120);
+/// Largest head of a request.
+const HEAD_BYTES: usize = 32 * 1024;
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// Who is at the other end of a connection: established by the runtime, never by what the connection says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The container.
+    pub container: ContainerId,
+    /// Its owner.
+    pub owner: UserId,
+}
+
+/// The egress role. Cheap to clone.
+#[derive(Clone)]
+pub struct Egress(Arc<Inner>);
+
+struct Inner {
+    allow: AllowList,
+    dialer: Dialer,
+    clock: Clock,
+    tasks: TaskTracker,
+    decisions: Decisions,
+    open: Mutex<HashMap<ContainerId, usize>>,
+}
+
+impl Egress {
+    /// Reads the allow-list from the settings.
+    ///
+    /// # Errors
+    /// [`PatternError`] names the entry that cannot be used.
+    pub fn new(config: &EgressConfig, clock: Clock, tasks: TaskTracker) -> Result<Self, PatternError> {
+        Self::with_resolver(config, clock, tasks, Resolver::System)
+    }
+
+    pub(super) fn with_resolver(
+        config: &EgressConfig,
+        clock: Clock,
+        tasks: TaskTracker,
+        resolver: Resolver,
+    ) -> Result<Self, PatternError> {
+        let dialer = Dialer {
+            resolver,
+            also_allow: config.also_allow.clone(),
+            timeout: Duration::from_millis(config.connect_timeout_ms),
+        };
+        Ok(Self(Arc::new(Inner {
+            allow: AllowList::parse(&config.allow)?,
+            dialer,
+            clock,
+            tasks,
+            decisions: Decisions::default(),
+            open: Mutex::default(),
+        })))
+    }
+
+    /// The last decisions about a container, newest first.
+    pub fn decisions(&self, container: ContainerId) -> Vec<Decision> {
+        self.0.decisions.of(container)
+    }
+
+    /// Serves one connection of a container's agent until it ends. Dropping the future ends it at once.
+    pub async fn serve<S>(&self, who: Identity, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(_place) = Place::take(&self.0, who.container) else {
+            return self.turn_away(who, stream).await;
+        };
+        // A CONNECT ends the HTTP part of the connection; what it asked for is left here.
+        let granted: Arc<Mutex<Option<Granted>>> = Arc::default();
+        let service = service_fn(|request| {
+            let (inner, granted) = (Arc::clone(&self.0), Arc::clone(&granted));
+            async move { Ok::<_, Infallible>(inner.answer(who, request, &granted).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        if let Err(error) = connection.await {
+            tracing::debug!(target: "egress", container = %who.container, %error, "a proxy connection ended early");
+        }
+        let granted = granted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Granted { upgrade, upstream, target }) = granted
+            && let Ok(client) = upgrade.await
+        {
+            let approved = || self.0.record(who, &target, Ok(()));
+            if let Err(refusal) = tunnel::run(TokioIo::new(client), upstream, &target, approved).await {
+                self.0.record(who, &target, Err(&refusal));
+            }
+        }
+    }
+
+    /// Says that there are too many connections, without a place of its own.
+    async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(&self, who: Identity, mut stream: S) {
+        let refusal = Refusal::TooMany(CONNECTIONS);
+        self.0.decisions.record(who, Decision::new(self.0.clock.now_ms(), String::new(), 0, Err(&refusal)));
+        let line = format!("{refusal}\n");
+        let answer = format!(
+            "HTTP/1.1 503 {refusal}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{line}",
+            line.len()
+        );
+        // The request is read first, so that the answer is not lost in a reset connection.
+        let _ = timeout(Duration::from_secs(1), async {
+            let mut head = [0u8; 4096];
+            stream.read(&mut head).await?;
+            stream.write_all(answer.as_bytes()).await?;
+            stream.shutdown().await
+        })
+        .await;
+    }
+}
+
+/// A CONNECT that was let through.
+struct Granted {
+    upgrade: OnUpgrade,
+    upstream: TcpStream,
+    target: Target,
+}
+
+impl Inner {
+    async fn answer(&self, who: Identity, request: Request<Incoming>, granted: &Mutex<Option<Granted>>) -> Response<Body> {
+        let wanted = target_of(request.method(), request.uri());
+        let outcome = match wanted {
+            Ok(target) => match self.connect(&target).await {
+                Ok(upstream) => self.proceed(who, request, target, upstream, granted).await,
+                Err(refusal) => {
+                    self.record(who, &target, Err(&refusal));
+                    Err(refusal)
+                }
+            },
+            Err(refusal) => {
+                let host: String = request.uri().host().unwrap_or("").chars().take(253).collect();
+                let port = request.uri().port_u16().unwrap_or(0);
+                let decision = Decision::new(self.clock.now_ms(), host, port, Err(&refusal));
+                self.decisions.record(who, decision);
+                Err(refusal)
+            }
+        };
+        outcome.unwrap_or_else(|refusal| refuse(&refusal))
+    }
+
+    async fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
+        if !self.allow.allows(target) {
+            return Err(match target.host {
+                Host::Name(_) => Refusal::NotListed(target.clone()),
+                Host::Address(_) => Refusal::AddressNotListed(target.clone()),
+            });
+        }
+        self.dialer.connect(target).await
+    }
+
+    async fn proceed(
+        &self,
+        who: Identity,
+        mut request: Request<Incoming>,
+        target: Target,
+        upstream: TcpStream,
+        granted: &Mutex<Option<Granted>>,
+    ) -> Result<Response<Body>, Refusal> {
+        if request.method() == Method::CONNECT {
+            let upgrade = hyper::upgrade::on(&mut request);
+            *granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Granted { upgrade, upstream, target });
+            return Ok(Response::new(Empty::new().map_err(|never| match never {}).boxed()));
+        }
+        // Plain text to the port of TLS would be a way around the check of the server name.
+        let outcome = if target.port == 443 {
+            Err(Refusal::NotTls(target.clone()))
+        } else {
+            forward::send(request, upstream, &target, &self.tasks).await
+        };
+        self.record(who, &target, outcome.as_ref().map(|_| ()));
+        outcome.map(|response| response.map(BodyExt::boxed))
+    }
+
+    fn record(&self, who: Identity, target: &Target, outcome: Result<(), &Refusal>) {
+        let host = target.host.to_string();
+        self.decisions.record(who, Decision::new(self.clock.now_ms(), host, target.port, outcome));
+    }
+}
+
+/// Where a request wants to go.
+fn target_of(method: &Method, uri: &Uri) -> Result<Target, Refusal> {
+    let Some(authority) = uri.authority() else {
+        return Err(Refusal::Malformed(
+            "this is a proxy, and the request names no host. Set http_proxy and https_proxy, and ask for a whole address.",
+        ));
+    };
+    if authority.as_str().contains('@') {
+        return Err(Refusal::Malformed("the address must not hold a user name or password."));
+    }
+    let port = match (method == Method::CONNECT, uri.scheme_str(), authority.port_u16()) {
+        (true, _, Some(port)) => port,
+        (false, Some("http"), Some(port)) => port,
+        (false, Some("http"), None) if authority.port().is_none() => 80,
+        (true, _, None) => return Err(Refusal::Malformed("CONNECT needs a host and a port.")),
+        _ => return Err(Refusal::Malformed("only http:// addresses and CONNECT are served.")),
+    };
+    let host = Host::parse(authority.host()).map_err(|error| match error {
+        HostError::Malformed => Refusal::Malformed("the host is not a host name."),
+        HostError::UnusualAddress => Refusal::UnusualAddress,
+    })?;
+    if port == 0 {
+        return Err(Refusal::Malformed("port 0 cannot be connected to."));
+    }
+    Ok(Target { host, port })
+}
+
+/// The answer to a refused request. The line is the reason phrase too: npm and `curl -v` show that one only.
+fn refuse(refusal: &Refusal) -> Response<Body> {
+    let line = refusal.to_string();
+    let body = Full::new(Bytes::from(format!("{line}\n"))).map_err(|never| match never {}).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Ok(value) = HeaderValue::from_str(&format!("OptiDev; error={}", refusal.proxy_status())) {
+        response.headers_mut().insert("proxy-status", value);
+    }
+    if let Ok(phrase) = ReasonPhrase::try_from(line) {
+        response.extensions_mut().insert(phrase);
+    }
+    response
+}
+
+/// One of a container's connections.
+struct Place<'a> {
+    inner: &'a Inner,
+    container: ContainerId,
+}
+
+impl<'a> Place<'a> {
+    fn take(inner: &'a Inner, container: ContainerId) -> Option<Self> {
+        let mut open = inner.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(container).or_default();
+        if *count >= CONNECTIONS {
+            return None;
+        }
+        *count += 1;
+        Some(Self { inner, container })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.container) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.remove(&self.container);
+            }
+        }
+    }
+}

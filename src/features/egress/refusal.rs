@@ -1,0 +1,109 @@
+//! Why a connection was not made, in one line that a person reads in `npm`, `git` or `curl`.
+
+use std::net::IpAddr;
+
+use super::host::Target;
+
+/// A refusal. Its text starts with "OptiDev egress:", names the destination and says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Name or port is not on the list.
+    #[error(
+        "OptiDev egress: {0} is not on the allow-list of this workspace. Ask an administrator to add it under [egress] allow."
+    )]
+    NotListed(Target),
+    /// A literal address that is not listed as such.
+    #[error(
+        "OptiDev egress: {0} is an address, and addresses are refused unless listed as such. Use the host's name, or ask an administrator to add it under [egress] allow."
+    )]
+    AddressNotListed(Target),
+    /// An IPv4 address written in a way that hides it.
+    #[error(
+        "OptiDev egress: the host is an address in an unusual form (octal, hexadecimal, shortened or one number). Use the host's name."
+    )]
+    UnusualAddress,
+    /// Not a request that a proxy can serve.
+    #[error("OptiDev egress: {0}")]
+    Malformed(&'static str),
+    /// The name leads nowhere.
+    #[error("OptiDev egress: the name of {0} cannot be resolved. Check its spelling.")]
+    Unresolved(Target),
+    /// The name leads into a special-purpose range.
+    #[error(
+        "OptiDev egress: {target} resolves to {address} ({range}), where containers may not connect. If it is meant to be reached, ask an administrator to add the range under [egress] also_allow."
+    )]
+    Special {
+        /// Where the container wanted to go.
+        target: Target,
+        /// The first address that was refused.
+        address: IpAddr,
+        /// The kind of range.
+        range: &'static str,
+    },
+    /// No address answered in time.
+    #[error("OptiDev egress: {target} does not answer ({reason}). Try again later.")]
+    Unreachable {
+        /// Where the container wanted to go.
+        target: Target,
+        /// What the system said.
+        reason: String,
+    },
+    /// Port 443, and not TLS.
+    #[error("OptiDev egress: only TLS may go to {0}, and the connection did not begin with it.")]
+    NotTls(Target),
+    /// TLS that names no server.
+    #[error("OptiDev egress: the TLS connection to {0} names no server (SNI). Use a client that sends it.")]
+    NoServerName(Target),
+    /// TLS to another server than the one asked for.
+    #[error("OptiDev egress: the TLS connection to {target} is for another server, {server_name:?}.")]
+    OtherServerName {
+        /// Where the container wanted to go.
+        target: Target,
+        /// What the SNI says.
+        server_name: String,
+    },
+    /// The container has too many connections.
+    #[error("OptiDev egress: this container has {0} connections open, which is the most it may have. Close some.")]
+    TooMany(usize),
+}
+
+impl Refusal {
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::Unresolved(_) | Self::Unreachable { .. } => 502,
+            Self::TooMany(_) => 503,
+            _ => 403,
+        }
+    }
+
+    /// The word in the log and the API.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotListed(_) => "not_listed",
+            Self::AddressNotListed(_) => "address_not_listed",
+            Self::UnusualAddress => "unusual_address",
+            Self::Malformed(_) => "malformed",
+            Self::Unresolved(_) => "unresolved",
+            Self::Special { .. } => "special_address",
+            Self::Unreachable { .. } => "unreachable",
+            Self::NotTls(_) => "not_tls",
+            Self::NoServerName(_) => "no_server_name",
+            Self::OtherServerName { .. } => "other_server_name",
+            Self::TooMany(_) => "too_many_connections",
+        }
+    }
+
+    /// The error type of `Proxy-Status` (RFC 9209, section 2.3).
+    pub fn proxy_status(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "http_request_error",
+            Self::Unresolved(_) => "dns_error",
+            Self::Special { .. } => "destination_ip_prohibited",
+            Self::Unreachable { .. } => "destination_ip_unroutable",
+            Self::TooMany(_) => "connection_limit_reached",
+            _ => "http_request_denied",
+        }
+    }
+}
