@@ -15,6 +15,10 @@
 pub mod authz;
 pub mod clients;
 pub mod config;
+pub mod context;
 pub mod features;
 pub mod kernel;
 pub mod store;
+pub mod vault;
+pub mod web;
+

@@ -1,1 +1,37 @@
+//! The process inside a dev container, and the parts of it that the server shares.
+//!
+//! Shared with the server: [`wire`] (JSON shapes), [`problem`] (refusals), [`archive`] (import
+//! rules), [`sealing`] (how variables are delivered).
+//!
+//! The agent itself, lowest first: `ids`, `home` (the only way to a path), `scratch` (temporary
+//! names that are swept after a crash), `processes` (environment and groups), `app` (state), then
+//! one module per resource: `files`, `search`, `watch`, `projects`, `terminals`, `exec`, `ports`,
+//! `proxy`, `environment`; `server` lists the routes; `cli` starts it all.
+//!
+//! Always holds: no path of a request reaches the kernel but through `home::Home`; no delivered
+//! variable is written to disk; whatever was shown to a client survives `kill -9`.
 
+pub mod archive;
+pub mod cli;
+pub mod problem;
+pub mod sealing;
+pub mod server;
+pub mod wire;
+
+pub use problem::Problem;
+
+mod app;
+mod environment;
+mod exec;
+mod extract;
+mod files;
+mod home;
+mod ids;
+mod ports;
+mod processes;
+mod projects;
+mod proxy;
+mod scratch;
+mod search;
+mod terminals;
+mod watch;

@@ -3,15 +3,20 @@
 //! What always holds: a grant is minted from a membership that was read in the same request, and the table in
 //! [`permission`] is the only source of what a role may do.
 
+pub mod accounts;
 mod actor;
 mod authorize;
 pub mod membership;
 pub mod permission;
+mod recognize;
 mod role;
 
 pub use actor::{Actor, Credential};
 pub use authorize::{AuthzError, authorize, authorize_owner_process};
 pub use permission::{PermissionId, Scope};
+pub use recognize::{
+    Credentials, RecognizeError, Recognized, SessionLimits, TOKEN_PREFIX, new_session_value, new_token,
+};
 pub use role::Role;
 
 /// The key to [`Grant::mint`](crate::store::Grant::mint): its field is private to this module.

@@ -1,3 +1,9 @@
-//! Layer 4: one folder for each thing that OptiDev does.
+//! Layer 4: one folder for each thing that OptiDev does. Inside: `pages | api -> ops -> store -> model`.
+//!
+//! A feature shows itself through its `mod.rs` only. Which feature may use which other is a table in
+//! `tests/it/arch.rs`, with a reason for each edge.
 
+pub mod audit;
 pub mod egress;
+pub mod identity;
+pub mod members;

@@ -1,0 +1,5 @@
+use crate::app::App;
+use axum::Router;
+pub fn routes() -> Router<App> {
+    Router::new()
+}

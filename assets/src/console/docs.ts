@@ -1,0 +1,22 @@
+/** The filter of the API page: all words must occur in an operation's text. */
+import { find, findAll } from "../lib/dom";
+
+export function docsFilter(): void {
+  const input = find<HTMLInputElement>("[data-docs-filter]");
+  if (!input) return;
+  const operations = findAll<HTMLElement>("[data-docs-operation]").map((element) => ({ element, text: (element.textContent ?? "").toLowerCase() }));
+  const groups = findAll<HTMLElement>("[data-docs-group]");
+  const status = find<HTMLElement>("[data-docs-count]");
+  const none = find<HTMLElement>("[data-docs-none]");
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const { element, text } of operations) {
+      element.hidden = !words.every((word) => text.includes(word));
+      if (!element.hidden) shown += 1;
+    }
+    for (const group of groups) group.hidden = !group.querySelector("[data-docs-operation]:not([hidden])");
+    if (status) status.textContent = `${shown} of ${operations.length} operations`;
+    if (none) none.hidden = shown > 0;
+  });
+}

@@ -1,0 +1,99 @@
+//! Layer 2: what every operation is given: the parts of the running server, and who asks.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::authz::{self, Actor, Credentials};
+use crate::config::{Config, Paths};
+use crate::kernel::{Clock, Code, Problem, Rng, WorkspaceId};
+use crate::store::{Grant, Permission, Store};
+use crate::vault::{VaultClient, VaultError};
+
+/// A sign-in this old or younger counts as fresh, in milliseconds.
+pub const FRESH_MS: i64 = 10 * 60 * 1_000;
+
+/// The parts of the running server. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Wall-clock time.
+    pub clock: Clock,
+    /// Random numbers.
+    pub rng: Rng,
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Where things are kept.
+    pub paths: Arc<Paths>,
+    /// The address under which browsers reach the console, without a slash at the end.
+    pub public_url: Arc<str>,
+    /// The database.
+    pub store: Store,
+    /// The vault process.
+    pub vault: VaultClient,
+    /// Recognises sessions and tokens.
+    pub credentials: Credentials,
+    /// Background work, so that shutdown waits for it.
+    pub tasks: TaskTracker,
+    /// Cancelled when the server is to stop.
+    pub shutdown: CancellationToken,
+}
+
+/// One request: the server and who asks.
+#[derive(Clone)]
+pub struct Ctx {
+    /// The server.
+    pub services: Services,
+    /// Who asks.
+    pub actor: Actor,
+    /// For the log and for problems.
+    pub request_id: String,
+}
+
+impl Ctx {
+    /// Proof that the actor may do `P` in `workspace`, checked now.
+    ///
+    /// # Errors
+    /// 404 for foreign and absent workspaces alike, 403 when the role or the token's scopes do not allow it.
+    pub async fn authorize<P: Permission>(&self, workspace: WorkspaceId) -> Result<Grant<P>, Problem> {
+        Ok(authz::authorize::<P>(&self.services.store, &self.actor, workspace).await?)
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.services.clock.now_ms()
+    }
+
+    /// Demands that the person proved who they are within the last ten minutes.
+    ///
+    /// # Errors
+    /// `reauthentication_required`; always so for API tokens, which prove no person's presence.
+    pub fn require_fresh(&self) -> Result<(), Problem> {
+        if self.now_ms() - self.actor.authenticated_at_ms <= FRESH_MS {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::ReauthenticationRequired,
+            "This needs a sign-in of the last ten minutes. Confirm your password and try again.",
+        ))
+    }
+}
+
+impl From<VaultError> for Problem {
+    fn from(error: VaultError) -> Self {
+        match &error {
+            VaultError::Unavailable { .. } | VaultError::Timeout { .. } => Problem::unavailable(
+                "The vault does not answer at the moment. Nothing was changed; try again in a few seconds.",
+                error,
+            ),
+            VaultError::Throttled { .. } => Problem::new(Code::RateLimited, error.to_string()),
+            VaultError::Refused { .. } => Problem::new(Code::Forbidden, error.to_string()),
+            VaultError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
+            VaultError::NotRecorded => Problem::unavailable(
+                "The vault cannot write its record and opens no secrets until it can. Tell the operator.",
+                error,
+            ),
+            VaultError::DoesNotDecrypt | VaultError::Protocol { .. } => Problem::internal(error),
+        }
+    }
+}

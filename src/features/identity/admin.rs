@@ -1,0 +1,126 @@
+//! What the host's administrator does from the command line, without a browser.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use super::setup::{self, Owner};
+use super::{password, setup::normal_email};
+use crate::authz::accounts::{account, api_token};
+use crate::authz::{Role, Scope, new_token};
+use crate::context::Services;
+use crate::features::members;
+use crate::kernel::{
+    Code, OrganizationId, Problem, SecretString, TokenId, UserId, WorkspaceId,
+};
+use crate::store::{StoreError, SystemPurpose};
+use crate::vault::MacPurpose;
+
+/// Who was made.
+#[derive(serde::Serialize)]
+pub struct CreatedOwner {
+    /// The owner.
+    pub user_id: UserId,
+    /// Their organization.
+    pub organization_id: OrganizationId,
+    /// Its first workspace.
+    pub workspace_id: WorkspaceId,
+}
+
+/// Makes an owner with an organization and a workspace.
+///
+/// # Errors
+/// `unprocessable` naming what is not right; a conflict when the address is taken.
+pub async fn create_owner(
+    services: &Services,
+    email: String,
+    name: String,
+    password: SecretString,
+    organization: String,
+    workspace: String,
+) -> Result<CreatedOwner, Problem> {
+    let owner = Owner { name, email, password, organization, workspace };
+    let errors = setup::complaints(&owner);
+    if !errors.is_empty() {
+        let text = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>();
+        return Err(Problem::new(Code::Unprocessable, text.join(" ")));
+    }
+    let made = setup::make(services, owner, None).await?;
+    Ok(CreatedOwner { user_id: made.user, organization_id: made.organization, workspace_id: made.workspace })
+}
+
+/// Makes an account if there is none with this address, and adds it to a workspace.
+///
+/// # Errors
+/// `unprocessable` naming what is not right; a conflict when the person is a member already.
+pub async fn add_member(
+    services: &Services,
+    workspace: WorkspaceId,
+    email: &str,
+    name: &str,
+    role: Role,
+    secret: SecretString,
+) -> Result<UserId, Problem> {
+    if let Some(message) = password::complaint(&secret, email) {
+        return Err(Problem::new(Code::Unprocessable, format!("password: {message}")));
+    }
+    let email = normal_email(email);
+    let password_hash = password::hash(secret, services.rng).await?;
+    let tx = services.store.system(SystemPurpose::Setup).await?;
+    let known = tx.one(account::Entity::find().filter(account::Column::Email.eq(&email))).await?;
+    let user = match known {
+        Some(row) => row.id,
+        None => {
+            let id = UserId::new(&services.clock, &services.rng);
+            tx.insert(account::ActiveModel {
+                id: Set(id),
+                email: Set(email.clone()),
+                name: Set(name.trim().to_owned()),
+                password_hash: Set(password_hash),
+                totp_sealed: Set(None),
+                totp_last_step: Set(None),
+                created_at_ms: Set(services.clock.now_ms()),
+            })
+            .await?;
+            id
+        }
+    };
+    members::add_member(&tx, services, workspace, user, role).await.map_err(|error| match error {
+        StoreError::Duplicate => Problem::new(Code::Conflict, format!("{email} is a member of {workspace} already.")),
+        other => other.into(),
+    })?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// Makes an API token for the account with this address; the token is returned here and nowhere else.
+///
+/// # Errors
+/// `unprocessable` when there is no such account.
+pub async fn create_token(
+    services: &Services,
+    email: &str,
+    name: &str,
+    scopes: &[Scope],
+    expires_at_ms: Option<i64>,
+) -> Result<String, Problem> {
+    let token = new_token(&services.rng);
+    let hash = services.vault.mac(MacPurpose::ApiToken, token.as_bytes()).await?;
+    let email = normal_email(email);
+    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    let person = tx.one(account::Entity::find().filter(account::Column::Email.eq(&email))).await?.ok_or_else(|| {
+        Problem::new(Code::Unprocessable, format!("There is no account with the address {email}. Check --user."))
+    })?;
+    tx.insert(api_token::ActiveModel {
+        id: Set(TokenId::new(&services.clock, &services.rng)),
+        account_id: Set(person.id),
+        name: Set(name.to_owned()),
+        token_hash: Set(hash.to_vec()),
+        scopes: Set(scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")),
+        created_at_ms: Set(services.clock.now_ms()),
+        expires_at_ms: Set(expires_at_ms),
+        last_used_ms: Set(None),
+    })
+    .await?;
+    tx.commit().await?;
+    Ok(token)
+}

@@ -1,0 +1,109 @@
+//! One-time passwords of an authenticator app (RFC 6238). The seed lives in the vault; a step is accepted once.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, Condition, EntityTrait};
+
+use crate::authz::accounts::account;
+use crate::context::{Ctx, Services};
+use crate::kernel::{Code, Problem, SecretString, UserId};
+use crate::store::SystemPurpose;
+use crate::vault::Sealed;
+
+/// What the page shows once while the person sets up their app.
+pub struct Enrolment {
+    /// The picture to scan, as a data address.
+    pub qr_data_uri: String,
+    /// The seed in base32, for typing.
+    pub secret_text: String,
+    /// The sealed seed; kept by the page in a hidden field until a first code proves that the app has it.
+    pub sealed: String,
+}
+
+/// Starts an enrolment: nothing changes until [`enrol`].
+///
+/// # Errors
+/// A conflict when a second factor is on already.
+pub async fn begin(ctx: &Ctx) -> Result<Enrolment, Problem> {
+    ctx.require_fresh()?;
+    let (sealed, seed) = ctx.services.vault.totp_seed(ctx.actor.user.bytes()).await?;
+    picture(&ctx.actor.email, &seed, &sealed)
+}
+
+/// Shows the same enrolment again after a code that did not fit: the vault does not give the seed out twice, so the
+/// page carries on with a new one.
+fn picture(email: &str, seed: &SecretString, sealed: &Sealed) -> Result<Enrolment, Problem> {
+    let label: String = url::form_urlencoded::byte_serialize(email.as_bytes()).collect();
+    let address = format!(
+        "otpauth://totp/OptiDev:{label}?secret={}&issuer=OptiDev&algorithm=SHA1&digits=6&period=30",
+        seed.expose()
+    );
+    let code = qrcode::QrCode::new(address.as_bytes()).map_err(Problem::internal)?;
+    let svg = code
+        .render::<qrcode::render::svg::Color<'_>>()
+        .min_dimensions(200, 200)
+        .dark_color(qrcode::render::svg::Color("#000000"))
+        .light_color(qrcode::render::svg::Color("#ffffff"))
+        .build();
+    Ok(Enrolment {
+        qr_data_uri: format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg)),
+        secret_text: seed.expose().clone(),
+        sealed: STANDARD.encode(&sealed.0),
+    })
+}
+
+/// Turns the second factor on after a first right code.
+///
+/// # Errors
+/// `forbidden` when the code does not fit.
+pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
+    ctx.require_fresh()?;
+    let sealed = STANDARD
+        .decode(sealed)
+        .map(Sealed)
+        .map_err(|_| Problem::new(Code::BadRequest, "The form is incomplete. Load the page again."))?;
+    let services = &ctx.services;
+    let user = ctx.actor.user;
+    let step = services.vault.totp_verify(user.bytes(), &sealed, code.trim(), ctx.now_ms(), None).await?;
+    let Some(step) = step else {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "This code does not fit. Scan the new picture, check the clock of your phone, and type the code it shows.",
+        ));
+    };
+    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    let values = account::ActiveModel {
+        totp_sealed: Set(Some(sealed.0)),
+        totp_last_step: Set(Some(step)),
+        ..Default::default()
+    };
+    tx.update_where::<account::Entity>(account::Column::Id.eq(user), values).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Whether `code` is right now, and uses its time step up.
+///
+/// # Errors
+/// When the vault or the database does not answer.
+pub async fn accept(services: &Services, user: UserId, code: &str) -> Result<bool, Problem> {
+    let tx = services.store.system(SystemPurpose::SignInRead).await?;
+    let Some(person) = tx.one(account::Entity::find_by_id(user)).await? else { return Ok(false) };
+    drop(tx);
+    let Some(sealed) = person.totp_sealed.map(Sealed) else { return Ok(false) };
+    let now = services.clock.now_ms();
+    let step = services.vault.totp_verify(user.bytes(), &sealed, code.trim(), now, person.totp_last_step).await?;
+    let Some(step) = step else { return Ok(false) };
+    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    // The row decides between two that show the same code at once.
+    let unused = Condition::all().add(account::Column::Id.eq(user)).add(
+        Condition::any()
+            .add(account::Column::TotpLastStep.is_null())
+            .add(account::Column::TotpLastStep.lt(step)),
+    );
+    let values = account::ActiveModel { totp_last_step: Set(Some(step)), ..Default::default() };
+    let won = tx.update_where::<account::Entity>(unused, values).await? == 1;
+    tx.commit().await?;
+    Ok(won)
+}

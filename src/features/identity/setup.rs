@@ -1,0 +1,230 @@
+//! The first visit: a one-time link makes the owner, an organization and a workspace.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, Condition, EntityTrait};
+
+use super::sessions::{NewSession, Stage};
+use super::{password, setup_code};
+use crate::authz::accounts::account;
+use crate::context::Services;
+use crate::features::members::{self, NewWorkspace};
+use crate::kernel::{Code, OrganizationId, Problem, SecretString, UserId, WorkspaceId};
+use crate::store::{StoreError, SystemPurpose};
+use crate::vault::MacPurpose;
+
+const LINK_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// What the owner fills in.
+pub struct Owner {
+    /// Display name.
+    pub name: String,
+    /// Address to sign in with.
+    pub email: String,
+    /// Password.
+    pub password: SecretString,
+    /// Name of the organization.
+    pub organization: String,
+    /// Name of the first workspace.
+    pub workspace: String,
+}
+
+/// A field that is not right, and why.
+#[derive(Clone)]
+pub struct FieldError {
+    /// The field's name in the form.
+    pub field: &'static str,
+    /// For the person.
+    pub message: String,
+}
+
+/// Who was made.
+pub struct Made {
+    /// The owner.
+    pub user: UserId,
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The workspace.
+    pub workspace: WorkspaceId,
+}
+
+/// Why nothing was made.
+pub enum SetupError {
+    /// Fields to correct.
+    Fields(Vec<FieldError>),
+    /// Everything else.
+    Problem(Problem),
+}
+
+impl<E: Into<Problem>> From<E> for SetupError {
+    fn from(error: E) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+/// The address to print at start: a one-time link while there is no account, the console afterwards.
+///
+/// # Errors
+/// When the vault or the database does not answer.
+pub async fn sign_in_address(services: &Services) -> Result<String, Problem> {
+    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    if tx.one(account::Entity::find()).await?.is_some() {
+        return Ok(format!("{}/", services.public_url));
+    }
+    let code = URL_SAFE_NO_PAD.encode(services.rng.bytes::<32>());
+    let hash = services.vault.mac(MacPurpose::SetupCode, code.as_bytes()).await?;
+    // Earlier links end: only the one printed last works.
+    tx.delete_where::<setup_code::Entity>(Condition::all()).await?;
+    tx.insert(setup_code::ActiveModel {
+        code_hash: Set(hash.to_vec()),
+        expires_at_ms: Set(services.clock.now_ms() + LINK_MS),
+        used_at_ms: Set(None),
+    })
+    .await?;
+    tx.commit().await?;
+    Ok(format!("{}/setup?code={code}", services.public_url))
+}
+
+fn link_is_over() -> Problem {
+    Problem::new(
+        Code::NotFound,
+        "This sign-in link was used already, or has ended. Sign in instead; if nobody has made an account yet, \
+         restart the server: it prints a new link.",
+    )
+}
+
+/// Whether the code would still be taken.
+///
+/// # Errors
+/// 404 when it would not.
+pub async fn check_code(services: &Services, code: &str) -> Result<(), Problem> {
+    let hash = services.vault.mac(MacPurpose::SetupCode, code.as_bytes()).await?;
+    let tx = services.store.system(SystemPurpose::SignInRead).await?;
+    let row = tx.one(setup_code::Entity::find_by_id(hash.to_vec())).await?.ok_or_else(link_is_over)?;
+    if row.used_at_ms.is_some() || row.expires_at_ms < services.clock.now_ms() {
+        return Err(link_is_over());
+    }
+    Ok(())
+}
+
+/// Uses up the link, makes everything and opens a session, in one transaction.
+///
+/// # Errors
+/// [`SetupError::Fields`] for the form; 404 when the link is over.
+pub async fn complete(
+    services: &Services,
+    code: &str,
+    owner: Owner,
+    address: &str,
+    user_agent: &str,
+) -> Result<NewSession, SetupError> {
+    check_code(services, code).await?;
+    let errors = complaints(&owner);
+    if !errors.is_empty() {
+        return Err(SetupError::Fields(errors));
+    }
+    let code_hash = services.vault.mac(MacPurpose::SetupCode, code.as_bytes()).await?;
+    let session = NewSession::prepare(services).await?;
+    let opened = (&session, address, user_agent);
+    make(services, owner, Some((code_hash.to_vec(), opened))).await?;
+    Ok(session)
+}
+
+/// Makes an owner with an organization and a workspace of their own.
+///
+/// # Errors
+/// A conflict when the address is taken.
+pub async fn make(
+    services: &Services,
+    owner: Owner,
+    link: Option<(Vec<u8>, (&NewSession, &str, &str))>,
+) -> Result<Made, Problem> {
+    let now = services.clock.now_ms();
+    let workspace = NewWorkspace::prepare(services).await?;
+    let workspace_id = workspace.id;
+    let password_hash = password::hash(owner.password, services.rng).await?;
+    let user = UserId::new(&services.clock, &services.rng);
+    let tx = services.store.system(SystemPurpose::Setup).await?;
+    if let Some((code_hash, _)) = &link {
+        // The row itself decides who came first, whatever was checked before.
+        let unused = Condition::all()
+            .add(setup_code::Column::CodeHash.eq(code_hash.clone()))
+            .add(setup_code::Column::UsedAtMs.is_null())
+            .add(setup_code::Column::ExpiresAtMs.gt(now));
+        let used = setup_code::ActiveModel { used_at_ms: Set(Some(now)), ..Default::default() };
+        if tx.update_where::<setup_code::Entity>(unused, used).await? != 1 {
+            return Err(link_is_over());
+        }
+    }
+    tx.insert(account::ActiveModel {
+        id: Set(user),
+        email: Set(normal_email(&owner.email)),
+        name: Set(owner.name.trim().to_owned()),
+        password_hash: Set(password_hash),
+        totp_sealed: Set(None),
+        totp_last_step: Set(None),
+        created_at_ms: Set(now),
+    })
+    .await
+    .map_err(|error| match error {
+        StoreError::Duplicate => {
+            Problem::new(Code::Conflict, format!("An account with the address {} exists. Use another.", owner.email))
+        }
+        other => other.into(),
+    })?;
+    let organization = members::create_organization(
+        &tx,
+        services,
+        owner.organization.trim(),
+        owner.workspace.trim(),
+        workspace,
+        user,
+    )
+    .await?;
+    if let Some((_, (session, address, user_agent))) = link {
+        session.open(&tx, user, Stage::Active, now, address, user_agent).await?;
+    }
+    tx.commit().await?;
+    Ok(Made { user, organization, workspace: workspace_id })
+}
+
+/// Addresses are compared in lower case.
+pub fn normal_email(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
+/// What is not right in the form.
+pub fn complaints(owner: &Owner) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let email = owner.email.trim();
+    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= 254
+    }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    if !well_formed {
+        let message = format!("{email:?} is not an email address. Write it like name@example.com.");
+        errors.push(FieldError { field: "email", message });
+    }
+    for (field, value) in
+        [("name", &owner.name), ("organization", &owner.organization), ("workspace", &owner.workspace)]
+    {
+        if let Some(message) = name_complaint(value) {
+            errors.push(FieldError { field, message });
+        }
+    }
+    if let Some(message) = password::complaint(&owner.password, email) {
+        errors.push(FieldError { field: "password", message });
+    }
+    errors
+}
+
+/// Why a display name is not taken.
+pub fn name_complaint(name: &str) -> Option<String> {
+    let length = name.trim().chars().count();
+    match length {
+        0 => Some("Write a name here.".to_owned()),
+        1..=200 if !name.chars().any(char::is_control) => None,
+        1..=200 => Some("Leave out control characters.".to_owned()),
+        _ => Some(format!("At most 200 characters; these are {length}.")),
+    }
+}

@@ -1,0 +1,7 @@
+//! Organizations, workspaces, and who belongs to them.
+
+mod model;
+mod ops;
+
+pub use model::{Membership, organization, workspace};
+pub use ops::{NewWorkspace, add_member, create_organization, memberships, workspace_chip, workspace_key};

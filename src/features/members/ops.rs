@@ -1,0 +1,134 @@
+//! Making workspaces, and reading who belongs where.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use super::model::{Membership, OrganizationRef, organization, workspace};
+use crate::authz::{Role, membership};
+use crate::context::{Ctx, Services};
+use crate::kernel::{OrganizationId, Problem, UserId, WorkspaceId};
+use crate::store::{Grant, Permission, StoreError, SystemPurpose, SystemTx};
+use crate::vault::WrappedKey;
+use crate::web::WorkspaceChip;
+
+/// A workspace about to be made: its id, and its key from the vault.
+pub struct NewWorkspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    key: WrappedKey,
+}
+
+impl NewWorkspace {
+    /// Has the vault make a key. Called before the transaction, which must not wait for another process.
+    ///
+    /// # Errors
+    /// When the vault does not answer.
+    pub async fn prepare(services: &Services) -> Result<Self, Problem> {
+        let id = WorkspaceId::new(&services.clock, &services.rng);
+        let key = services.vault.new_workspace_key(id.bytes()).await?;
+        Ok(Self { id, key })
+    }
+}
+
+/// Adds an organization with its first workspace and its owner.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn create_organization(
+    tx: &SystemTx,
+    services: &Services,
+    organization_name: &str,
+    workspace_name: &str,
+    new: NewWorkspace,
+    owner: UserId,
+) -> Result<OrganizationId, StoreError> {
+    let now = services.clock.now_ms();
+    let organization_id = OrganizationId::new(&services.clock, &services.rng);
+    tx.insert(organization::ActiveModel {
+        id: Set(organization_id),
+        name: Set(organization_name.to_owned()),
+        created_at_ms: Set(now),
+    })
+    .await?;
+    tx.insert(workspace::ActiveModel {
+        id: Set(new.id),
+        organization_id: Set(organization_id),
+        name: Set(workspace_name.to_owned()),
+        wrapped_key: Set(new.key.0),
+        created_at_ms: Set(now),
+    })
+    .await?;
+    add_member(tx, services, new.id, owner, Role::Owner).await?;
+    Ok(organization_id)
+}
+
+/// Adds a member.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when the person is a member already.
+pub async fn add_member(
+    tx: &SystemTx,
+    services: &Services,
+    workspace_id: WorkspaceId,
+    account_id: UserId,
+    role: Role,
+) -> Result<(), StoreError> {
+    tx.insert(membership::ActiveModel {
+        workspace_id: Set(workspace_id),
+        account_id: Set(account_id),
+        role: Set(role.as_str().to_owned()),
+        created_at_ms: Set(services.clock.now_ms()),
+    })
+    .await?;
+    Ok(())
+}
+
+/// The workspaces that `user` belongs to, oldest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn memberships(services: &Services, user: UserId) -> Result<Vec<Membership>, StoreError> {
+    let tx = services.store.system(SystemPurpose::Memberships).await?;
+    let rows = tx.all(membership::Entity::find().filter(membership::Column::AccountId.eq(user))).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Some(place) = tx.one(workspace::Entity::find_by_id(row.workspace_id)).await? else { continue };
+        let Some(customer) = tx.one(organization::Entity::find_by_id(place.organization_id)).await? else { continue };
+        let Ok(role) = row.role.parse() else { continue };
+        found.push(Membership {
+            id: place.id,
+            name: place.name,
+            role,
+            organization: OrganizationRef { id: customer.id, name: customer.name },
+        });
+    }
+    found.sort_by_key(|membership| membership.id);
+    Ok(found)
+}
+
+/// What the layout shows of the workspace.
+///
+/// # Errors
+/// 404 when the person is no member.
+pub async fn workspace_chip(ctx: &Ctx, id: WorkspaceId) -> Result<WorkspaceChip, Problem> {
+    memberships(&ctx.services, ctx.actor.user)
+        .await?
+        .into_iter()
+        .find(|membership| membership.id == id)
+        .map(|membership| WorkspaceChip {
+            id: membership.id.to_string(),
+            name: membership.name,
+            role: membership.role.as_str().to_owned(),
+        })
+        .ok_or_else(Problem::not_found)
+}
+
+/// The wrapped key of the grant's workspace.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::Absent`] when the workspace is gone.
+pub async fn workspace_key<P: Permission>(services: &Services, grant: &Grant<P>) -> Result<WrappedKey, StoreError> {
+    let tx = services.store.system(SystemPurpose::Memberships).await?;
+    let row = tx.one(workspace::Entity::find_by_id(grant.workspace())).await?.ok_or(StoreError::Absent)?;
+    Ok(WrappedKey(row.wrapped_key))
+}

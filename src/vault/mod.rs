@@ -1,0 +1,23 @@
+//! The vault: the one process that ever holds the master secret, and the client through which the
+//! server asks it for things.
+//!
+//! - [`VaultClient`] is all that the rest of the server uses. There is no general decrypt: each
+//!   operation is for one named thing, and the vault decides by itself what it refuses.
+//! - `server` is the process, started as `optidev vault`. It parses nothing but `protocol`.
+//! - Keys: master secret --HKDF--> numbered root keys --wrap--> random workspace keys --HKDF--> one
+//!   AES-256-GCM key per ciphertext. `server::keys` and `server::envelope` say it in full.
+//!
+//! This module may use `kernel` only. The server half must not use tokio, a web framework or a
+//! database: what it does not link into its loop cannot be attacked through it.
+
+mod client;
+pub mod protocol;
+pub mod server;
+mod types;
+
+pub use client::VaultClient;
+pub use types::{
+    Binding, DeliverItem, Delivery, ExtraItem, Hardening, KeyMemory, MAX_DELIVERY, MAX_NAME,
+    MAX_VALUE, MacPurpose, Probe, Purpose, RootKey, Sealed, Status, SystemPurpose, Tier,
+    VaultError, WrappedKey,
+};

@@ -1,0 +1,137 @@
+//! POST forms of pages, with the CSRF token in the body.
+
+use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::extract::{bad_csrf, csrf_matches, page_ctx};
+use super::{Anonymous, PageCtx, PendingSecondFactor};
+use crate::context::Services;
+use crate::kernel::{Code, Problem};
+
+#[derive(Deserialize)]
+struct WithToken {
+    #[serde(default)]
+    csrf_token: String,
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
+    serde_urlencoded_from(bytes)
+        .map_err(|error| Problem::new(Code::Unprocessable, format!("The form is not right: {error}.")).into_response())
+}
+
+fn serde_urlencoded_from<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let request = axum::http::Request::get(format!("/?{}", String::from_utf8_lossy(bytes))).body(());
+    let uri = request.map_err(|error| error.to_string())?.into_parts().0.uri;
+    axum::extract::Query::<T>::try_from_uri(&uri).map(|query| query.0).map_err(|error| error.body_text())
+}
+
+async fn body(request: Request) -> Result<axum::body::Bytes, Response> {
+    axum::body::Bytes::from_request(request, &()).await.map_err(|rejection| {
+        Problem::new(Code::TooLarge, format!("The form could not be read: {}.", rejection.body_text())).into_response()
+    })
+}
+
+/// A form of a signed-in person's page.
+pub struct PageForm<T> {
+    /// Who sent it.
+    pub page: PageCtx,
+    /// Its fields.
+    pub form: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Services> for PageForm<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, services: &Services) -> Result<Self, Response> {
+        let (parts, rest) = request.into_parts();
+        let page = page_ctx(&parts, services).await?;
+        let bytes = body(Request::from_parts(parts, rest)).await?;
+        let token: WithToken = parse(&bytes)?;
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(token.csrf_token.as_bytes(), page.csrf.as_bytes())) {
+            return Err(bad_csrf().into_response());
+        }
+        Ok(Self { page, form: parse(&bytes)? })
+    }
+}
+
+/// A multipart form of a signed-in person's page; its first field is `csrf_token`.
+pub struct PageMultipart {
+    /// Who sent it.
+    pub page: PageCtx,
+    /// The remaining fields.
+    pub fields: Multipart,
+}
+
+impl FromRequest<Services> for PageMultipart {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, services: &Services) -> Result<Self, Response> {
+        let (parts, rest) = request.into_parts();
+        let page = page_ctx(&parts, services).await?;
+        let mut fields = Multipart::from_request(Request::from_parts(parts, rest), services)
+            .await
+            .map_err(|error| Problem::new(Code::BadRequest, error.body_text()).into_response())?;
+        let first = fields.next_field().await.ok().flatten();
+        let token = match first {
+            Some(field) if field.name() == Some("csrf_token") => field.text().await.unwrap_or_default(),
+            _ => String::new(),
+        };
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(token.as_bytes(), page.csrf.as_bytes())) {
+            return Err(bad_csrf().into_response());
+        }
+        Ok(Self { page, fields })
+    }
+}
+
+/// A form of somebody who is not signed in; the origin middleware has checked that our page sent it.
+pub struct AnonymousForm<T> {
+    /// Who sent it.
+    pub from: Anonymous,
+    /// Its fields.
+    pub form: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Services> for AnonymousForm<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, services: &Services) -> Result<Self, Response> {
+        let (mut parts, rest) = request.into_parts();
+        let from = match Anonymous::from_request_parts(&mut parts, services).await {
+            Ok(from) => from,
+            Err(never) => match never {},
+        };
+        let bytes = body(Request::from_parts(parts, rest)).await?;
+        Ok(Self { from, form: parse(&bytes)? })
+    }
+}
+
+/// The form that shows the second factor.
+pub struct PendingForm<T> {
+    /// The session that still lacks it.
+    pub pending: PendingSecondFactor,
+    /// The server and the peer.
+    pub from: Anonymous,
+    /// Its fields.
+    pub form: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Services> for PendingForm<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, services: &Services) -> Result<Self, Response> {
+        let (mut parts, rest) = request.into_parts();
+        let pending = PendingSecondFactor::from_request_parts(&mut parts, services).await?;
+        let from = match Anonymous::from_request_parts(&mut parts, services).await {
+            Ok(from) => from,
+            Err(never) => match never {},
+        };
+        let bytes = body(Request::from_parts(parts, rest)).await?;
+        let token: WithToken = parse(&bytes)?;
+        if !csrf_matches(&pending.known, &token.csrf_token) {
+            return Err(bad_csrf().into_response());
+        }
+        Ok(Self { pending, from, form: parse(&bytes)? })
+    }
+}

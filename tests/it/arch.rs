@@ -1,0 +1,166 @@
+//! Holds the shape of the source: layers, homes of crates, escaping in templates, length of files.
+//!
+//! Privacy and clippy's bans come first; this test catches what they cannot see. Its tables are exceptions with a
+//! reason each: a row that nothing needs any more fails too, so that the tables only shrink.
+
+mod imports;
+mod rules;
+#[cfg(test)]
+mod selftest;
+
+use std::fs;
+use std::path::Path;
+
+use rules::{Edge, Source, check_imports, unescaped};
+
+/// Imports against the direction of the layers, and from one feature to another.
+const ALLOWED: &[Edge] = &[
+    Edge {
+        from: "store",
+        to: "authz::MintKey",
+        reason: "only authz can mint a Grant; a type without behaviour",
+    },
+    Edge {
+        from: "store",
+        to: "authz::PermissionId",
+        reason: "a Grant says what it permits; a type without behaviour",
+    },
+    Edge {
+        from: "store",
+        to: "authz::Role",
+        reason: "a Grant says whose role gave it; a type without behaviour",
+    },
+    Edge {
+        from: "context",
+        to: "authz",
+        reason: "a Ctx carries the actor whom authz recognized; authz knows no context",
+    },
+    Edge {
+        from: "features/identity",
+        to: "features::members",
+        reason: "the first visit makes the owner's account and workspace in one transaction",
+    },
+];
+
+/// Files that are longer than [`LONGEST`], with the number of lines that they may have.
+const LONG_FILES: &[(&str, usize, &str)] = &[];
+
+/// Lines of a file, beyond which it is time to split it.
+const LONGEST: usize = 500;
+
+#[test]
+fn imports_go_downward() {
+    let sources = sources(&["src"], &["rs"]);
+    // Before the first module there is nothing to hold, and no row can be in use.
+    if sources
+        .iter()
+        .all(|source| matches!(source.path.as_str(), "src/lib.rs" | "src/main.rs"))
+    {
+        return;
+    }
+    report(check_imports(&sources, ALLOWED));
+}
+
+#[test]
+fn templates_escape_everything() {
+    let wrong = sources(&["templates"], &["html", "svg", "xml", "txt"])
+        .iter()
+        .filter_map(|source| {
+            unescaped(&source.text)
+                .map(|what| format!("{}: {what}: escaping is never switched off", source.path))
+        })
+        .collect();
+    report(wrong);
+}
+
+#[test]
+fn files_are_short() {
+    let sources = sources(
+        &[
+            "src",
+            "agent",
+            "migrations",
+            "tests",
+            "benches",
+            "templates",
+            "assets/src",
+        ],
+        &["rs", "html", "ts", "css"],
+    );
+    let lengths: Vec<(&str, usize)> = sources
+        .iter()
+        .map(|source| (source.path.as_str(), source.text.lines().count()))
+        .collect();
+    report(check_lengths(&lengths, LONG_FILES));
+}
+
+/// What is wrong with the files' lengths: too long, or an exception that is no longer one.
+fn check_lengths(lengths: &[(&str, usize)], exceptions: &[(&str, usize, &str)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (path, lines) in lengths {
+        let limit = exceptions
+            .iter()
+            .find(|(name, ..)| name == path)
+            .map_or(LONGEST, |(_, limit, _)| *limit);
+        if *lines > limit {
+            wrong.push(format!(
+                "{path} has {lines} lines, more than {limit}: split it by what its parts are about"
+            ));
+        }
+    }
+    for (path, _, reason) in exceptions {
+        if !lengths
+            .iter()
+            .any(|(name, lines)| name == path && *lines > LONGEST)
+        {
+            wrong.push(format!("stale exception: {path} is gone or short enough; remove it from LONG_FILES ({reason})"));
+        }
+    }
+    wrong
+}
+
+/// The files below `folders` of the repository with one of the `endings`; a folder that is missing has none.
+fn sources(folders: &[&str], endings: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in folders {
+        collect(root, &root.join(folder), endings, &mut found);
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn collect(root: &Path, folder: &Path, endings: &[&str], found: &mut Vec<Source>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() && name != "target" && name != "node_modules" && name != "dist" {
+            collect(root, &path, endings, found);
+        } else if path
+            .extension()
+            .is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted))
+        {
+            let text = fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            found.push(Source {
+                path: path
+                    .strip_prefix(root)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned(),
+                text,
+            });
+        }
+    }
+}
+
+fn report(wrong: Vec<String>) {
+    assert!(
+        wrong.is_empty(),
+        "{} broken:\n  {}",
+        wrong.len(),
+        wrong.join("\n  ")
+    );
+}
