@@ -1,3 +1,5 @@
-//! Layer 1: everything outside the server's own processes. Must not import store, web or features.
+//! Layer 1: everything outside of this process that is not the database or the vault.
+//!
+//! Must not import features, web or authz.
 
-pub mod http;
+pub mod agent;

@@ -1,0 +1,106 @@
+//! Which containers run, and where their agents listen.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+
+use super::connect::{AgentStream, Endpoint};
+use super::transport::{Body, Connector};
+use crate::kernel::ContainerId;
+
+/// How long an unused connection is kept.
+const POOL_IDLE: std::time::Duration = std::time::Duration::from_secs(30);
+
+type Endpoints = RwLock<HashMap<ContainerId, (u64, Endpoint)>>;
+
+/// All agents that can be reached. Cheap to clone.
+#[derive(Clone)]
+pub struct Agents {
+    endpoints: Arc<Endpoints>,
+    starts: Arc<AtomicU64>,
+    http: Client<Connector, Body>,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Agents {
+    /// No agents yet.
+    pub fn new() -> Self {
+        let endpoints: Arc<Endpoints> = Arc::default();
+        let known = Arc::clone(&endpoints);
+        let connector = Connector::new(move |uri: hyper::Uri| {
+            let endpoint = find(&known, &uri);
+            Box::pin(async move {
+                let endpoint = endpoint.ok_or_else(|| {
+                    std::io::Error::new(std::io::ErrorKind::NotConnected, "the container was stopped meanwhile")
+                })?;
+                Ok(AgentStream(TokioIo::new(endpoint.connect().await?)))
+            }) as super::transport::Connecting
+        });
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(8)
+            .build(connector);
+        Self { endpoints, starts: Arc::new(AtomicU64::new(1)), http }
+    }
+
+    /// Makes a started container's agent known.
+    pub fn set(&self, container: ContainerId, endpoint: Endpoint) -> Agent {
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        endpoints.insert(container, (start, endpoint));
+        Agent { container, start, http: self.http.clone() }
+    }
+
+    /// Forgets a container that stopped.
+    pub fn remove(&self, container: ContainerId) {
+        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).remove(&container);
+    }
+
+    /// The agent of a running container.
+    ///
+    /// # Errors
+    /// [`AgentError::NotRunning`](super::AgentError::NotRunning).
+    pub fn get(&self, container: ContainerId) -> Result<Agent, super::AgentError> {
+        let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
+        let (start, _) = endpoints.get(&container).ok_or(super::AgentError::NotRunning)?;
+        Ok(Agent { container, start: *start, http: self.http.clone() })
+    }
+}
+
+/// One start of one container's agent. Cheap to clone.
+#[derive(Clone)]
+pub struct Agent {
+    container: ContainerId,
+    start: u64,
+    pub(super) http: Client<Connector, Body>,
+}
+
+impl Agent {
+    /// The container.
+    pub fn container(&self) -> ContainerId {
+        self.container
+    }
+
+    /// The name under which connections are pooled. It holds the start, so that a connection to an agent that ended
+    /// is not tried on the next one.
+    pub(super) fn authority(&self) -> String {
+        format!("{}.{}", self.start, self.container.suffix())
+    }
+}
+
+fn find(endpoints: &Endpoints, uri: &hyper::Uri) -> Option<Endpoint> {
+    let (start, container) = uri.host()?.split_once('.')?;
+    let container = ContainerId::from_suffix(container).ok()?;
+    let start: u64 = start.parse().ok()?;
+    let endpoints = endpoints.read().unwrap_or_else(PoisonError::into_inner);
+    endpoints.get(&container).filter(|(known, _)| *known == start).map(|(_, endpoint)| endpoint.clone())
+}

@@ -1,0 +1,140 @@
+//! The embedded runtime: Debian's bubblewrap on this machine.
+//!
+//! What always holds for a container:
+//! - Every namespace is its own, the network too: its only interface is `lo`. User namespaces cannot be made inside.
+//! - It sees the toolchains and a synthetic `/etc` read-only, its own home, its own `/tmp`, and nothing else of the host.
+//! - It has no capability, cannot get one, and runs under a host user of its own when the server is root.
+//! - It outlives a server that was killed: the next one finds it by process id and start time, and adopts it.
+//!
+//! The data folder need not be reachable for the container's user: what it needs is mounted before privileges go.
+
+mod binary;
+mod egress;
+mod etc;
+mod limits;
+mod process;
+mod procfs;
+mod proof;
+mod sandbox;
+mod slots;
+mod start;
+mod tree;
+mod volume;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use process::Process;
+
+use super::{EgressHandler, RuntimeError};
+use crate::config::LocalRuntimeConfig;
+use crate::features::containers::model::Identity;
+use crate::kernel::{Clock, ContainerId};
+
+/// Containers of this machine.
+pub struct LocalRuntime {
+    config: LocalRuntimeConfig,
+    clock: Clock,
+    folders: volume::Folders,
+    slots: slots::Slots,
+    limits: limits::Limiter,
+    shell: &'static str,
+}
+
+impl LocalRuntime {
+    /// Prepares what all containers share, below `folder`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Machine`] when a toolchain folder is missing; [`RuntimeError::Failed`] when files cannot be
+    /// written.
+    pub fn open(config: &LocalRuntimeConfig, folder: PathBuf, clock: Clock) -> Result<Self, RuntimeError> {
+        sandbox::check(config)?;
+        let folders = volume::Folders::open(folder)?;
+        etc::write(&folders.etc())?;
+        binary::write(&folders)?;
+        let slots = slots::Slots::open(&folders, config.uid_base)?;
+        Ok(Self {
+            config: config.clone(),
+            clock,
+            slots,
+            limits: limits::Limiter::detect(config),
+            shell: sandbox::shell(config),
+            folders,
+        })
+    }
+
+    pub(super) async fn prepare_volume(&self, container: ContainerId) -> Result<String, RuntimeError> {
+        let slot = self.slots.of(container)?;
+        let folder = self.folders.container(container);
+        blocking(move || folder.prepare(slot)).await?;
+        Ok(match slot.uid {
+            Some(uid) => format!("home kept on this machine, owned by host user {uid}"),
+            None => "home kept on this machine".to_owned(),
+        })
+    }
+
+    pub(super) async fn launch(&self, container: ContainerId) -> Result<Process, RuntimeError> {
+        start::launch(self, container).await
+    }
+
+    pub(super) async fn adopt(&self, container: ContainerId) -> Result<Option<Process>, RuntimeError> {
+        let folder = self.folders.container(container);
+        let Some(meta) = folder.read_meta()? else { return Ok(None) };
+        let Some(run) = meta.run else { return Ok(None) };
+        Ok(Process::adopt(folder, run, &self.limits))
+    }
+
+    pub(super) async fn prove_isolation(&self, process: &Process) -> Result<String, RuntimeError> {
+        let expected = sandbox::mount_points(&self.config);
+        let uid = self.slots.of(process.container())?.uid;
+        proof::prove(process.pid(), uid, &expected).map_err(RuntimeError::Unproven)?;
+        Ok(format!("no network device but lo, no capabilities, no host paths; {}", self.limits.describe(&self.config)))
+    }
+
+    pub(super) async fn open_egress(
+        &self,
+        process: &mut Process,
+        who: Identity,
+        handler: Arc<dyn EgressHandler>,
+        tasks: &tokio_util::task::TaskTracker,
+    ) -> Result<(), RuntimeError> {
+        let folder = self.folders.container(process.container());
+        let uid = self.slots.of(process.container())?.uid;
+        process.keep_egress(egress::open(&folder, uid, who, handler, tasks)?);
+        Ok(())
+    }
+
+    pub(super) async fn remember(&self, process: &Process, boot_id: &str) -> Result<(), RuntimeError> {
+        let folder = self.folders.container(process.container());
+        let mut meta = folder.read_meta()?.unwrap_or_default();
+        meta.run = Some(process.record(boot_id, self.clock.now_ms()));
+        blocking(move || folder.write_meta(&meta)).await
+    }
+
+    pub(super) async fn kill(&self, process: Process) -> Result<(), RuntimeError> {
+        let folder = self.folders.container(process.container());
+        process.kill().await?;
+        let mut meta = folder.read_meta()?.unwrap_or_default();
+        meta.run = None;
+        blocking(move || folder.write_meta(&meta)).await
+    }
+
+    pub(super) async fn remove_volume(&self, container: ContainerId) -> Result<(), RuntimeError> {
+        let folder = self.folders.container(container);
+        blocking(move || folder.remove()).await?;
+        self.slots.free(container);
+        Ok(())
+    }
+
+    pub(super) async fn known(&self) -> Result<Vec<ContainerId>, RuntimeError> {
+        let folders = self.folders.clone();
+        blocking(move || folders.containers()).await
+    }
+}
+
+/// File work, off the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| RuntimeError::io("a worker ended", error))?
+}

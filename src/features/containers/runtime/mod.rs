@@ -1,0 +1,217 @@
+//! What runs containers. The controller knows only what is here; `local` is the embedded default, and a Kubernetes
+//! runtime goes beside it.
+//!
+//! What always holds: every step may be repeated or interrupted; user code runs only in what [`Runtime::launch`]
+//! started, and secrets go there only after [`Runtime::prove_isolation`] succeeded.
+
+pub mod local;
+
+use std::sync::Arc;
+
+use super::model::Identity;
+use crate::clients::agent::Endpoint;
+use crate::kernel::ContainerId;
+
+/// Takes connections that a container's agent makes to the outside.
+pub trait EgressHandler: Send + Sync + 'static {
+    /// Speaks the HTTP proxy protocol with the container until the connection ends.
+    fn serve(
+        &self,
+        who: Identity,
+        stream: tokio::net::UnixStream,
+    ) -> futures_util::future::BoxFuture<'static, ()>;
+}
+
+/// Why a runtime could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Something of the machine is missing or refused; a person has to change it.
+    #[error("{0}")]
+    Machine(String),
+    /// The container could not be shown to be isolated.
+    #[error("isolation-unproven: {0}")]
+    Unproven(String),
+    /// It did not work this time.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl RuntimeError {
+    /// Whether trying again without a change can help.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Machine(_) | Self::Unproven(_))
+    }
+
+    fn io(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        Self::Failed(format!("{what}: {error}"))
+    }
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Its first process returned this code.
+    Code(i32),
+    /// Its first process was ended by this signal.
+    Signal(i32),
+    /// It was started by an earlier server, which alone could have known.
+    Unknown,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Unknown => f.write_str("it was started by an earlier server"),
+        }
+    }
+}
+
+/// A runtime.
+#[derive(Clone)]
+pub enum Runtime {
+    /// bubblewrap on this machine.
+    Local(Arc<local::LocalRuntime>),
+}
+
+/// A running container.
+pub enum Instance {
+    /// Of the local runtime.
+    Local(local::Process),
+}
+
+impl Runtime {
+    /// Makes the container's volume when it is not there.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn prepare_volume(&self, container: ContainerId) -> Result<String, RuntimeError> {
+        match self {
+            Self::Local(local) => local.prepare_volume(container).await,
+        }
+    }
+
+    /// Finds the container of an earlier server that still runs.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn adopt(&self, container: ContainerId) -> Result<Option<Instance>, RuntimeError> {
+        match self {
+            Self::Local(local) => Ok(local.adopt(container).await?.map(Instance::Local)),
+        }
+    }
+
+    /// Starts the container with its agent. The volume is there.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn launch(&self, container: ContainerId) -> Result<Instance, RuntimeError> {
+        match self {
+            Self::Local(local) => local.launch(container).await.map(Instance::Local),
+        }
+    }
+
+    /// Shows that the running container is isolated, and says how.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Unproven`].
+    pub async fn prove_isolation(&self, instance: &Instance) -> Result<String, RuntimeError> {
+        match (self, instance) {
+            (Self::Local(local), Instance::Local(process)) => local.prove_isolation(process).await,
+        }
+    }
+
+    /// Hands connections of this container to `handler` until the instance is dropped.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn open_egress(
+        &self,
+        instance: &mut Instance,
+        who: Identity,
+        handler: Arc<dyn EgressHandler>,
+        tasks: &tokio_util::task::TaskTracker,
+    ) -> Result<(), RuntimeError> {
+        match (self, instance) {
+            (Self::Local(local), Instance::Local(process)) => local.open_egress(process, who, handler, tasks).await,
+        }
+    }
+
+    /// Remembers which start of the agent this is, so that a later server can tell.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn remember(&self, instance: &Instance, boot_id: &str) -> Result<(), RuntimeError> {
+        match (self, instance) {
+            (Self::Local(local), Instance::Local(process)) => local.remember(process, boot_id).await,
+        }
+    }
+
+    /// Ends the container whatever it does, and frees what it held but the volume.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn kill(&self, instance: Instance) -> Result<(), RuntimeError> {
+        match (self, instance) {
+            (Self::Local(local), Instance::Local(process)) => local.kill(process).await,
+        }
+    }
+
+    /// Deletes the volume of a container that does not run.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn remove_volume(&self, container: ContainerId) -> Result<(), RuntimeError> {
+        match self {
+            Self::Local(local) => local.remove_volume(container).await,
+        }
+    }
+
+    /// Containers that this runtime has something of: a volume, or a process.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn known(&self) -> Result<Vec<ContainerId>, RuntimeError> {
+        match self {
+            Self::Local(local) => local.known().await,
+        }
+    }
+}
+
+impl Instance {
+    /// Where its agent listens.
+    pub fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Local(process) => process.endpoint(),
+        }
+    }
+
+    /// The agent's boot id, when an earlier server noted one.
+    pub fn boot_id(&self) -> Option<&str> {
+        match self {
+            Self::Local(process) => process.boot_id(),
+        }
+    }
+
+    /// Waits until it ends. May be dropped and called again.
+    pub async fn ended(&mut self) -> Ended {
+        match self {
+            Self::Local(process) => process.ended().await,
+        }
+    }
+
+    /// How often the system ended a process of the container because its memory was full.
+    pub fn out_of_memory(&self) -> u64 {
+        match self {
+            Self::Local(process) => process.out_of_memory(),
+        }
+    }
+
+    /// The last lines that the container's start wrote, for a reason to show.
+    pub fn last_words(&self) -> String {
+        match self {
+            Self::Local(process) => process.last_words(),
+        }
+    }
+}
