@@ -3,3 +3,4 @@
 //! Must not import features, web or authz.
 
 pub mod agent;
+pub mod http;
