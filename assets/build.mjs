@@ -26,7 +26,7 @@ const common = {
   target: ["chrome123", "firefox121", "safari17.5"],
   outdir: dist,
   entryNames: "[name]-[hash]",
-  chunkNames: "chunk-[name]-[hash]",
+  chunkNames: "[name]-[hash]",
   logLevel: "warning",
 };
 

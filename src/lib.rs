@@ -12,7 +12,9 @@
 //! | 5 | [`app`] | puts everything together and supervises it |
 //! | 6 | [`cli`] | the subcommands |
 
+pub mod app;
 pub mod authz;
+pub mod cli;
 pub mod clients;
 pub mod config;
 pub mod context;

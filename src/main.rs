@@ -1,1 +1,5 @@
-fn main() {}
+//! The executable: parse, dispatch, and say what went wrong.
+
+fn main() -> anyhow::Result<()> {
+    optidev::cli::run()
+}

@@ -179,6 +179,9 @@ pub async fn run(arguments: Arguments) -> io::Result<()> {
         let serving = crate::proxy::serve(app.clone(), listener, egress);
         app.tasks.spawn(serving);
     }
+    let sweeper = app.clone();
+    app.tasks
+        .spawn_blocking(move || sweeper.scratch.sweep_folders(&sweeper.home));
     let listener = bind(&socket).map_err(about("--socket", &socket))?;
     let result = tokio::select! {
         result = server::serve(listener, app.clone()) => result,

@@ -63,6 +63,10 @@ impl Folder {
             .map_err(|errno| Problem::from_errno("start in", path.as_str(), errno))
     }
 
+    pub fn from_fd(folder: OwnedFd) -> Self {
+        Self(folder)
+    }
+
     /// The opened folder itself: the child inherits the descriptor until it executes, so no name
     /// is looked up again.
     pub fn path(&self) -> PathBuf {

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
@@ -23,24 +23,46 @@ pub const PREFIX: &str = ".optidev-";
 /// Where the records are.
 pub struct Scratch {
     records: PathBuf,
+    /// Records of folders that are still to be swept.
+    folders: Mutex<Vec<PathBuf>>,
 }
 
 impl Scratch {
-    /// Opens the records below `state` and removes what an earlier run left behind.
+    /// Opens the records below `state` and removes the files that an earlier run left behind.
+    /// Folders are left to [`Self::sweep_folders`]: half an import may be a great many files,
+    /// and this is on the way to a running container.
     ///
     /// # Errors
     /// When the records cannot be kept.
     pub fn open(state: &Path, home: &Home) -> std::io::Result<Self> {
         let records = state.join("scratch");
         std::fs::create_dir_all(&records)?;
+        let mut folders = Vec::new();
         for record in std::fs::read_dir(&records)? {
             let record = record?.path();
-            if let Ok(content) = std::fs::read(&record) {
-                sweep(home, &content);
+            let swept = std::fs::read(&record).map(|content| sweep(home, &content, false));
+            if swept.unwrap_or(true) {
+                std::fs::remove_file(&record)?;
+            } else {
+                folders.push(record);
             }
-            std::fs::remove_file(&record)?;
         }
-        Ok(Self { records })
+        Ok(Self {
+            records,
+            folders: Mutex::new(folders),
+        })
+    }
+
+    /// Removes the folders that an earlier run left behind; takes its time.
+    pub fn sweep_folders(&self, home: &Home) {
+        let folders =
+            std::mem::take(&mut *self.folders.lock().unwrap_or_else(PoisonError::into_inner));
+        for record in folders {
+            if let Ok(content) = std::fs::read(&record) {
+                sweep(home, &content, true);
+            }
+            let _ = std::fs::remove_file(record);
+        }
     }
 
     /// A new file, mode 0600, in `dir`.
@@ -97,20 +119,24 @@ impl Scratch {
     }
 }
 
-fn sweep(home: &Home, record: &[u8]) {
+/// Removes what a record names; false when it is a folder and only files were to go.
+fn sweep(home: &Home, record: &[u8], folders: bool) -> bool {
     let mut parts = record.splitn(2, |byte| *byte == 0);
     let (Some(dir), Some(name)) = (parts.next(), parts.next()) else {
-        return;
+        return true;
     };
     let (dir, name) = (Path::new(OsStr::from_bytes(dir)), OsStr::from_bytes(name));
     // User code may write here too; whatever a record says, only scratch names are removed.
-    let ours = name.as_bytes().starts_with(PREFIX.as_bytes()) && !name.as_bytes().contains(&b'/');
-    if let (true, Ok(dir)) = (
-        ours,
-        home.open_beneath(dir, OFlags::DIRECTORY | OFlags::RDONLY),
-    ) {
+    let ours = is_scratch(name.as_bytes()) && !name.as_bytes().contains(&b'/');
+    let opened = home.open_beneath(dir, OFlags::DIRECTORY | OFlags::RDONLY);
+    let (true, Ok(dir)) = (ours, opened) else {
+        return true;
+    };
+    if folders {
         remove(dir.as_fd(), name);
+        return true;
     }
+    unlinkat(&dir, name, AtFlags::empty()) != Err(Errno::ISDIR)
 }
 
 fn remove(dir: BorrowedFd<'_>, name: &OsStr) {
@@ -129,10 +155,6 @@ pub struct Temporary {
 }
 
 impl Temporary {
-    pub fn name(&self) -> &OsStr {
-        &self.name
-    }
-
     /// Moves it to its final place; `replace` false fails with EEXIST when the name is taken.
     pub fn rename(
         mut self,

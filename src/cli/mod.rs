@@ -1,1 +1,76 @@
-//! The subcommands.
+//! Layer 6: the subcommands.
+
+mod admin;
+mod config;
+mod logging;
+mod serve;
+pub mod vault;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A self-hosted development platform in one executable.
+#[derive(Parser)]
+#[command(name = "optidev", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Accounts and tokens, on the host and without a browser.
+    Admin(admin::AdminArgs),
+    /// Look at the settings.
+    Config(config::ConfigArgs),
+    /// Bring the database schema up to date and end.
+    Migrate(Place),
+    /// The vault process; the server starts it by itself.
+    #[command(hide = true)]
+    Vault(vault::VaultArgs),
+}
+
+/// Where settings and data are.
+#[derive(clap::Args)]
+pub struct Place {
+    /// Settings; see config.example.toml.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// The folder for everything that is kept.
+    #[arg(long, value_name = "DIR", default_value = "data", global = true)]
+    pub data_dir: PathBuf,
+}
+
+impl Place {
+    /// The settings.
+    fn load(&self) -> anyhow::Result<crate::config::Loaded> {
+        Ok(crate::config::load(self.config.as_deref())?)
+    }
+
+    /// The data folder from the root.
+    fn absolute_data_dir(&self) -> anyhow::Result<PathBuf> {
+        Ok(std::path::absolute(&self.data_dir)?)
+    }
+}
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// What to say to the person before ending with status 1.
+pub fn run() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        // Before any thread or runtime exists: it locks its process down.
+        Command::Vault(args) => vault::run(args),
+        Command::Config(args) => config::run(&args),
+        Command::Serve(args) => runtime()?.block_on(serve::run(&args)),
+        Command::Admin(args) => runtime()?.block_on(admin::run(args)),
+        Command::Migrate(place) => runtime()?.block_on(serve::migrate(&place)),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

@@ -6,6 +6,7 @@ mod ai;
 mod database;
 mod egress;
 mod load;
+mod log;
 mod runtime;
 mod server;
 mod tls;
@@ -14,6 +15,7 @@ pub use ai::AiConfig;
 pub use database::DatabaseConfig;
 pub use egress::EgressConfig;
 pub use load::{ConfigError, Loaded, load};
+pub use log::{LogConfig, LogFormat};
 pub use runtime::{LocalRuntimeConfig, RuntimeConfig};
 pub use server::ServerConfig;
 pub use tls::TlsConfig;
@@ -38,6 +40,8 @@ pub struct Config {
     pub runtime: RuntimeConfig,
     /// The AI gateway and the assistant.
     pub ai: AiConfig,
+    /// The log.
+    pub log: LogConfig,
 }
 
 /// Where things are kept below the data folder.

@@ -5,6 +5,9 @@
 
 pub mod ai;
 pub mod audit;
+pub mod docs;
 pub mod egress;
 pub mod identity;
 pub mod members;
+pub mod projects;
+pub mod secrets;

@@ -300,7 +300,7 @@ pub struct Status {
 /// Why an operation of the vault did not succeed. No variant holds a value or key material.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 pub enum VaultError {
-    /// The process is not there, or went away twice during one call.
+    /// The process is not there, or went away again and again during one call.
     #[error(
         "the vault process does not answer on {socket} ({reason}); it is restarted by itself: try again in a moment"
     )]

@@ -14,6 +14,10 @@ use crate::kernel::{Code, Problem};
 /// Where a browser shows the CSRF token of its session when it calls the API.
 const CSRF_HEADER: &str = "x-csrf-token";
 
+/// The address at the other end of the connection; the listener in `app` provides it.
+#[derive(Clone, Copy)]
+pub struct Peer(pub std::net::SocketAddr);
+
 /// The router's state, for handlers that have no [`Ctx`] yet.
 pub type ServicesState = axum::extract::State<Services>;
 
@@ -21,8 +25,8 @@ pub type ServicesState = axum::extract::State<Services>;
 pub(super) fn address(parts: &Parts) -> String {
     parts
         .extensions
-        .get::<ConnectInfo<std::net::SocketAddr>>()
-        .map(|info| info.0.ip().to_string())
+        .get::<ConnectInfo<Peer>>()
+        .map(|info| info.0.0.ip().to_string())
         .unwrap_or_default()
 }
 

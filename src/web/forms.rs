@@ -135,3 +135,22 @@ impl<T: DeserializeOwned> FromRequest<Services> for PendingForm<T> {
         Ok(Self { pending, from, form: parse(&bytes)? })
     }
 }
+
+/// A field that is not right, and the sentence to show beside it.
+#[derive(Clone)]
+pub struct FieldError {
+    /// The field's name in the form; empty for the form as a whole.
+    pub field: String,
+    /// For the person.
+    pub message: String,
+}
+
+impl FieldError {
+    /// Splits `field: sentence` of a problem where `field` is one of `fields`; else it belongs to `fallback`.
+    pub fn of(problem: &Problem, fields: &[&str], fallback: &str) -> Self {
+        match problem.detail.split_once(": ") {
+            Some((field, rest)) if fields.contains(&field) => Self { field: field.to_owned(), message: rest.to_owned() },
+            _ => Self { field: fallback.to_owned(), message: problem.detail.to_string() },
+        }
+    }
+}

@@ -18,6 +18,6 @@ pub mod time;
 pub use body::{Json, Path, Query};
 pub use chrome::{Chrome, UserChip, WorkspaceChip, html};
 pub use cookies::{clear_session_cookie, session_cookie, session_value};
-pub use extract::{Anonymous, PageCtx, PendingSecondFactor, ServicesState};
-pub use forms::{AnonymousForm, PageForm, PageMultipart, PendingForm};
+pub use extract::{Anonymous, PageCtx, Peer, PendingSecondFactor, ServicesState};
+pub use forms::{AnonymousForm, FieldError, PageForm, PageMultipart, PendingForm};
 pub use middleware::{Nonce, RequestId};

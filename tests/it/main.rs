@@ -1,3 +1,17 @@
 //! The one integration-test binary: one module for each part of the product, against the real executable.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly, and at the line that is wrong"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "the bans are for the server; tests are outside it, with clocks, tasks and clients of their own"
+)]
 
 mod arch;
+mod support;
+mod vault;

@@ -12,13 +12,13 @@ use serde::Deserialize;
 
 use super::limiter::Limiter;
 use super::sessions::{self, SessionRow};
-use super::setup::{self, FieldError, Owner, SetupError};
+use super::setup::{self, Owner, SetupError};
 use super::{second_factor, sign_in};
 use crate::context::Services;
 use crate::features::members;
 use crate::kernel::{Code, Problem, SecretString, SessionId};
 use crate::web::{
-    Anonymous, AnonymousForm, Chrome, PageCtx, PageForm, Path, PendingForm, PendingSecondFactor, Query,
+    Anonymous, AnonymousForm, Chrome, FieldError, PageCtx, PageForm, Path, PendingForm, PendingSecondFactor, Query,
     clear_session_cookie, html, session_cookie,
 };
 

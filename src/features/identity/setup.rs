@@ -13,6 +13,7 @@ use crate::features::members::{self, NewWorkspace};
 use crate::kernel::{Code, OrganizationId, Problem, SecretString, UserId, WorkspaceId};
 use crate::store::{StoreError, SystemPurpose};
 use crate::vault::MacPurpose;
+use crate::web::FieldError;
 
 const LINK_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -28,15 +29,6 @@ pub struct Owner {
     pub organization: String,
     /// Name of the first workspace.
     pub workspace: String,
-}
-
-/// A field that is not right, and why.
-#[derive(Clone)]
-pub struct FieldError {
-    /// The field's name in the form.
-    pub field: &'static str,
-    /// For the person.
-    pub message: String,
 }
 
 /// Who was made.
@@ -203,17 +195,17 @@ pub fn complaints(owner: &Owner) -> Vec<FieldError> {
     }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
     if !well_formed {
         let message = format!("{email:?} is not an email address. Write it like name@example.com.");
-        errors.push(FieldError { field: "email", message });
+        errors.push(FieldError { field: "email".to_owned(), message });
     }
     for (field, value) in
         [("name", &owner.name), ("organization", &owner.organization), ("workspace", &owner.workspace)]
     {
         if let Some(message) = name_complaint(value) {
-            errors.push(FieldError { field, message });
+            errors.push(FieldError { field: field.to_owned(), message });
         }
     }
     if let Some(message) = password::complaint(&owner.password, email) {
-        errors.push(FieldError { field: "password", message });
+        errors.push(FieldError { field: "password".to_owned(), message });
     }
     errors
 }

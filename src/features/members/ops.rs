@@ -4,6 +4,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::model::{Membership, OrganizationRef, organization, workspace};
+use crate::authz::accounts::account;
 use crate::authz::{Role, membership};
 use crate::context::{Ctx, Services};
 use crate::kernel::{OrganizationId, Problem, UserId, WorkspaceId};
@@ -131,4 +132,21 @@ pub async fn workspace_key<P: Permission>(services: &Services, grant: &Grant<P>)
     let tx = services.store.system(SystemPurpose::Memberships).await?;
     let row = tx.one(workspace::Entity::find_by_id(grant.workspace())).await?.ok_or(StoreError::Absent)?;
     Ok(WrappedKey(row.wrapped_key))
+}
+
+/// Display names of accounts.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn names(
+    services: &Services,
+    users: impl Iterator<Item = UserId>,
+) -> Result<std::collections::HashMap<UserId, String>, StoreError> {
+    let wanted: std::collections::BTreeSet<UserId> = users.collect();
+    if wanted.is_empty() {
+        return Ok(std::collections::HashMap::new());
+    }
+    let tx = services.store.system(SystemPurpose::Memberships).await?;
+    let rows = tx.all(account::Entity::find().filter(account::Column::Id.is_in(wanted))).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`VaultClient`] is cheap to clone and shares one connection. Calls run side by side on it. When
 //! the vault process was restarted, the client reconnects by itself: calls that were under way are
-//! tried once more, which is safe because the vault keeps no state between operations. Each call ends
+//! tried again, which is safe because the vault keeps no state between operations. Each call ends
 //! within the deadline. The client holds no key; what it carries is wiped after use.
 
 mod connection;
@@ -39,6 +39,14 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long calls wait for a vault process that went away before they fail at once instead.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a call whose connection ended is tried again. A killed process may end its connections
+/// before it stops to listen, so that the first new connection can end as well; a third end is none of
+/// those, and a request that ends the process must not end it for ever.
+const RETRIES: u32 = 2;
+
+/// The pause before that, in which a killed process is gone.
+const AFTER_LOSS: Duration = Duration::from_millis(10);
 
 /// First and longest pause between two attempts to connect.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -309,7 +317,7 @@ impl VaultClient {
         request: &Request<'_>,
         read: impl FnOnce(Reader<'_>) -> Result<T, DecodeError>,
     ) -> Result<T, VaultError> {
-        let mut retried = false;
+        let mut retries = RETRIES;
         loop {
             let connection = self.connect().await?;
             let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
@@ -320,10 +328,13 @@ impl VaultClient {
                     return read(reply?).map_err(misunderstood);
                 }
                 Err(Lost::Dismissed(error)) => return Err(error),
-                Err(Lost::Ended) if retried => {
-                    return Err(self.unavailable("it ended the connection twice"));
+                Err(Lost::Ended) if retries == 0 => {
+                    return Err(self.unavailable("it ended the connection again and again"));
                 }
-                Err(Lost::Ended) => retried = true,
+                Err(Lost::Ended) => {
+                    retries -= 1;
+                    sleep(AFTER_LOSS).await;
+                }
             }
         }
     }

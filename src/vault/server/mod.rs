@@ -1,1 +1,217 @@
-//! The vault process.
+//! The vault process, `optidev vault`.
+//!
+//! Order of its life: give up being traced or dumped; read the master secret into pages of its own;
+//! open the record and the socket; give up everything else (capabilities, files, network, system
+//! calls); then answer. Nothing is parsed before the last step but its arguments and its two key files.
+//!
+//! It keeps no state between operations, so it may be killed at any moment and started again. It may
+//! use `kernel` and `vault::protocol` only: no tokio, no web framework, no database.
+//!
+//! Exit codes: 0 standard input ended (with `die_with_parent`), 1 the socket failed later,
+//! [`exit::KEYS`] and the others of [`exit`] at start. A supervisor should start it again after 1,
+//! a signal, or [`exit::BUSY`], and tell a person about the rest.
+
+mod envelope;
+mod files;
+mod harden;
+mod keys;
+mod memory;
+mod ops;
+mod record;
+mod seccomp;
+mod serve;
+mod throttle;
+mod totp;
+
+use std::{
+    fs::Permissions,
+    io::{self, Read},
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use self::{files::KeyFileError, ops::Vault, record::Record, serve::Service};
+pub use throttle::Rate;
+
+/// The process's exit codes at start.
+pub mod exit {
+    /// The master secret or the installation's id is missing, readable for others, or malformed.
+    pub const KEYS: i32 = 10;
+    /// Another vault process holds the record.
+    pub const BUSY: i32 = 11;
+    /// The socket cannot be made.
+    pub const SOCKET: i32 = 12;
+    /// Hardening is required, and the kernel lacks some of it.
+    pub const HARDENING: i32 = 13;
+    /// The record cannot be opened.
+    pub const RECORD: i32 = 14;
+}
+
+/// What the process needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it listens. An old socket there is replaced.
+    pub socket: PathBuf,
+    /// The master secret's file; `install-id` lies beside it.
+    pub master: PathBuf,
+    /// Make both when there is no master yet.
+    pub create_master: bool,
+    /// The record's file.
+    pub record: PathBuf,
+    /// The only user that may connect; its own when absent.
+    pub parent_uid: Option<u32>,
+    /// End when standard input does: the parent holds the other end of that pipe.
+    pub die_with_parent: bool,
+    /// Do not start unless every hardening is in force.
+    pub require_hardening: bool,
+    /// How often values of one workspace may be revealed.
+    pub reveals: Rate,
+}
+
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("{0}")]
+    Keys(#[from] KeyFileError),
+    #[error("cannot protect the pages of the keys: {0}")]
+    Freeze(io::Error),
+    #[error("another vault process holds the record {0}; stop it first")]
+    Busy(PathBuf),
+    #[error("cannot open the record {path}: {error}")]
+    Record { path: PathBuf, error: io::Error },
+    #[error("cannot listen on {path}: {error}")]
+    Socket { path: PathBuf, error: io::Error },
+    #[error(
+        "hardening is required and this system lacks: {0}; use a kernel that has it, or set [vault] require_hardening = false"
+    )]
+    Hardening(String),
+}
+
+impl StartError {
+    const fn code(&self) -> i32 {
+        match self {
+            Self::Keys(_) | Self::Freeze(_) => exit::KEYS,
+            Self::Busy(_) => exit::BUSY,
+            Self::Record { .. } => exit::RECORD,
+            Self::Socket { .. } => exit::SOCKET,
+            Self::Hardening(_) => exit::HARDENING,
+        }
+    }
+}
+
+/// Runs the vault process until it is stopped. Must be called before any thread was started.
+pub fn run(options: &Options) -> ! {
+    std::panic::set_hook(Box::new(|panic| {
+        // The place only: a panic's message may hold what it was working on.
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        eprintln!("vault: internal error at {place}; the connection was closed");
+    }));
+    harden::before_secrets();
+    let error = match start(options) {
+        Ok((service, listener)) => {
+            if options.die_with_parent {
+                watch_parent();
+            }
+            let error = serve::serve(&service, &listener);
+            eprintln!("vault: cannot accept connections any more: {error}");
+            std::process::exit(1)
+        }
+        Err(error) => error,
+    };
+    eprintln!("vault: {error}");
+    std::process::exit(error.code())
+}
+
+fn start(options: &Options) -> Result<(Arc<Service>, UnixListener), StartError> {
+    /// How long the process that held the record before may take to be gone.
+    const HANDOVER: Duration = Duration::from_secs(2);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let record = Record::open(&options.record, HANDOVER).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StartError::Busy(options.record.clone()),
+        _ => StartError::Record {
+            path: options.record.clone(),
+            error,
+        },
+    })?;
+    let (keys, pages, created) = files::load(&options.master, options.create_master)?;
+    if created {
+        eprintln!(
+            "vault: made the master secret {} and install-id beside it; back up both, apart from the database",
+            options.master.display()
+        );
+    }
+    let key_memory = pages.kind();
+    pages.freeze().map_err(StartError::Freeze)?;
+    let own = rustix::process::geteuid().as_raw();
+    let uid = options.parent_uid.unwrap_or(own);
+    let listener = listen(&options.socket, uid == own).map_err(|error| StartError::Socket {
+        path: options.socket.clone(),
+        error,
+    })?;
+    let hardening = harden::after_setup(key_memory, &options.master);
+    let missing = hardening.missing().join(", ");
+    if !missing.is_empty() {
+        if options.require_hardening {
+            return Err(StartError::Hardening(missing));
+        }
+        eprintln!("vault: this system lacks {missing}; the vault runs with what there is");
+    }
+    let service = Service {
+        vault: Vault::new(keys, hardening, options.reveals),
+        record,
+        uid,
+        now_ms,
+    };
+    Ok((Arc::new(service), listener))
+}
+
+/// Listens on `path` with mode 0600, or 0660 when the server has another uid and shares a group. The
+/// socket appears under its name complete, and replaces one that a killed process left.
+fn listen(path: &Path, own_uid: bool) -> io::Result<UnixListener> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&temporary)?;
+    let mode = if own_uid { 0o600 } else { 0o660 };
+    std::fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
+    std::fs::rename(&temporary, path)?;
+    Ok(listener)
+}
+
+/// Ends the process when standard input does. A pipe and not `PR_SET_PDEATHSIG`, because that signal
+/// comes at the end of the thread that started the process, which in a pool of threads is any time.
+fn watch_parent() {
+    let watch = std::thread::Builder::new().name("parent".to_owned());
+    let started = watch.stack_size(64 * 1024).spawn(|| {
+        let mut ignored = [0; 64];
+        let mut input = io::stdin().lock();
+        loop {
+            match input.read(&mut ignored) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The end, or a pipe that cannot be watched: without a parent there is no work.
+                Ok(0) | Err(_) => std::process::exit(0),
+            }
+        }
+    });
+    if let Err(error) = started {
+        eprintln!("vault: cannot watch the parent process: {error}");
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or_default()
+}

@@ -206,6 +206,12 @@ fn a_crate_stays_in_its_home() {
         "know no HTTP server",
     );
     finds("src/store/mod.rs", "use anyhow::Result;", "in types");
+    finds(
+        "src/kernel/ids.rs",
+        "use sea_orm::Value;",
+        "stand beside the operations",
+    );
+    passes("src/features/audit/ops.rs", "use crate::tenant_entity;");
 }
 
 #[test]

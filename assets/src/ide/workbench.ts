@@ -1,0 +1,115 @@
+/** Puts the parts of the IDE together: sidebar, editor, terminals, preview and assistant, and the keys that move between them. */
+import { find, h, icon } from "../lib/dom";
+import { fail } from "../lib/toast";
+import { AssistantPanel } from "./assistant";
+import { Editor } from "./editor";
+import { FilesPanel } from "./files-panel";
+import { border, Toggle, tabs } from "./panes";
+import type { Ide, Messages } from "./context";
+import { Preview } from "./preview";
+import { SearchPanel } from "./search-panel";
+import { Terminals } from "./terminals";
+import { Watcher } from "./watch";
+
+export function mount(ide: Ide, root: HTMLElement): void {
+  const files = new FilesPanel(ide);
+  const search = new SearchPanel(ide);
+  const editor = new Editor(ide);
+  const terminals = new Terminals(ide);
+  const preview = new Preview(ide);
+  const assistant = new AssistantPanel(ide);
+  const watcher = new Watcher(ide);
+
+  const bench = h("div", { class: "workbench", "data-test": "workbench" });
+  const tab = (name: string, label: string, test: string) => h("button", { type: "button", class: "pane-tab", "data-test": test }, icon(name, "icon-s"), label);
+  const sideTabs = h("div", { class: "pane-tabs", "aria-label": "Sidebar" });
+  const tabFiles = tab("folder", "Files", "tab-files");
+  const tabSearch = tab("search", "Search", "tab-search");
+  sideTabs.append(tabFiles, tabSearch);
+  const showSide = tabs(sideTabs, [{ id: "files", tab: tabFiles, panel: files.element }, { id: "search", tab: tabSearch, panel: search.element }]);
+
+  const rightTabs = h("div", { class: "pane-tabs", "aria-label": "Preview and assistant" });
+  const tabPreview = tab("globe", "Preview", "tab-preview");
+  const tabAssistant = tab("chat", "Assistant", "tab-assistant");
+  rightTabs.append(tabAssistant, tabPreview);
+  const showRight = tabs(rightTabs, [{ id: "assistant", tab: tabAssistant, panel: assistant.element }, { id: "preview", tab: tabPreview, panel: preview.element }], (id) => preview.visible(id === "preview"));
+
+  const side = h("aside", { class: "pane pane-side", "aria-label": "Files and search" }, sideTabs, files.element, search.element);
+  const right = h("aside", { class: "pane pane-right", "aria-label": "Preview and assistant" }, rightTabs, assistant.element, preview.element);
+  const centre = h("div", { class: "pane-centre" }, editor.element, border(bench, { name: "bottom", label: "terminals", size: 260, least: 90, most: 0.8 }, "up"), terminals.element);
+  bench.append(side, border(bench, { name: "side", label: "sidebar", size: 250, least: 150, most: 0.5 }, "right"), centre,
+    border(bench, { name: "right", label: "preview and assistant", size: 420, least: 240, most: 0.7 }, "left"), right);
+  root.append(bench);
+
+  const toggle = (name: "side" | "bottom" | "right", label: string) => {
+    const button = h("button", { type: "button", class: `btn btn-icon toggle-${name}`, "aria-label": label, title: label, "data-test": `toggle-${name}` }, h("span", { class: `pane-glyph pane-glyph-${name}` }));
+    find<HTMLElement>("#layout-slot")?.append(button);
+    return new Toggle(bench, name, button);
+  };
+  const toggles = { side: toggle("side", "Sidebar (Ctrl+B)"), bottom: toggle("bottom", "Terminals (Ctrl+`)"), right: toggle("right", "Preview and assistant (Ctrl+Alt+B)") };
+
+  ide.on("panel.show", (panel: Messages["panel.show"]) => {
+    if (panel === "terminal") toggles.bottom.set(true);
+    else if (panel === "files" || panel === "search") {
+      toggles.side.set(true);
+      showSide(panel);
+    } else {
+      toggles.right.set(true);
+      showRight(panel);
+    }
+  });
+  showSide("files");
+  showRight("assistant");
+
+  // In the capturing phase, before the terminal takes the key.
+  addEventListener("keydown", (event) => {
+    const control = event.ctrlKey || event.metaKey;
+    if (control && event.key === "`") {
+      toggles.bottom.set(!toggles.bottom.shown);
+      if (toggles.bottom.shown) terminals.focus();
+      else editor.focus();
+    } else if (control && event.altKey && event.code === "KeyB") toggles.right.set(!toggles.right.shown);
+    else if (control && !event.altKey && event.key === "b" && !terminals.focused) toggles.side.set(!toggles.side.shown);
+    else if (control && event.shiftKey && event.code === "KeyF") {
+      ide.send("panel.show", "search");
+      search.focus();
+    } else if (event.key === "F6") cycle(event.shiftKey ? -1 : 1);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }, true);
+
+  /** F6 goes to the next part, also out of the editor and the terminal, which keep Tab for themselves. */
+  function cycle(step: number): void {
+    const stops = [
+      { element: side, shown: toggles.side.shown, go: () => (search.element.hidden ? files.focus() : search.focus()) },
+      { element: editor.element, shown: true, go: () => editor.focus() },
+      { element: terminals.element, shown: toggles.bottom.shown, go: () => terminals.focus() },
+      { element: right, shown: toggles.right.shown, go: () => (assistant.element.hidden ? preview.focus() : assistant.focus()) },
+    ].filter((stop) => stop.shown);
+    const at = stops.findIndex((stop) => stop.element.contains(document.activeElement));
+    stops[(at + step + stops.length) % stops.length]?.go();
+  }
+
+  const ready = () => {
+    bench.hidden = false;
+    files.reload().catch(fail);
+    watcher.start();
+    terminals.attach().catch(fail);
+    preview.start();
+    assistant.start().catch(fail);
+  };
+  ide.on("container.ready", () => {
+    ready();
+    editor.recheck();
+  });
+  ide.on("container.gone", () => {
+    bench.hidden = true;
+    watcher.stop();
+    terminals.detach();
+    preview.stop();
+    assistant.pause();
+  });
+  ready();
+  editor.reopen();
+}

@@ -1,0 +1,85 @@
+//! Layer 5: puts the server together and supervises it: processes, services, routes, listener, shutdown.
+
+mod health;
+mod listener;
+mod router;
+mod services;
+mod vault_process;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Loaded, Paths};
+use crate::context::Services;
+use crate::features::identity;
+
+pub use services::offline;
+pub use vault_process::VaultProcess;
+
+/// Requests that are still running when the server stops get this long.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// When a part cannot be started; the message says which and what to do.
+pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
+    let paths = Paths::new(data_dir.to_path_buf());
+    let _lock = services::lock(&paths)?;
+    let listener = listener::bind(&loaded.config, &paths).await?;
+    let services = services::build(loaded.config, paths).await?;
+    let vault = VaultProcess::supervise(&services)?;
+    services.store.migrate().await.context("bringing the database schema up to date")?;
+    vault.ready().await?;
+    let address = identity::sign_in_address(&services)
+        .await
+        .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;
+    let application = router::build(&services)?;
+
+    let shutdown = services.shutdown.clone();
+    let server = axum::serve(listener, application).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let mut server = std::pin::pin!(server.into_future());
+    announce(&address);
+    let signalled = tokio::select! {
+        ended = &mut server => { ended.context("the listener ended")?; false }
+        () = stop_signal() => true,
+    };
+    tracing::info!("stopping: no new requests, the running ones may finish");
+    shutdown.cancel();
+    if signalled && tokio::time::timeout(DRAIN, server).await.is_err() {
+        tracing::warn!(after_ms = 10_000, "connections were still open and are closed now");
+    }
+    finish(&services).await;
+    vault.stop().await;
+    Ok(())
+}
+
+/// The one line on standard output that people and scripts wait for.
+#[expect(clippy::print_stdout, reason = "the one line that `optidev serve` prints for people and scripts")]
+fn announce(address: &str) {
+    use std::io::Write;
+    println!("Sign in: {address}");
+    let _ = std::io::stdout().flush();
+}
+
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Waits for background work, which watches the shutdown token.
+async fn finish(services: &Services) {
+    services.tasks.close();
+    if tokio::time::timeout(DRAIN, services.tasks.wait()).await.is_err() {
+        tracing::warn!("background work did not end in time");
+    }
+}

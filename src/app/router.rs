@@ -1,0 +1,57 @@
+//! Every route of the server, in one place.
+
+use axum::Router;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::health;
+use crate::context::Services;
+use crate::features::{docs, identity, projects, secrets};
+use crate::kernel::Problem;
+use crate::web::{Peer, assets, middleware};
+
+/// The whole application.
+///
+/// # Errors
+/// When the API's document cannot be written.
+pub fn build(services: &Services) -> anyhow::Result<IntoMakeServiceWithConnectInfo<Router, Peer>> {
+    let mebibytes = services.config.server.max_import_mib;
+    let max_import_bytes = usize::try_from(mebibytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
+    let (api, document) = api(services, max_import_bytes).split_for_parts();
+    let application = Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/assets/{file}", get(assets::serve))
+        .merge(identity::pages())
+        .merge(projects::pages(max_import_bytes))
+        .merge(secrets::pages())
+        .merge(docs::routes(docs::Document::new(&document)?))
+        .merge(api)
+        .fallback(|| async { Problem::not_found() })
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            use axum::response::IntoResponse;
+            Problem::internal("a handler panicked").into_response()
+        }))
+        .layer(from_fn_with_state(services.clone(), middleware::wrap))
+        .with_state(services.clone());
+    Ok(application.into_make_service_with_connect_info::<Peer>())
+}
+
+fn api(_services: &Services, max_import_bytes: usize) -> OpenApiRouter<Services> {
+    let info = InfoBuilder::new()
+        .title("OptiDev")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Everything that the console does. Send a token as `Authorization: Bearer odv_…`. Errors are problems \
+             as RFC 9457 has them, with a `code` for programs, a `detail` for people and a `request_id`.",
+        ))
+        .build();
+    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
+        .merge(identity::routes())
+        .merge(projects::routes(max_import_bytes))
+        .merge(secrets::routes())
+}

@@ -1,0 +1,107 @@
+//! Builds the parts that everything else is given.
+
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::VaultProcess;
+use crate::authz::{Credentials, SessionLimits};
+use crate::config::{Config, Loaded, Paths};
+use crate::context::Services;
+use crate::kernel::{Clock, Rng};
+use crate::store::Store;
+use crate::vault::VaultClient;
+
+/// Keeps a second server away from the same data folder. Held for the server's life.
+pub fn lock(paths: &Paths) -> anyhow::Result<File> {
+    make_folder(paths.data_dir())?;
+    let path = paths.data_dir().join("lock");
+    let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another optidev serve uses {} already: stop it, or choose another folder with --data-dir",
+            paths.data_dir().display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+/// Folders of the server are its own; containers' user ids may pass through to what is theirs, and list nothing.
+fn make_folder(path: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path)
+        .with_context(|| format!("making the folder {}: choose another one with --data-dir", path.display()))
+}
+
+/// Opens the database and makes clients of the other processes; starts nothing.
+pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
+    make_folder(paths.data_dir())?;
+    for folder in [paths.run(), paths.objects(), paths.vault()] {
+        make_folder(&folder)?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
+    }
+    let store = Store::open(&config.database, &paths.sqlite())
+        .await
+        .context("opening the database ([database] url)")?;
+    let clock = Clock::system();
+    let vault = VaultClient::new(VaultProcess::socket(&paths));
+    let limits = SessionLimits {
+        idle_ms: i64::from(config.server.session_idle_minutes) * 60_000,
+        absolute_ms: i64::from(config.server.session_absolute_hours) * 3_600_000,
+    };
+    let credentials = Credentials::new(store.clone(), vault.clone(), clock.clone(), limits);
+    let public_url = public_url(&config);
+    Ok(Services {
+        clock,
+        rng: Rng,
+        public_url: public_url.into(),
+        config: Arc::new(config),
+        paths: Arc::new(paths),
+        store,
+        vault,
+        credentials,
+        tasks: TaskTracker::new(),
+        shutdown: CancellationToken::new(),
+    })
+}
+
+fn public_url(config: &Config) -> String {
+    if !config.server.public_url.is_empty() {
+        return config.server.public_url.trim_end_matches('/').to_owned();
+    }
+    let scheme = if config.tls.enabled { "https" } else { "http" };
+    format!("{scheme}://localhost:{}", config.server.listen.port())
+}
+
+/// Services for a command on the host: talks to the vault of the running server, or starts one for as long as the
+/// returned process lives.
+///
+/// # Errors
+/// When the database or the vault cannot be reached.
+pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<(Services, Option<VaultProcess>)> {
+    let paths = Paths::new(data_dir.to_path_buf());
+    let serving = match lock(&paths) {
+        Ok(lock) => Some(lock),
+        Err(_) => None,
+    };
+    let services = build(loaded.config, paths).await?;
+    let vault = match &serving {
+        Some(_) => {
+            let vault = VaultProcess::supervise(&services)?;
+            services.store.migrate().await.context("bringing the database schema up to date")?;
+            vault.ready().await?;
+            Some(vault)
+        }
+        None => None,
+    };
+    drop(serving);
+    Ok((services, vault))
+}

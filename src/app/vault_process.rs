@@ -1,0 +1,136 @@
+//! Starts the vault process, and starts it again whenever it ends.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Paths;
+use crate::context::Services;
+use crate::vault::VaultClient;
+use crate::vault::server::exit;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The supervised vault process. It ends with this value's [`VaultProcess::stop`], or with the server's own end.
+pub struct VaultProcess {
+    client: VaultClient,
+    stopping: CancellationToken,
+    loop_task: JoinHandle<()>,
+}
+
+struct Running {
+    child: Child,
+    /// The vault ends when this pipe closes, so that it cannot outlive a server that was killed.
+    _lifeline: Option<ChildStdin>,
+}
+
+impl VaultProcess {
+    /// Where the process listens.
+    pub fn socket(paths: &Paths) -> PathBuf {
+        paths.run().join("vault.sock")
+    }
+
+    /// Starts it and keeps it running.
+    ///
+    /// # Errors
+    /// When it cannot be started at all.
+    pub fn supervise(services: &Services) -> anyhow::Result<Self> {
+        let first = start(&services.paths)?;
+        let stopping = CancellationToken::new();
+        let paths = services.paths.clone();
+        let token = stopping.clone();
+        let loop_task = services.tasks.spawn(async move {
+            let mut running = Some(first);
+            let mut pause = FIRST_PAUSE;
+            loop {
+                if let Some(Running { child, .. }) = &mut running {
+                    let started = tokio::time::Instant::now();
+                    let status = tokio::select! {
+                        status = child.wait() => status,
+                        () = token.cancelled() => {
+                            let _ = child.start_kill();
+                            let _ = child.wait().await;
+                            return;
+                        }
+                    };
+                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    tracing::error!(status, "the vault process ended and is started again");
+                    if started.elapsed() > LONGEST_PAUSE {
+                        pause = FIRST_PAUSE;
+                    }
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = token.cancelled() => return,
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                running = match start(&paths) {
+                    Ok(running) => Some(running),
+                    Err(error) => {
+                        tracing::error!(%error, "the vault process could not be started");
+                        None
+                    }
+                };
+            }
+        });
+        Ok(Self { client: services.vault.clone(), stopping, loop_task })
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not within ten seconds.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.client.status().await {
+                Ok(status) => {
+                    let missing = status.hardening.missing();
+                    if !missing.is_empty() {
+                        tracing::warn!(?missing, "the kernel does not give the vault process all its hardening");
+                    }
+                    return Ok(());
+                }
+                Err(error) if tokio::time::Instant::now() > deadline => bail!("the vault does not start: {error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        let _ = self.loop_task.await;
+    }
+}
+
+fn start(paths: &Paths) -> anyhow::Result<Running> {
+    let program = std::env::current_exe().context("finding the running executable")?;
+    let folder = paths.vault();
+    let mut child = Command::new(program)
+        .arg("vault")
+        .arg("--socket")
+        .arg(VaultProcess::socket(paths))
+        .arg("--master")
+        .arg(folder.join("master"))
+        .arg("--create-master")
+        .arg("--record")
+        .arg(folder.join("record.jsonl"))
+        .arg("--die-with-parent")
+        // Nothing of the server's environment is any of the vault's business.
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("starting the vault process (exit codes from {})", exit::KEYS))?;
+    let lifeline = child.stdin.take();
+    Ok(Running { child, _lifeline: lifeline })
+}

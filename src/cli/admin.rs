@@ -1,0 +1,139 @@
+//! `optidev admin`: accounts and tokens, for automation on the host.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use serde_json::json;
+
+use super::Place;
+use crate::app;
+use crate::authz::{Role, Scope};
+use crate::features::identity;
+use crate::kernel::{Problem, SecretString, WorkspaceId};
+
+/// Accounts and tokens.
+#[derive(clap::Args)]
+pub struct AdminArgs {
+    #[command(subcommand)]
+    command: AdminCommand,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Subcommand)]
+enum AdminCommand {
+    /// Make an owner with an organization and a workspace of their own.
+    CreateOwner {
+        /// Address to sign in with.
+        #[arg(long)]
+        email: String,
+        /// Display name.
+        #[arg(long)]
+        name: String,
+        /// Name of the organization.
+        #[arg(long, default_value = "My organization")]
+        organization: String,
+        /// Name of its first workspace.
+        #[arg(long, default_value = "My workspace")]
+        workspace: String,
+        /// Read the password from standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add somebody to a workspace, with a new account if there is none with the address.
+    AddMember {
+        /// The workspace's id.
+        #[arg(long)]
+        workspace: WorkspaceId,
+        /// Address to sign in with.
+        #[arg(long)]
+        email: String,
+        /// Display name.
+        #[arg(long)]
+        name: String,
+        /// owner, admin, user or viewer.
+        #[arg(long)]
+        role: Role,
+        /// Read the password from standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an API token; it is printed once.
+    Token {
+        /// The account's address.
+        #[arg(long)]
+        user: String,
+        /// What the token is for, separated by commas: all, projects, containers, secrets, ai.
+        #[arg(long, value_delimiter = ',', required = true)]
+        scopes: Vec<Scope>,
+        /// A name to recognise it by.
+        #[arg(long, default_value = "made on the host")]
+        name: String,
+        /// Days until it ends; without it, it does not.
+        #[arg(long)]
+        expires_in_days: Option<u32>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs it against the running server's data, or by itself.
+pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
+    let loaded = args.place.load()?;
+    let (services, vault) = app::offline(loaded, &args.place.absolute_data_dir()?).await?;
+    let say = |problem: Problem| match problem.cause {
+        Some(cause) => anyhow::anyhow!("{} ({cause})", problem.detail),
+        None => anyhow::anyhow!("{}", problem.detail),
+    };
+    match args.command {
+        AdminCommand::CreateOwner { email, name, organization, workspace, password_stdin: _, json } => {
+            let made = identity::create_owner(&services, email, name, password()?, organization, workspace)
+                .await
+                .map_err(say)?;
+            let words = format!("made {} in {}", made.user_id, made.workspace_id);
+            print(json, &serde_json::to_value(made)?, &words);
+        }
+        AdminCommand::AddMember { workspace, email, name, role, password_stdin: _, json } => {
+            let user = identity::add_member(&services, workspace, &email, &name, role, password()?).await.map_err(say)?;
+            print(json, &json!({"user_id": user, "workspace_id": workspace}), &format!("{user} is a member of {workspace}"));
+        }
+        AdminCommand::Token { user, scopes, name, expires_in_days, json } => {
+            let ends = expires_in_days.map(|days| services.clock.now_ms() + i64::from(days) * 86_400_000);
+            let token = identity::create_token(&services, &user, &name, &scopes, ends).await.map_err(say)?;
+            print(json, &json!({"token": token}), &token);
+        }
+    }
+    if let Some(vault) = vault {
+        vault.stop().await;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn print(json: bool, value: &serde_json::Value, words: &str) {
+    if json {
+        println!("{value}");
+    } else {
+        println!("{words}");
+    }
+}
+
+/// The first line of standard input.
+fn password() -> anyhow::Result<SecretString> {
+    let mut text = String::new();
+    std::io::stdin().take(4096).read_to_string(&mut text).context("reading the password from standard input")?;
+    let secret = SecretString::from(text);
+    let line = secret.expose().lines().next().unwrap_or_default().to_owned();
+    if line.is_empty() {
+        bail!("standard input holds no password: send it as one line");
+    }
+    Ok(SecretString::from(line))
+}

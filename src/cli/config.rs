@@ -1,0 +1,32 @@
+//! `optidev config`
+
+use clap::Subcommand;
+
+use super::Place;
+
+/// Looks at the settings.
+#[derive(clap::Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Say whether the settings can be used, and what is wrong with them.
+    Check,
+}
+
+/// Runs it.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    let ConfigCommand::Check = args.command;
+    let loaded = args.place.load()?;
+    match loaded.file {
+        Some(file) => println!("{}: the settings can be used", file.display()),
+        None => println!("the settings can be used (no file given: defaults and environment)"),
+    }
+    Ok(())
+}

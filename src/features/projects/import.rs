@@ -1,0 +1,124 @@
+//! Takes an uploaded archive to disk, bounded, and inspects it before anything else knows of it.
+
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use optidev_agent::archive;
+use tokio::io::AsyncWriteExt;
+
+use super::framework;
+use super::model::ArchiveFormat;
+use crate::context::Services;
+use crate::kernel::{Code, Problem, ProjectId, WorkspaceId};
+
+/// An archive that passed inspection. Dropped without [`Upload::keep`], its file is removed.
+pub struct Upload {
+    path: PathBuf,
+    kept: bool,
+    /// Its format.
+    pub format: ArchiveFormat,
+    /// What the code is built with, when that could be told.
+    pub framework: Option<String>,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nothing to do when it is gone already.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Upload {
+    /// Moves the file to its place and gives its name there.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn keep(mut self, services: &Services, workspace: WorkspaceId, project: ProjectId) -> Result<String, Problem> {
+        let key = format!("{workspace}/{project}.{}", self.format.as_str());
+        let target = services.paths.objects().join(&key);
+        if let Some(folder) = target.parent() {
+            std::fs::create_dir_all(folder).map_err(Problem::internal)?;
+        }
+        std::fs::rename(&self.path, &target).map_err(Problem::internal)?;
+        self.kept = true;
+        Ok(key)
+    }
+}
+
+/// Reads the whole body into a file and inspects it.
+///
+/// # Errors
+/// `too_large`, `unsupported_media_type`, or `unprocessable` naming the entry that is not acceptable.
+pub async fn receive<S, E>(services: &Services, body: S) -> Result<Upload, Problem>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: std::fmt::Display,
+{
+    let folder = services.paths.objects().join("incoming");
+    tokio::fs::create_dir_all(&folder).await.map_err(Problem::internal)?;
+    let name: String = services.rng.bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut upload =
+        Upload { path: folder.join(name), kept: false, format: ArchiveFormat::TarGz, framework: None };
+    let limit = services.config.server.max_import_mib.saturating_mul(1 << 20);
+    write_body(&upload.path, limit, body).await?;
+    let path = upload.path.clone();
+    let inspected = tokio::task::spawn_blocking(move || inspect(&path)).await.map_err(Problem::internal)?;
+    (upload.format, upload.framework) = inspected?;
+    Ok(upload)
+}
+
+async fn write_body<S, E>(path: &Path, limit: u64, body: S) -> Result<(), Problem>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: std::fmt::Display,
+{
+    let mut file = tokio::fs::File::create_new(path).await.map_err(Problem::internal)?;
+    let mut written = 0u64;
+    let mut body = std::pin::pin!(body);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| {
+            Problem::new(
+                Code::BadRequest,
+                format!("The upload broke off or is larger than allowed: {error}. Nothing was kept."),
+            )
+        })?;
+        written = written.saturating_add(chunk.len() as u64);
+        if written > limit {
+            return Err(Problem::new(
+                Code::TooLarge,
+                format!(
+                    "The archive is larger than {} MiB ([server] max_import_mib). Leave out what can be built again, \
+                     such as node_modules.",
+                    limit >> 20
+                ),
+            ));
+        }
+        file.write_all(&chunk).await.map_err(Problem::internal)?;
+    }
+    file.sync_all().await.map_err(Problem::internal)
+}
+
+fn inspect(path: &Path) -> Result<(ArchiveFormat, Option<String>), Problem> {
+    let mut file = std::fs::File::open(path).map_err(Problem::internal)?;
+    let mut start = [0u8; 4];
+    let read = file.read(&mut start).map_err(Problem::internal)?;
+    let format = ArchiveFormat::sniff(start.get(..read).unwrap_or_default()).ok_or_else(|| {
+        Problem::new(
+            Code::UnsupportedMediaType,
+            "This is neither a .tar.gz nor a .zip file, whatever its name says. Pack the folder as one of the two.",
+        )
+    })?;
+    let kind = match format {
+        ArchiveFormat::TarGz => archive::Format::TarGz,
+        ArchiveFormat::Zip => archive::Format::Zip,
+    };
+    file.rewind().map_err(Problem::internal)?;
+    archive::inspect(file, kind, &archive::Limits::default())
+        .map_err(|error| Problem::new(Code::Unprocessable, format!("archive: Not acceptable: {error}")))?;
+    let package = std::fs::File::open(path).ok().and_then(|file| framework::package_json(file, format));
+    Ok((format, package.as_deref().and_then(framework::detect)))
+}

@@ -1,0 +1,171 @@
+//! What can be done with projects.
+
+use sea_orm::ActiveValue::Set;
+
+use super::import::Upload;
+use super::model::{self, ArchiveFormat, Project, Source, StoredSource, project};
+use super::store;
+use crate::authz::permission::{ProjectsRead, ProjectsWrite};
+use crate::context::{Ctx, Services};
+use crate::features::audit;
+use crate::kernel::{Code, Page, Problem, ProjectId, WorkspaceId};
+use crate::store::{Grant, Permission, ScopedTx};
+
+/// All projects of the workspace, newest first.
+///
+/// # Errors
+/// 404, 403.
+pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<Project>, Problem> {
+    let grant = ctx.authorize::<ProjectsRead>(workspace).await?;
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    Ok(Page::whole(store::list(&tx).await?.into_iter().map(Project::from).collect()))
+}
+
+/// One project.
+///
+/// # Errors
+/// 404, 403.
+pub async fn get(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<Project, Problem> {
+    let grant = ctx.authorize::<ProjectsRead>(workspace).await?;
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    Ok(store::find(&tx, id).await?.ok_or_else(Problem::not_found)?.into())
+}
+
+/// Where a project's code comes from, for whoever brings it into a container.
+///
+/// # Errors
+/// 404 when the grant's workspace has no such project.
+pub async fn source_of<P: Permission>(
+    services: &Services,
+    grant: &Grant<P>,
+    id: ProjectId,
+) -> Result<(Project, StoredSource), Problem> {
+    let tx = services.store.scoped_read(grant).await?;
+    let row = store::find(&tx, id).await?.ok_or_else(Problem::not_found)?;
+    let source = match (row.source_kind.as_str(), &row.source_url, &row.object_key) {
+        ("git", Some(url), _) => StoredSource::Git { url: url.clone(), branch: row.source_branch.clone() },
+        ("archive", _, Some(key)) => StoredSource::Archive {
+            path: services.paths.objects().join(key),
+            format: if key.ends_with(".zip") { ArchiveFormat::Zip } else { ArchiveFormat::TarGz },
+        },
+        _ => StoredSource::Empty,
+    };
+    Ok((row.into(), source))
+}
+
+/// Makes a project from an empty folder or a git address.
+///
+/// # Errors
+/// `unprocessable` naming the value that is not right.
+pub async fn create(ctx: &Ctx, workspace: WorkspaceId, name: &str, source: Source) -> Result<Project, Problem> {
+    let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
+    check(name, &source)?;
+    if matches!(source, Source::Archive {}) {
+        return Err(Problem::new(
+            Code::Unprocessable,
+            "source: an archive is uploaded to …/projects/import, not named here.",
+        ));
+    }
+    let tx = ctx.services.store.scoped(&grant).await?;
+    let id = ProjectId::new(&ctx.services.clock, &ctx.services.rng);
+    let project = insert(ctx, &tx, id, name, source, None, None).await?;
+    tx.commit().await?;
+    Ok(project)
+}
+
+/// Makes a project from an archive that passed inspection.
+///
+/// # Errors
+/// As [`create`].
+pub async fn import(ctx: &Ctx, workspace: WorkspaceId, name: &str, upload: Upload) -> Result<Project, Problem> {
+    let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
+    check(name, &Source::Archive {})?;
+    let id = ProjectId::new(&ctx.services.clock, &ctx.services.rng);
+    let framework = upload.framework.clone();
+    let key = upload.keep(&ctx.services, workspace, id)?;
+    let stored = ctx.services.paths.objects().join(&key);
+    let made: Result<Project, Problem> = async {
+        let tx = ctx.services.store.scoped(&grant).await?;
+        let project = insert(ctx, &tx, id, name, Source::Archive {}, Some(key), framework).await?;
+        tx.commit().await?;
+        Ok(project)
+    }
+    .await;
+    if made.is_err() {
+        // No row names the file, so nobody would ever remove it.
+        let _ = tokio::fs::remove_file(stored).await;
+    }
+    made
+}
+
+/// Whether the actor may import here, asked before an upload is read.
+///
+/// # Errors
+/// 404, 403, or `unprocessable` for the name.
+pub async fn may_import(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(), Problem> {
+    ctx.authorize::<ProjectsWrite>(workspace).await?;
+    check(name, &Source::Archive {})
+}
+
+/// Deletes a project and its stored archive; folders in containers stay.
+///
+/// # Errors
+/// 404 when it is not there.
+pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<(), Problem> {
+    let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
+    let tx = ctx.services.store.scoped(&grant).await?;
+    let row = store::find(&tx, id).await?.ok_or_else(Problem::not_found)?;
+    store::delete(&tx, id).await?;
+    audit::record(&tx, ctx, "projects.delete", id, row.name).await?;
+    tx.commit().await?;
+    if let Some(key) = row.object_key {
+        let _ = tokio::fs::remove_file(ctx.services.paths.objects().join(key)).await;
+    }
+    Ok(())
+}
+
+fn check(name: &str, source: &Source) -> Result<(), Problem> {
+    if let Some(message) = model::name_complaint(name) {
+        return Err(Problem::new(Code::Unprocessable, format!("name: {message}")));
+    }
+    if let Source::Git { url, branch } = source
+        && let Some((field, message)) = model::git_complaint(url, branch.as_deref())
+    {
+        return Err(Problem::new(Code::Unprocessable, format!("{field}: {message}")));
+    }
+    Ok(())
+}
+
+async fn insert(
+    ctx: &Ctx,
+    tx: &ScopedTx,
+    id: ProjectId,
+    name: &str,
+    source: Source,
+    object_key: Option<String>,
+    framework: Option<String>,
+) -> Result<Project, Problem> {
+    let (kind, url, branch) = match source {
+        Source::Git { url, branch } => ("git", Some(url), branch.filter(|branch| !branch.is_empty())),
+        Source::Archive {} => ("archive", None, None),
+        Source::Empty {} => ("empty", None, None),
+    };
+    let slug = store::free_slug(tx, &model::slug_of(name)).await?;
+    let row = tx
+        .insert(project::ActiveModel {
+            workspace_id: Set(tx.workspace()),
+            id: Set(id),
+            name: Set(name.trim().to_owned()),
+            slug: Set(slug),
+            source_kind: Set(kind.to_owned()),
+            source_url: Set(url),
+            source_branch: Set(branch),
+            object_key: Set(object_key),
+            framework: Set(framework),
+            created_by: Set(ctx.actor.user),
+            created_at_ms: Set(ctx.now_ms()),
+        })
+        .await?;
+    audit::record(tx, ctx, "projects.create", id, kind).await?;
+    Ok(row.into())
+}

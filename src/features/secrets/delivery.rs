@@ -1,0 +1,34 @@
+//! Values on their way to a container: opened and sealed again by the vault, to the agent's key.
+
+use super::model::{Tier, binding};
+use super::store;
+use crate::context::Services;
+use crate::features::members;
+use crate::kernel::Problem;
+use crate::store::{Grant, Permission};
+use crate::vault::{DeliverItem, Delivery, Sealed};
+
+/// All secrets of the grant's workspace as an environment that only the holder of `recipient`'s private key can read.
+///
+/// # Errors
+/// When the vault or the database does not answer.
+pub async fn sealed_environment<P: Permission>(
+    services: &Services,
+    grant: &Grant<P>,
+    recipient: [u8; 32],
+    info: &str,
+) -> Result<Delivery, Problem> {
+    let key = members::workspace_key(services, grant).await?;
+    let tx = services.store.scoped_read(grant).await?;
+    let mut items = Vec::new();
+    for row in store::list(&tx).await? {
+        let Some(stored) = store::value(&tx, row.id, row.version).await? else { continue };
+        items.push(DeliverItem {
+            env: row.name.clone(),
+            binding: binding(grant.workspace(), row.id, row.version, &row.name, Tier::stored(&row.tier)),
+            sealed: Sealed(stored.sealed),
+        });
+    }
+    drop(tx);
+    Ok(services.vault.deliver(&key, items, recipient, info, Vec::new()).await?)
+}

@@ -1,0 +1,177 @@
+//! What can be done with secrets.
+
+use sea_orm::ActiveValue::Set;
+
+use super::model::{self, SecretItem, Tier, binding, secret, version};
+use super::store;
+use crate::authz::permission::{SecretsRead, SecretsReveal, SecretsWrite};
+use crate::context::Ctx;
+use crate::features::{audit, members};
+use crate::kernel::{Code, Page, Problem, SecretId, SecretString, WorkspaceId};
+use crate::vault::Sealed;
+
+/// All secrets by name; values of visible ones only.
+///
+/// # Errors
+/// 404, 403.
+pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<SecretItem>, Problem> {
+    let grant = ctx.authorize::<SecretsRead>(workspace).await?;
+    let key = members::workspace_key(&ctx.services, &grant).await?;
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    let rows = store::list(&tx).await?;
+    let mut sealed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let visible = Tier::stored(&row.tier) == Tier::Visible;
+        sealed.push(if visible { store::value(&tx, row.id, row.version).await? } else { None });
+    }
+    drop(tx);
+    let mut items = Vec::with_capacity(rows.len());
+    for (row, stored) in rows.into_iter().zip(sealed) {
+        let value = match stored {
+            Some(stored) => {
+                let bound = binding(workspace, row.id, row.version, &row.name, Tier::Visible);
+                let opened = ctx.services.vault.reveal(&key, &bound, &Sealed(stored.sealed)).await?;
+                Some(String::from_utf8_lossy(opened.expose()).into_owned())
+            }
+            None => None,
+        };
+        items.push(item(row, value));
+    }
+    Ok(Page::whole(items))
+}
+
+fn item(row: secret::Model, value: Option<String>) -> SecretItem {
+    SecretItem {
+        tier: Tier::stored(&row.tier),
+        name: row.name,
+        description: row.description,
+        version: row.version,
+        value,
+        updated_at_ms: row.updated_at_ms,
+        updated_by: row.updated_by,
+    }
+}
+
+/// Sets a secret: a new one, or a new version. To a weaker tier it moves only because the value is a new one.
+///
+/// # Errors
+/// `unprocessable` naming the field that is not right.
+pub async fn set(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+    name: &str,
+    tier: Tier,
+    value: SecretString,
+    description: Option<String>,
+) -> Result<SecretItem, Problem> {
+    let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
+    if let Some(message) = model::name_complaint(name) {
+        return Err(Problem::new(Code::Unprocessable, format!("name: {message}")));
+    }
+    if let Some(message) = model::value_complaint(value.expose()) {
+        return Err(Problem::new(Code::Unprocessable, format!("value: {message}")));
+    }
+    if description.as_ref().is_some_and(|text| text.chars().count() > 500) {
+        return Err(Problem::new(Code::Unprocessable, "description: At most 500 characters."));
+    }
+    let key = members::workspace_key(&ctx.services, &grant).await?;
+    let now = ctx.now_ms();
+    // The version enters the ciphertext, so it is read first and must still be the last one when the row is written.
+    let known = {
+        let tx = ctx.services.store.scoped_read(&grant).await?;
+        store::find(&tx, name).await?
+    };
+    let id = known.as_ref().map_or_else(|| SecretId::new(&ctx.services.clock, &ctx.services.rng), |row| row.id);
+    let number = known.as_ref().map_or(1, |row| row.version + 1);
+    let bound = binding(workspace, id, number, name, tier);
+    let sealed = ctx.services.vault.seal(&key, &bound, value.into_bytes()).await?;
+
+    let tx = ctx.services.store.scoped(&grant).await?;
+    let current = store::find(&tx, name).await?;
+    if current.as_ref().map(|row| (row.id, row.version)) != known.as_ref().map(|row| (row.id, row.version)) {
+        return Err(Problem::new(Code::Conflict, format!("{name} was changed by somebody else just now. Try again.")));
+    }
+    let row = match current {
+        None => {
+            tx.insert(secret::ActiveModel {
+                workspace_id: Set(workspace),
+                id: Set(id),
+                name: Set(name.to_owned()),
+                tier: Set(tier.as_str().to_owned()),
+                description: Set(description.unwrap_or_default()),
+                version: Set(number),
+                created_by: Set(ctx.actor.user),
+                created_at_ms: Set(now),
+                updated_by: Set(ctx.actor.user),
+                updated_at_ms: Set(now),
+            })
+            .await?
+        }
+        Some(row) => {
+            tx.update(secret::ActiveModel {
+                workspace_id: Set(workspace),
+                id: Set(id),
+                tier: Set(tier.as_str().to_owned()),
+                description: Set(description.unwrap_or(row.description)),
+                version: Set(number),
+                updated_by: Set(ctx.actor.user),
+                updated_at_ms: Set(now),
+                ..Default::default()
+            })
+            .await?
+        }
+    };
+    tx.insert(version::ActiveModel {
+        workspace_id: Set(workspace),
+        secret_id: Set(id),
+        version: Set(number),
+        tier: Set(tier.as_str().to_owned()),
+        sealed: Set(sealed.0),
+        created_by: Set(ctx.actor.user),
+        created_at_ms: Set(now),
+    })
+    .await?;
+    audit::record(&tx, ctx, "secrets.set", name, format!("version {number}, {}", tier.as_str())).await?;
+    tx.commit().await?;
+    Ok(item(row, None))
+}
+
+/// Deletes a secret with all its versions.
+///
+/// # Errors
+/// 404 when it is not there.
+pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(), Problem> {
+    let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
+    let tx = ctx.services.store.scoped(&grant).await?;
+    let row = store::find(&tx, name).await?.ok_or_else(Problem::not_found)?;
+    store::delete(&tx, row.id).await?;
+    audit::record(&tx, ctx, "secrets.delete", name, "").await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The value of a masked secret, for a person who proved themselves within the last ten minutes.
+///
+/// # Errors
+/// `reauthentication_required`; `forbidden` for a Sensitive one, which the vault refuses too.
+pub async fn reveal(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<SecretString, Problem> {
+    let grant = ctx.authorize::<SecretsReveal>(workspace).await?;
+    ctx.require_fresh()?;
+    let key = members::workspace_key(&ctx.services, &grant).await?;
+    let tx = ctx.services.store.scoped(&grant).await?;
+    let row = store::find(&tx, name).await?.ok_or_else(Problem::not_found)?;
+    let tier = Tier::stored(&row.tier);
+    if tier == Tier::Sensitive {
+        return Err(Problem::new(
+            Code::Forbidden,
+            format!("{name} is Sensitive: it can be set, rotated and deleted, and nothing shows it again."),
+        ));
+    }
+    let stored = store::value(&tx, row.id, row.version).await?.ok_or_else(Problem::not_found)?;
+    // Recorded before the value is opened: a reveal without its entry cannot happen.
+    audit::record(&tx, ctx, "secrets.reveal", name, format!("version {}", row.version)).await?;
+    tx.commit().await?;
+    let bound = binding(workspace, row.id, row.version, &row.name, tier);
+    let opened = ctx.services.vault.reveal(&key, &bound, &Sealed(stored.sealed)).await?;
+    opened.into_string().map_err(|_| Problem::internal("a secret's value is not UTF-8"))
+}

@@ -1,0 +1,491 @@
+//! What the vault does for a request, and what it refuses.
+//!
+//! There is no general decrypt. Plaintext leaves in three ways only: `reveal`, never for Sensitive;
+//! `deliver`, encrypted to an agent; `open`, for a credential of the installation by its purpose. All
+//! three make an entry for the record, whatever comes of them.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use hpke::{
+    Deserializable, OpModeS, Serializable, aead::AesGcm256, kdf::HkdfSha256, kem::X25519HkdfSha256,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    envelope::{self, Kind},
+    keys::{Keys, WorkspaceKey},
+    record::{CredentialEntry, DeliveryEntry, Entry, SecretEntry, hex, outcome, shorten},
+    throttle::{Rate, Throttle},
+    totp,
+};
+use crate::vault::{
+    protocol::{BindingRef, DeliverRef, Request},
+    types::{Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, Purpose, Status, Tier, VaultError},
+};
+
+/// Tries of one-time passwords for each user.
+const TOTP_TRIES: Rate = Rate {
+    per_minute: 10,
+    burst: 10,
+};
+
+/// The state behind all connections.
+pub struct Vault {
+    keys: Keys,
+    hardening: Hardening,
+    started: Instant,
+    reveals: Mutex<Throttle<[u8; 16]>>,
+    totp_tries: Mutex<Throttle<[u8; 16]>>,
+}
+
+/// The result of an operation.
+pub enum Answer {
+    /// The process's state.
+    Status(Box<Status>),
+    /// A ciphertext, or a value on its way out.
+    Bytes(Zeroizing<Vec<u8>>),
+    /// A keyed hash.
+    Mac([u8; 32]),
+    /// A delivery: encapsulated key and ciphertext.
+    Delivery([u8; 32], Vec<u8>),
+    /// A new seed: its envelope and its base32.
+    Seed(Vec<u8>, Zeroizing<String>),
+    /// The accepted step.
+    Step(Option<i64>),
+}
+
+type Done = Result<Answer, VaultError>;
+
+impl Vault {
+    /// A vault over `keys`.
+    #[must_use]
+    pub fn new(keys: Keys, hardening: Hardening, reveals: Rate) -> Self {
+        Self {
+            keys,
+            hardening,
+            started: Instant::now(),
+            reveals: Mutex::new(Throttle::new(reveals)),
+            totp_tries: Mutex::new(Throttle::new(TOTP_TRIES)),
+        }
+    }
+
+    /// The process's state.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            install: self.keys.install(),
+            pid: std::process::id(),
+            root_keys: self.keys.live(),
+            hardening: self.hardening.clone(),
+        }
+    }
+
+    /// Does what `request` asks. The entry, if there is one, must be recorded before the answer goes
+    /// out, and the answer must not go out when that fails.
+    pub fn answer(
+        &self,
+        request: &Request<'_>,
+        time_ms: i64,
+        peer_pid: i32,
+    ) -> (Done, Option<Entry>) {
+        let done = match request {
+            Request::Status => Ok(Answer::Status(Box::new(self.status()))),
+            Request::NewWorkspaceKey { workspace } => {
+                self.keys.new_workspace_key(workspace).map(cipher)
+            }
+            Request::RewrapKey { workspace, key } => self.rewrap(workspace, key),
+            Request::Seal {
+                key,
+                binding,
+                value,
+            } => self.seal(key, binding, value),
+            Request::Reveal {
+                key,
+                binding,
+                sealed,
+            } => self.reveal(key, binding, sealed),
+            Request::Deliver {
+                key,
+                recipient,
+                info,
+                items,
+                extra,
+            } => self.deliver(key, recipient, info, items, extra),
+            Request::Mac { purpose, data } => self.keys.mac(*purpose, data).map(Answer::Mac),
+            Request::TotpSeed { user } => self.totp_seed(user),
+            Request::TotpVerify {
+                user,
+                sealed,
+                code,
+                now_ms,
+                last_step,
+            } => self.totp_verify(user, sealed, code, *now_ms, *last_step),
+            Request::SealSystem {
+                purpose,
+                name,
+                value,
+            } => check_name(name)
+                .and_then(|()| check_value(value))
+                .and_then(|()| {
+                    self.keys.seal_system(
+                        Kind::System,
+                        &[&[purpose.number()], name.as_bytes()],
+                        value,
+                    )
+                })
+                .map(cipher),
+            Request::OpenSystem {
+                purpose,
+                name,
+                sealed,
+            } => self
+                .keys
+                .open_system(
+                    Kind::System,
+                    &[&[purpose.number()], name.as_bytes()],
+                    sealed,
+                )
+                .map(Answer::Bytes),
+        };
+        let entry = entry(request, &done, time_ms, peer_pid);
+        (done, entry)
+    }
+
+    fn rewrap(&self, workspace: &[u8; 16], key: &[u8]) -> Done {
+        let key = self.keys.unwrap(workspace, key)?;
+        self.keys.wrap(workspace, &key).map(cipher)
+    }
+
+    fn seal(&self, key: &[u8], binding: &BindingRef<'_>, value: &[u8]) -> Done {
+        check_name(binding.name)?;
+        check_value(value)?;
+        let key = self.keys.unwrap(binding.workspace, key)?;
+        let install = self.keys.install();
+        with_fields(&install, binding, |fields| {
+            envelope::seal(&key, Kind::Secret, 0, fields, value)
+        })
+        .map(cipher)
+    }
+
+    fn reveal(&self, key: &[u8], binding: &BindingRef<'_>, sealed: &[u8]) -> Done {
+        // Claiming a weaker tier does not help: the tier is in what the ciphertext is bound to.
+        if binding.tier == Tier::Sensitive {
+            return Err(refused(
+                "a Sensitive secret is write-only and is never shown; set a new value if it is lost",
+            ));
+        }
+        take(&self.reveals, *binding.workspace, self.started.elapsed())?;
+        let key = self.keys.unwrap(binding.workspace, key)?;
+        self.open_secret(&key, binding, sealed).map(Answer::Bytes)
+    }
+
+    fn open_secret(
+        &self,
+        key: &WorkspaceKey,
+        binding: &BindingRef<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let install = self.keys.install();
+        with_fields(&install, binding, |fields| {
+            envelope::open(key, Kind::Secret, fields, sealed)
+        })
+    }
+
+    fn deliver(
+        &self,
+        key: &[u8],
+        recipient: &[u8; 32],
+        info: &str,
+        items: &[DeliverRef<'_>],
+        extra: &[(&str, &[u8])],
+    ) -> Done {
+        let count = items.len() + extra.len();
+        if count > MAX_DELIVERY {
+            return Err(too_large("a delivery's list", count, MAX_DELIVERY));
+        }
+        let mut names = BTreeSet::new();
+        for name in items
+            .iter()
+            .map(|item| item.env)
+            .chain(extra.iter().map(|(name, _)| *name))
+        {
+            check_variable(name)?;
+            if !names.insert(name) {
+                return Err(refused(&format!(
+                    "the variable {name} occurs twice in one delivery; keep one of them"
+                )));
+            }
+        }
+        let mut json = Json::new();
+        let mut unwrapped: Option<(&[u8; 16], WorkspaceKey)> = None;
+        for item in items {
+            if item.binding.purpose != Purpose::Environment {
+                return Err(refused(&format!(
+                    "{} is no secret for containers, so it is not delivered",
+                    item.env
+                )));
+            }
+            let key = match &unwrapped {
+                Some((workspace, key)) if *workspace == item.binding.workspace => key,
+                _ => {
+                    let key = self.keys.unwrap(item.binding.workspace, key)?;
+                    &unwrapped.insert((item.binding.workspace, key)).1
+                }
+            };
+            let value = self.open_secret(key, &item.binding, item.sealed)?;
+            json.put(item.env, &value)?;
+        }
+        for (name, value) in extra {
+            json.put(name, value)?;
+        }
+        let text = json.finish();
+        let public =
+            <X25519HkdfSha256 as hpke::Kem>::PublicKey::from_bytes(recipient).map_err(|_| {
+                refused("the recipient's key is no X25519 key; restart the container's agent")
+            })?;
+        let (enc, ciphertext) = hpke::single_shot_seal::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
+            &OpModeS::Base,
+            &public,
+            info.as_bytes(),
+            &text,
+            &[],
+        )
+        .map_err(|_| {
+            refused(
+                "nothing can be encrypted to the recipient's key; restart the container's agent",
+            )
+        })?;
+        Ok(Answer::Delivery(enc.to_bytes().into(), ciphertext))
+    }
+
+    fn totp_seed(&self, user: &[u8; 16]) -> Done {
+        let mut seed = Zeroizing::new([0; totp::SEED]);
+        envelope::random(seed.as_mut_slice())?;
+        let sealed = self
+            .keys
+            .seal_system(Kind::Totp, &[user], seed.as_slice())?;
+        Ok(Answer::Seed(sealed, totp::base32(&seed)))
+    }
+
+    fn totp_verify(
+        &self,
+        user: &[u8; 16],
+        sealed: &[u8],
+        code: &str,
+        now_ms: i64,
+        last_step: Option<i64>,
+    ) -> Done {
+        take(&self.totp_tries, *user, self.started.elapsed())?;
+        let seed = self.keys.open_system(Kind::Totp, &[user], sealed)?;
+        totp::verify(&seed, code, now_ms, last_step).map(Answer::Step)
+    }
+}
+
+/// The fields that a secret is bound to, in their fixed order.
+fn with_fields<T>(
+    install: &[u8; 16],
+    binding: &BindingRef<'_>,
+    then: impl FnOnce(&[&[u8]]) -> T,
+) -> T {
+    then(&[
+        install,
+        binding.workspace,
+        binding.secret,
+        &binding.version.to_be_bytes(),
+        binding.name.as_bytes(),
+        &[binding.purpose.number()],
+        &[binding.tier.number()],
+    ])
+}
+
+fn entry(request: &Request<'_>, done: &Done, time_ms: i64, peer_pid: i32) -> Option<Entry> {
+    let mut entry = Entry {
+        time_ms,
+        operation: request.name(),
+        outcome: outcome(done),
+        peer_pid,
+        secrets: Vec::new(),
+        credential: None,
+        delivery: None,
+    };
+    match request {
+        Request::Reveal { binding, .. } => entry.secrets.push(SecretEntry::from(binding)),
+        Request::Deliver {
+            recipient,
+            info,
+            items,
+            extra,
+            ..
+        } => {
+            entry.secrets = items
+                .iter()
+                .map(|item| SecretEntry::from(&item.binding))
+                .collect();
+            entry.delivery = Some(DeliveryEntry {
+                recipient: hex(*recipient),
+                info: shorten(info),
+                extra: extra.iter().map(|(name, _)| shorten(name)).collect(),
+            });
+        }
+        Request::OpenSystem { purpose, name, .. } => {
+            entry.credential = Some(CredentialEntry {
+                purpose: purpose.label(),
+                name: shorten(name),
+            });
+        }
+        _ => return None,
+    }
+    Some(entry)
+}
+
+/// A JSON object of texts, written into a buffer that is wiped.
+struct Json(Zeroizing<Vec<u8>>);
+
+impl Json {
+    fn new() -> Self {
+        // A frame bounds what can come in, and escapes at most double typical text; growing by hand
+        // below keeps unwiped copies from staying behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(4096));
+        text.push(b'{');
+        Self(text)
+    }
+
+    fn put(&mut self, name: &str, value: &[u8]) -> Result<(), VaultError> {
+        let text = std::str::from_utf8(value)
+            .ok()
+            .filter(|text| !text.contains('\0'))
+            .ok_or_else(|| {
+                refused(&format!(
+                    "the value of {name} is no text, so it cannot be an environment variable; store it encoded, such as in base64"
+                ))
+            })?;
+        // Six bytes for a control character is the longest that JSON makes of one.
+        self.reserve((name.len() + text.len()) * 6 + 8);
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        let written = serde_json::to_writer(&mut *self.0, name).and_then(|()| {
+            self.0.push(b':');
+            serde_json::to_writer(&mut *self.0, text)
+        });
+        written.map_err(|_| refused("the environment cannot be written as JSON"))
+    }
+
+    fn reserve(&mut self, more: usize) {
+        let needed = self.0.len() + more;
+        if needed > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+    }
+
+    fn finish(mut self) -> Zeroizing<Vec<u8>> {
+        self.reserve(1);
+        self.0.push(b'}');
+        self.0
+    }
+}
+
+fn cipher(bytes: Vec<u8>) -> Answer {
+    Answer::Bytes(Zeroizing::new(bytes))
+}
+
+fn take(
+    throttle: &Mutex<Throttle<[u8; 16]>>,
+    key: [u8; 16],
+    now: Duration,
+) -> Result<(), VaultError> {
+    let mut throttle = throttle.lock().unwrap_or_else(PoisonError::into_inner);
+    throttle
+        .take(key, now)
+        .map_err(|retry_after_ms| VaultError::Throttled { retry_after_ms })
+}
+
+fn check_name(name: &str) -> Result<(), VaultError> {
+    if name.len() > MAX_NAME {
+        return Err(too_large("a secret's name", name.len(), MAX_NAME));
+    }
+    if name.is_empty() {
+        return Err(refused("a secret needs a name"));
+    }
+    Ok(())
+}
+
+fn check_value(value: &[u8]) -> Result<(), VaultError> {
+    if value.len() > MAX_VALUE {
+        return Err(too_large("a secret's value", value.len(), MAX_VALUE));
+    }
+    Ok(())
+}
+
+fn check_variable(name: &str) -> Result<(), VaultError> {
+    check_name(name)?;
+    if name.contains(['=', '\0']) {
+        return Err(refused(&format!(
+            "{name:?} is no name of an environment variable: it must not hold = or NUL"
+        )));
+    }
+    Ok(())
+}
+
+fn refused(reason: &str) -> VaultError {
+    VaultError::Refused {
+        reason: reason.to_owned(),
+    }
+}
+
+fn too_large(what: &str, bytes: usize, limit: usize) -> VaultError {
+    VaultError::TooLarge {
+        what: what.to_owned(),
+        bytes: bytes as u64,
+        limit: limit as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hpke::{OpModeR, aead::AesGcm128};
+
+    fn hex_bytes(text: &str) -> Vec<u8> {
+        (0..text.len() / 2)
+            .map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn hpke_follows_rfc_9180() {
+        // Appendix A.1.1: base mode, X25519, HKDF-SHA256; the appendix has AES-128-GCM for this KEM.
+        type Kem = X25519HkdfSha256;
+        let secret = hex_bytes("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8");
+        let enc = hex_bytes("37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431");
+        let ciphertext = hex_bytes(
+            "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a",
+        );
+        let text = hpke::single_shot_open::<AesGcm128, HkdfSha256, Kem>(
+            &OpModeR::Base,
+            &<Kem as hpke::Kem>::PrivateKey::from_bytes(&secret).unwrap(),
+            &<Kem as hpke::Kem>::EncappedKey::from_bytes(&enc).unwrap(),
+            b"Ode on a Grecian Urn",
+            &ciphertext,
+            b"Count-0",
+        )
+        .unwrap();
+        assert_eq!(text, b"Beauty is truth, truth beauty");
+    }
+
+    #[test]
+    fn the_environment_is_json_whatever_it_holds() {
+        let mut json = Json::new();
+        let long = "\u{1}".repeat(100_000);
+        json.put("A", b"").unwrap();
+        json.put("B", long.as_bytes()).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&json.finish()).unwrap();
+        assert_eq!(value, serde_json::json!({"A": "", "B": long}));
+    }
+}

@@ -1,0 +1,7 @@
+//! The vault process over its socket: what it does, and what it refuses to whom.
+
+mod attack;
+mod harness;
+mod operations;
+mod restart;
+mod throughput;
