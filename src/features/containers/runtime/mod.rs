@@ -12,15 +12,10 @@ use super::model::Identity;
 use crate::clients::agent::Endpoint;
 use crate::kernel::ContainerId;
 
-/// Takes connections that a container's agent makes to the outside.
-pub trait EgressHandler: Send + Sync + 'static {
-    /// Speaks the HTTP proxy protocol with the container until the connection ends.
-    fn serve(
-        &self,
-        who: Identity,
-        stream: tokio::net::UnixStream,
-    ) -> futures_util::future::BoxFuture<'static, ()>;
-}
+/// Takes a connection that a container's agent makes to the outside, and speaks the HTTP proxy protocol on it until it
+/// ends. The egress feature's operation, given by `app`.
+pub type EgressHandler =
+    Arc<dyn Fn(Identity, tokio::net::UnixStream) -> futures_util::future::BoxFuture<'static, ()> + Send + Sync>;
 
 /// Why a runtime could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +125,7 @@ impl Runtime {
         &self,
         instance: &mut Instance,
         who: Identity,
-        handler: Arc<dyn EgressHandler>,
+        handler: EgressHandler,
         tasks: &tokio_util::task::TaskTracker,
     ) -> Result<(), RuntimeError> {
         match (self, instance) {

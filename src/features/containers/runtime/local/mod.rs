@@ -21,8 +21,10 @@ mod start;
 mod tree;
 mod volume;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
-use std::sync::Arc;
 
 pub use process::Process;
 
@@ -95,7 +97,7 @@ impl LocalRuntime {
         &self,
         process: &mut Process,
         who: Identity,
-        handler: Arc<dyn EgressHandler>,
+        handler: EgressHandler,
         tasks: &tokio_util::task::TaskTracker,
     ) -> Result<(), RuntimeError> {
         let folder = self.folders.container(process.container());

@@ -7,8 +7,8 @@ use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -62,11 +62,22 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// Gives `path` and what is in it to the user and group `uid`.
 pub fn give(path: &Path, uid: u32) -> io::Result<()> {
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-    let mut folders = vec![open(CWD, path)?];
-    while let Some(folder) = folders.pop() {
+    let root = open(CWD, path)?;
+    let mut folders = vec![Vec::new()];
+    while let Some(place) = folders.pop() {
+        // By its path each time: a descriptor for every folder that waits would be too many.
+        let folder = match place.as_slice() {
+            [] => root.try_clone()?,
+            place => rustix::fs::openat2(&root, place, OPEN, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)?,
+        };
         for (name, is_folder) in entries(&folder)? {
             if is_folder {
-                folders.push(open(&folder, &name)?);
+                let mut below = place.clone();
+                if !below.is_empty() {
+                    below.push(b'/');
+                }
+                below.extend_from_slice(name.as_bytes());
+                folders.push(below);
             } else {
                 rustix::fs::chownat(
                     &folder,
@@ -87,8 +98,11 @@ fn open<P: rustix::path::Arg + Copy>(at: impl AsFd, name: P) -> Result<OwnedFd, 
     let at = at.as_fd();
     let folder = match rustix::fs::openat(at, name, OPEN, Mode::empty()) {
         Err(Errno::ACCESS) => {
-            rustix::fs::chmodat(at, name, Mode::RWXU, AtFlags::empty())?;
-            rustix::fs::openat(at, name, OPEN, Mode::empty())?
+            // chmod follows links, so it is given the folder itself and not its name.
+            let pinned = rustix::fs::openat(at, name, OPEN.union(OFlags::PATH), Mode::empty())?;
+            let itself = format!("/proc/self/fd/{}", pinned.as_raw_fd());
+            rustix::fs::chmodat(CWD, itself.as_str(), Mode::RWXU, AtFlags::empty())?;
+            rustix::fs::openat(CWD, itself.as_str(), OPEN.difference(OFlags::NOFOLLOW), Mode::empty())?
         }
         other => other?,
     };

@@ -1,0 +1,123 @@
+//! Bringing a project's files into a container.
+//!
+//! What always holds: the agent makes a folder whole or not at all, so a folder that is there is ready. What goes on
+//! now is kept in memory: after a restart of the server, one asks again and the folder tells.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use optidev_agent::wire;
+
+use super::model::{Checkout, CheckoutState};
+use super::ops::Entered;
+use crate::clients::agent::{self, Agent, AgentError};
+use crate::context::Ctx;
+use crate::features::projects::{self, StoredSource};
+use crate::kernel::{ContainerId, Problem, ProjectId};
+
+/// Checkouts that go on, or that failed.
+#[derive(Clone, Default)]
+pub struct Checkouts(Arc<Mutex<HashMap<(ContainerId, ProjectId), (CheckoutState, Option<String>)>>>);
+
+impl Checkouts {
+    /// Makes sure that the project's folder is in the container; answers at once.
+    ///
+    /// # Errors
+    /// 404 when the workspace has no such project.
+    pub async fn begin(&self, ctx: &Ctx, entered: &Entered, project: ProjectId) -> Result<Checkout, Problem> {
+        let (project_row, source) = projects::source_of(&ctx.services, &entered.grant, project).await?;
+        let folder = project_row.folder;
+        let key = (entered.identity.container, project);
+        if exists(&entered.agent, &folder).await? {
+            self.set(key, None);
+            return Ok(checkout(project, folder, CheckoutState::Ready, None));
+        }
+        {
+            let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((CheckoutState::Importing, message)) = states.get(&key) {
+                return Ok(checkout(project, folder, CheckoutState::Importing, message.clone()));
+            }
+            states.insert(key, (CheckoutState::Importing, Some(doing(&source))));
+        }
+        let message = doing(&source);
+        let (own, agent, into) = (self.clone(), entered.agent.clone(), folder.clone());
+        ctx.services.tasks.spawn(async move {
+            let result = materialise(&agent, &into, source).await;
+            let state = match result {
+                Ok(()) => None,
+                // Somebody else made it meanwhile: it is there.
+                Err(error) if error.status() == Some(409) => None,
+                Err(error) => Some((CheckoutState::Failed, Some(Problem::from(error).detail.into_owned()))),
+            };
+            own.set(key, state);
+        });
+        Ok(checkout(project, folder, CheckoutState::Importing, Some(message)))
+    }
+
+    /// How far it is.
+    ///
+    /// # Errors
+    /// 404 when the workspace has no such project.
+    pub async fn get(&self, ctx: &Ctx, entered: &Entered, project: ProjectId) -> Result<Checkout, Problem> {
+        let (row, _) = projects::source_of(&ctx.services, &entered.grant, project).await?;
+        let key = (entered.identity.container, project);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some((CheckoutState::Importing, message)) = known {
+            return Ok(checkout(project, row.folder, CheckoutState::Importing, message));
+        }
+        if exists(&entered.agent, &row.folder).await? {
+            return Ok(checkout(project, row.folder, CheckoutState::Ready, None));
+        }
+        let (state, message) = known.unwrap_or((CheckoutState::Absent, None));
+        Ok(checkout(project, row.folder, state, message))
+    }
+
+    fn set(&self, key: (ContainerId, ProjectId), state: Option<(CheckoutState, Option<String>)>) {
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match state {
+            Some(state) => states.insert(key, state),
+            None => states.remove(&key),
+        };
+    }
+}
+
+fn checkout(project_id: ProjectId, folder: String, state: CheckoutState, message: Option<String>) -> Checkout {
+    Checkout { project_id, folder, state, message }
+}
+
+fn doing(source: &StoredSource) -> String {
+    match source {
+        StoredSource::Empty => "Making the folder".to_owned(),
+        StoredSource::Git { url, .. } => format!("Cloning {url}"),
+        StoredSource::Archive { .. } => "Unpacking the archive".to_owned(),
+    }
+}
+
+async fn exists(agent: &Agent, folder: &str) -> Result<bool, Problem> {
+    match agent.list(folder).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.status() == Some(404) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn materialise(agent: &Agent, folder: &str, source: StoredSource) -> Result<(), AgentError> {
+    match source {
+        StoredSource::Empty => agent.make_project(folder).await,
+        StoredSource::Git { url, branch } => {
+            agent.clone_project(&wire::CloneRequest { folder: folder.to_owned(), url, branch }).await
+        }
+        StoredSource::Archive { path, format } => {
+            let file = tokio::fs::File::open(&path).await.map_err(|error| AgentError::Refused {
+                status: 404,
+                detail: format!("The project's archive cannot be read ({error}). Import the project again."),
+                etag: None,
+            })?;
+            let frames = futures_util::StreamExt::map(tokio_util::io::ReaderStream::with_capacity(file, 64 << 10), |part| {
+                part.map(hyper::body::Frame::data)
+            });
+            let body = agent::stream(http_body_util::StreamBody::new(frames));
+            agent.import(folder, format.as_str(), body).await.map(drop)
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Dev containers: one per member and workspace, made to run by the controller on a runtime.
+//!
+//! What always holds: operations write what is wanted, and the controller alone makes it so; only the owner gets to
+//! the agent ([`enter`]), whatever the role; a container counts as running only after its isolation was proven.
+
+mod api;
+mod checkout;
+mod controller;
+mod model;
+mod ops;
+mod runtime;
+mod store;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use controller::{Controller, Parts};
+pub use model::{Checkout, CheckoutState, Container, Identity, State, Wanted};
+pub use ops::{Entered, create, enter, list, start, stop};
+pub use runtime::local::LocalRuntime;
+pub use runtime::{EgressHandler, Runtime, RuntimeError};
+
+use crate::context::Services;
+
+/// The API of this feature.
+pub fn routes(controller: Arc<Controller>) -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(api::list, api::create))
+        .routes(routes!(api::read, api::delete))
+        .routes(routes!(api::start))
+        .routes(routes!(api::stop))
+        .routes(routes!(api::events))
+        .routes(routes!(api::checkout, api::read_checkout))
+        .layer(axum::Extension(controller))
+        .layer(axum::Extension(checkout::Checkouts::default()))
+}

@@ -1,0 +1,211 @@
+//! What can be done with containers: say what is wanted, look, enter.
+
+use std::sync::Arc;
+
+use super::controller::Controller;
+use super::model::{Container, Identity, Owner, Wanted};
+use super::store::{self, container};
+use crate::authz::permission::{ContainersManage, ContainersRead, ContainersUse};
+use crate::clients::agent::Agent;
+use crate::context::Ctx;
+use crate::features::audit;
+use crate::kernel::{Code, ContainerId, Problem, UserId, WorkspaceId};
+use crate::store::{Grant, StoreError};
+
+/// A container whose owner is the caller, and its agent: everything inside is reached with this.
+pub struct Entered {
+    /// Proof that the caller may have a container here.
+    pub grant: Grant<ContainersUse>,
+    /// Whose it is: the caller's.
+    pub identity: Identity,
+    /// What talks to it.
+    pub agent: Agent,
+}
+
+/// All containers of the workspace.
+///
+/// # Errors
+/// 404, 403.
+pub async fn list(ctx: &Ctx, controller: &Controller, workspace: WorkspaceId) -> Result<Vec<Container>, Problem> {
+    let grant = ctx.authorize::<ContainersRead>(workspace).await?;
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    let mut rows = store::list(&tx).await?;
+    drop(tx);
+    rows.retain(|row| row.wanted() != Wanted::Deleted);
+    let owners: Vec<UserId> = rows.iter().map(|row| row.owner_id).collect();
+    let names = store::owner_names(&ctx.services.store, &owners).await?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let name = names.iter().find(|(id, _)| *id == row.owner_id).map(|(_, name)| name.clone());
+            let owner = Owner { id: row.owner_id, name: name.unwrap_or_default() };
+            Container::view(row.id, owner, ctx.actor.user, controller.observed(row))
+        })
+        .collect())
+}
+
+/// One container, with its row for following it.
+///
+/// # Errors
+/// 404, 403.
+pub async fn get(
+    ctx: &Ctx,
+    controller: &Controller,
+    workspace: WorkspaceId,
+    id: ContainerId,
+) -> Result<(Container, container::Model), Problem> {
+    let grant = ctx.authorize::<ContainersRead>(workspace).await?;
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    let row = store::find(&tx, id).await?.filter(|row| row.wanted() != Wanted::Deleted);
+    drop(tx);
+    let row = row.ok_or_else(Problem::not_found)?;
+    Ok((view(ctx, controller, &row).await?, row))
+}
+
+/// The caller's own container, made when there is none, and wanted running.
+///
+/// # Errors
+/// 404, 403; `conflict` while an earlier one is being deleted.
+pub async fn create(ctx: &Ctx, controller: &Arc<Controller>, workspace: WorkspaceId) -> Result<Container, Problem> {
+    let grant = ctx.authorize::<ContainersUse>(workspace).await?;
+    let tx = ctx.services.store.scoped(&grant).await?;
+    let row = match store::find_of(&tx, grant.user()).await? {
+        Some(row) if row.wanted() == Wanted::Deleted => return Err(being_deleted()),
+        Some(row) if row.wanted() == Wanted::Running && controller.observed(&row).state.is_on_its_way() => row,
+        Some(row) => {
+            let row = store::want(&tx, row, Wanted::Running).await?;
+            audit::record(&tx, ctx, "containers.start", row.id, "").await?;
+            row
+        }
+        None => {
+            let container = ContainerId::new(&ctx.services.clock, &ctx.services.rng);
+            let identity = Identity { workspace, container, owner: grant.user() };
+            let row = tx.insert::<container::Entity, _>(store::new_row(identity, ctx.now_ms())).await?;
+            audit::record(&tx, ctx, "containers.create", container, "").await?;
+            row
+        }
+    };
+    tx.commit().await?;
+    controller.wake(&row);
+    Ok(view(ctx, controller, &row).await?)
+}
+
+/// Asks for the caller's container to run. Asking again after a failure is a new try.
+///
+/// # Errors
+/// 404 for a container of somebody else, too: only its owner starts it.
+pub async fn start(
+    ctx: &Ctx,
+    controller: &Arc<Controller>,
+    workspace: WorkspaceId,
+    id: ContainerId,
+) -> Result<Container, Problem> {
+    let grant = ctx.authorize::<ContainersUse>(workspace).await?;
+    let tx = ctx.services.store.scoped(&grant).await?;
+    let row = own(store::find(&tx, id).await?, grant.user())?;
+    let row = if row.wanted() == Wanted::Running && controller.observed(&row).state.is_on_its_way() {
+        row
+    } else {
+        let row = store::want(&tx, row, Wanted::Running).await?;
+        audit::record(&tx, ctx, "containers.start", id, "").await?;
+        tx.commit().await?;
+        row
+    };
+    controller.wake(&row);
+    Ok(view(ctx, controller, &row).await?)
+}
+
+/// Asks for a container to stop: one's own, or with `ContainersManage` anybody's.
+///
+/// # Errors
+/// 404, 403.
+pub async fn stop(
+    ctx: &Ctx,
+    controller: &Arc<Controller>,
+    workspace: WorkspaceId,
+    id: ContainerId,
+) -> Result<Container, Problem> {
+    let row = end(ctx, workspace, id, Wanted::Stopped, "containers.stop").await?;
+    controller.wake(&row);
+    Ok(view(ctx, controller, &row).await?)
+}
+
+/// Deletes a container with its files: one's own, or with `ContainersManage` anybody's.
+///
+/// # Errors
+/// 404, 403.
+pub async fn delete(
+    ctx: &Ctx,
+    controller: &Arc<Controller>,
+    workspace: WorkspaceId,
+    id: ContainerId,
+) -> Result<(), Problem> {
+    let row = end(ctx, workspace, id, Wanted::Deleted, "containers.delete").await?;
+    controller.wake(&row);
+    Ok(())
+}
+
+/// The caller's own running container. Everybody else is told that it is absent, whatever their role.
+///
+/// # Errors
+/// 404; `conflict` when it does not run.
+pub async fn enter(
+    ctx: &Ctx,
+    controller: &Controller,
+    workspace: WorkspaceId,
+    id: ContainerId,
+) -> Result<Entered, Problem> {
+    let grant = ctx.authorize::<ContainersUse>(workspace).await?;
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    let row = own(store::find(&tx, id).await?, grant.user())?;
+    drop(tx);
+    let agent = controller.agent_of(&row)?;
+    Ok(Entered { identity: row.identity(), grant, agent })
+}
+
+async fn end(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+    id: ContainerId,
+    wanted: Wanted,
+    action: &'static str,
+) -> Result<container::Model, Problem> {
+    let grant = ctx.authorize::<ContainersUse>(workspace).await?;
+    let row = {
+        let tx = ctx.services.store.scoped_read(&grant).await?;
+        store::find(&tx, id).await?.filter(|row| row.wanted() != Wanted::Deleted).ok_or_else(Problem::not_found)?
+    };
+    let tx = if row.owner_id == grant.user() {
+        ctx.services.store.scoped(&grant).await?
+    } else {
+        // Somebody else's: an admin may end it. Others know of it from the list, and are told that their role does not
+        // allow it.
+        ctx.services.store.scoped(&ctx.authorize::<ContainersManage>(workspace).await?).await?
+    };
+    // Read again, now that nobody else writes.
+    let row = store::find(&tx, id).await?.filter(|row| row.wanted() != Wanted::Deleted);
+    let row = row.ok_or_else(Problem::not_found)?;
+    let row = store::want(&tx, row, wanted).await?;
+    audit::record(&tx, ctx, action, id, "").await?;
+    tx.commit().await?;
+    Ok(row)
+}
+
+fn own(row: Option<container::Model>, user: UserId) -> Result<container::Model, Problem> {
+    row.filter(|row| row.owner_id == user && row.wanted() != Wanted::Deleted).ok_or_else(Problem::not_found)
+}
+
+async fn view(ctx: &Ctx, controller: &Controller, row: &container::Model) -> Result<Container, StoreError> {
+    let name = if row.owner_id == ctx.actor.user {
+        ctx.actor.name.clone()
+    } else {
+        let names = store::owner_names(&ctx.services.store, &[row.owner_id]).await?;
+        names.into_iter().next().map(|(_, name)| name).unwrap_or_default()
+    };
+    let owner = Owner { id: row.owner_id, name };
+    Ok(Container::view(row.id, owner, ctx.actor.user, controller.observed(row)))
+}
+
+fn being_deleted() -> Problem {
+    Problem::new(Code::Conflict, "Your earlier container is still being deleted. Try again in a few seconds.")
+}

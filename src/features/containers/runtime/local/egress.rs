@@ -1,0 +1,79 @@
+//! The way to the egress role: a socket in a folder that the container can only read.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::fd::AsRawFd;
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::sandbox::EGRESS_SOCKET;
+use super::volume::Folder;
+use crate::features::containers::model::Identity;
+use crate::features::containers::runtime::{EgressHandler, RuntimeError};
+
+/// Connections of one container at a time; more wait.
+const MOST: usize = 256;
+
+/// An open way out; closed when dropped, with its connections.
+pub struct Egress {
+    _open: DropGuard,
+}
+
+/// Listens for the container's agent and hands connections to `handler`.
+pub fn open(
+    folder: &Folder,
+    uid: Option<u32>,
+    who: Identity,
+    handler: EgressHandler,
+    tasks: &TaskTracker,
+) -> Result<Egress, RuntimeError> {
+    let listener = bind(folder, uid).map_err(|error| RuntimeError::io("opening the way to the egress role", error))?;
+    let closed = CancellationToken::new();
+    let open = closed.clone().drop_guard();
+    let connections = tasks.clone();
+    tasks.spawn(async move {
+        let places = Arc::new(Semaphore::new(MOST));
+        loop {
+            let accepted = tokio::select! {
+                () = closed.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                // Out of descriptors: others have to end first.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            let (work, closed) = (handler(who, stream), closed.clone());
+            connections.spawn(async move {
+                tokio::select! {
+                    () = closed.cancelled() => {}
+                    () = work => {}
+                }
+                drop(place);
+            });
+        }
+    });
+    Ok(Egress { _open: open })
+}
+
+fn bind(folder: &Folder, uid: Option<u32>) -> io::Result<UnixListener> {
+    let path = folder.join("egress");
+    let folder = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    match rustix::fs::unlinkat(&folder, EGRESS_SOCKET, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // Through the descriptor, because a socket's path may have 108 bytes only (unix(7)).
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{EGRESS_SOCKET}", folder.as_raw_fd()))?;
+    rustix::fs::chmodat(&folder, EGRESS_SOCKET, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+    if let Some(uid) = uid {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+        rustix::fs::chownat(&folder, EGRESS_SOCKET, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(listener)
+}

@@ -1,0 +1,145 @@
+//! A running container of this machine: its first process, and what it holds.
+
+use std::time::Duration;
+
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::process::Child;
+
+use super::egress::Egress;
+use super::limits::{Group, Limiter};
+use super::procfs;
+use super::sandbox::AGENT_SOCKET;
+use super::volume::{Folder, Run};
+use super::{blocking, start};
+use crate::clients::agent::Endpoint;
+use crate::features::containers::runtime::{Ended, RuntimeError};
+use crate::kernel::ContainerId;
+
+/// A running container. Dropping it leaves the container running, without its egress.
+pub struct Process {
+    folder: Folder,
+    /// The first process of the container's pid namespace: when it ends, the kernel ends all others.
+    pid: i32,
+    start_ticks: u64,
+    pidfd: AsyncFd<OwnedFd>,
+    /// bubblewrap outside, which tells how it ended; only the server that started it has this.
+    child: Option<Child>,
+    group: Group,
+    egress: Option<Egress>,
+    boot_id: Option<String>,
+}
+
+impl Process {
+    /// A container that was just started.
+    pub(super) fn started(folder: Folder, pid: i32, child: Child, group: Group) -> Result<Self, RuntimeError> {
+        let failed = |error: std::io::Error| RuntimeError::io("the container ended at once", error);
+        let pidfd = open(pid).map_err(failed)?;
+        let start_ticks = procfs::start_ticks(pid).unwrap_or(0);
+        Ok(Self { folder, pid, start_ticks, pidfd, child: Some(child), group, egress: None, boot_id: None })
+    }
+
+    /// A container of an earlier server, when it still runs.
+    pub(super) fn adopt(folder: Folder, run: Run, limits: &Limiter) -> Option<Self> {
+        if procfs::machine_boot_id() != run.machine_boot_id {
+            return None;
+        }
+        // Opened before the start time is compared: afterwards the id cannot come to mean another process.
+        let pidfd = open(run.pid).ok()?;
+        if procfs::start_ticks(run.pid) != Some(run.start_ticks) {
+            return None;
+        }
+        let group = limits.existing(folder.container());
+        Some(Self {
+            folder,
+            pid: run.pid,
+            start_ticks: run.start_ticks,
+            pidfd,
+            child: None,
+            group,
+            egress: None,
+            boot_id: Some(run.agent_boot_id),
+        })
+    }
+
+    pub(super) fn container(&self) -> ContainerId {
+        self.folder.container()
+    }
+
+    /// Host process id of the container's first process.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(super) fn keep_egress(&mut self, egress: Egress) {
+        self.egress = Some(egress);
+    }
+
+    pub(super) fn record(&self, agent_boot_id: &str, now_ms: i64) -> Run {
+        Run {
+            pid: self.pid,
+            start_ticks: self.start_ticks,
+            machine_boot_id: procfs::machine_boot_id(),
+            agent_boot_id: agent_boot_id.to_owned(),
+            started_at_ms: now_ms,
+        }
+    }
+
+    pub(in super::super) fn endpoint(&self) -> Endpoint {
+        Endpoint::Unix { folder: self.folder.join("run"), name: AGENT_SOCKET.to_owned() }
+    }
+
+    pub(in super::super) fn boot_id(&self) -> Option<&str> {
+        self.boot_id.as_deref()
+    }
+
+    pub(in super::super) async fn ended(&mut self) -> Ended {
+        // A pidfd is readable once the process has ended, whoever its parent is (pidfd_open(2)).
+        let _ = self.pidfd.ready(Interest::READABLE).await;
+        let Some(child) = &mut self.child else { return Ended::Unknown };
+        // bubblewrap outside ends right after; it answers 128 + n for signal n.
+        match tokio::time::timeout(Duration::from_secs(2), child.wait()).await {
+            Ok(Ok(status)) => match status.code() {
+                Some(code) if code > 128 => Ended::Signal(code - 128),
+                Some(code) => Ended::Code(code),
+                None => Ended::Signal(std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)),
+            },
+            _ => Ended::Unknown,
+        }
+    }
+
+    pub(in super::super) fn out_of_memory(&self) -> u64 {
+        self.group.out_of_memory()
+    }
+
+    pub(in super::super) fn last_words(&self) -> String {
+        start::last_words(&self.folder)
+    }
+
+    pub(super) async fn kill(mut self) -> Result<(), RuntimeError> {
+        // An error means that it has ended already.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        if tokio::time::timeout(Duration::from_secs(10), self.ended()).await.is_err() {
+            return Err(RuntimeError::Failed(format!(
+                "process {} of the container did not end within 10 s after SIGKILL; it waits for a device",
+                self.pid
+            )));
+        }
+        let group = self.group;
+        blocking(move || {
+            group.remove();
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn open(pid: i32) -> std::io::Result<AsyncFd<OwnedFd>> {
+    let pid = Pid::from_raw(pid).ok_or(std::io::ErrorKind::InvalidInput)?;
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+    // SAFETY: an OwnedFd always answers the one descriptor that it owns, and keeps it open until it is dropped, which
+    // happens inside AsyncFd only.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
+}

@@ -1,0 +1,196 @@
+//! Starting a container: from the server's process to bubblewrap's, in steps that give up rights.
+//!
+//! The first process waits for a line on its input. Until it comes, user code cannot run, and the server puts the
+//! process under its limits. Then, as root, the container's folders are mounted at a place that its user can reach in
+//! a mount namespace of its own, rights are given up for good, and bubblewrap does the rest. Its options come
+//! through the same pipe, so that the container's process list does not show the host's paths.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use super::process::Process;
+use super::sandbox::{self, Sources};
+use super::slots::Slot;
+use super::volume::Folder;
+use super::{LocalRuntime, blocking};
+use crate::features::containers::runtime::RuntimeError;
+use crate::kernel::ContainerId;
+
+/// Longest wait for bubblewrap to have made the container.
+const MADE: Duration = Duration::from_secs(10);
+
+/// Waits, then becomes bubblewrap. `$@` is the command; descriptor 3 takes what bubblewrap tells of the container,
+/// descriptor 4 gives it its arguments.
+const PLAIN: &str = "read -r go && [ \"$go\" = go ] || exit 97\n\
+                     echo 500 > /proc/self/oom_score_adj\n\
+                     exec \"$@\" 3>&1 4<&0 >/dev/null </dev/null";
+
+/// As [`PLAIN`] for root: what `$1` to `$6` name is mounted below /mnt first, which this process alone sees.
+const MOUNTING: &str = "read -r go && [ \"$go\" = go ] || exit 97\n\
+    echo 500 > /proc/self/oom_score_adj\n\
+    mount -t tmpfs -o mode=0755,size=64k optidev /mnt && cd /mnt && mkdir home state run egress etc && : > agent || exit 98\n\
+    for name in home state run egress etc agent; do mount --bind \"$1\" \"/mnt/$name\" || exit 98; shift; done\n\
+    exec \"$@\" 3>&1 4<&0 >/dev/null </dev/null";
+
+/// Starts `container`; its volume is prepared.
+pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Process, RuntimeError> {
+    let slot = runtime.slots.of(container)?;
+    let folder = runtime.folders.container(container);
+    let sources = Sources {
+        home: folder.join("home"),
+        state: folder.join("state"),
+        run: folder.join("run"),
+        egress: folder.join("egress"),
+        etc: runtime.folders.etc(),
+        agent: runtime.folders.agent(),
+    };
+    let group = runtime.limits.group(container, &runtime.config)?;
+    let log = folder.join("start.log");
+    let mut child = starter(slot, &sources, &log, runtime.shell)?;
+
+    let made = tokio::time::timeout(MADE, async {
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| ended(&mut child, &log))?;
+        runtime.limits.apply(&group, pid, &runtime.config)?;
+        let inside = if slot.uid.is_some() { mounted() } else { sources };
+        let mut input = b"go\n".to_vec();
+        for argument in sandbox::options(&runtime.config, &inside, runtime.shell) {
+            input.extend_from_slice(argument.as_bytes());
+            input.push(0);
+        }
+        let mut pipe = child.stdin.take().ok_or_else(|| RuntimeError::Failed("the start has no input".to_owned()))?;
+        if pipe.write_all(&input).await.is_err() {
+            return Err(ended(&mut child, &log));
+        }
+        drop(pipe);
+        let mut told = String::new();
+        if let Some(mut output) = child.stdout.take() {
+            // Ends when bubblewrap has told everything; it closes this descriptor before user code runs.
+            output.read_to_string(&mut told).await.map_err(|error| RuntimeError::io("reading from bubblewrap", error))?;
+        }
+        #[derive(serde::Deserialize)]
+        struct Told {
+            #[serde(rename = "child-pid")]
+            child_pid: i32,
+        }
+        match serde_json::from_str::<Told>(&told) {
+            Ok(told) => Ok(told.child_pid),
+            Err(_) => {
+                let status = child.wait().await;
+                Err(explain(&read_log(&log), status.ok()))
+            }
+        }
+    })
+    .await
+    .unwrap_or_else(|_| Err(RuntimeError::Failed("bubblewrap made no container within 10 s".to_owned())));
+    match made {
+        Ok(pid) => Process::started(folder, pid, child, group),
+        Err(error) => {
+            let _ = child.start_kill();
+            let _ = child.wait().await;
+            blocking(move || {
+                group.remove();
+                Ok(())
+            })
+            .await?;
+            Err(error)
+        }
+    }
+}
+
+/// The waiting process.
+fn starter(slot: Slot, sources: &Sources, log: &std::path::Path, shell: &str) -> Result<Child, RuntimeError> {
+    let log_file =
+        std::fs::File::create(log).map_err(|error| RuntimeError::io(format!("writing {}", log.display()), error))?;
+    let mut command;
+    if let Some(uid) = slot.uid {
+        command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "--", "sh", "-c", MOUNTING, "sh"]);
+        for folder in [&sources.home, &sources.state, &sources.run, &sources.egress, &sources.etc, &sources.agent] {
+            command.arg(folder);
+        }
+        let uid = uid.to_string();
+        command.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups", "--inh-caps=-all"]);
+        command.args(["--no-new-privs", "--"]);
+    } else {
+        command = Command::new("sh");
+        command.args(["-c", PLAIN, "sh"]);
+    }
+    command
+        .args(["bwrap", "--info-fd", "3", "--args", "4"])
+        .args(sandbox::command(shell))
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir("/")
+        // A group of its own: an interrupt at the server's terminal is for the server.
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log_file)
+        .spawn()
+        .map_err(|error| {
+            RuntimeError::Machine(format!("a container cannot be started: {error}. Install util-linux and a shell."))
+        })
+}
+
+/// Where [`MOUNTING`] puts things.
+fn mounted() -> Sources {
+    let at = |name: &str| PathBuf::from("/mnt").join(name);
+    Sources { home: at("home"), state: at("state"), run: at("run"), egress: at("egress"), etc: at("etc"), agent: at("agent") }
+}
+
+fn ended(child: &mut Child, log: &std::path::Path) -> RuntimeError {
+    explain(&read_log(log), child.try_wait().ok().flatten())
+}
+
+fn read_log(log: &std::path::Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
+}
+
+/// What went wrong, in words that say what to do.
+fn explain(log: &str, status: Option<std::process::ExitStatus>) -> RuntimeError {
+    let log = log.trim();
+    let last = log.lines().last().unwrap_or("no message");
+    let has = |part: &str| log.contains(part);
+    if has("bwrap: not found") || has("failed to execute bwrap") || has("setpriv: failed to execute") {
+        return RuntimeError::Machine("bubblewrap is not installed. Install it: apt-get install bubblewrap".to_owned());
+    }
+    if has("No permissions to creat") || has("setting up uid map") || has("max_user_namespaces") {
+        return RuntimeError::Machine(format!(
+            "this machine does not let bubblewrap make namespaces ({last}). Allow unprivileged user namespaces: \
+             sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0."
+        ));
+    }
+    if has("unshare failed") || has("mount:") {
+        return RuntimeError::Machine(format!(
+            "the server is root but may not mount ({last}). Run it as an ordinary user, or give it CAP_SYS_ADMIN."
+        ));
+    }
+    if has("Can't find source path") || has("Can't bind mount") {
+        return RuntimeError::Machine(format!(
+            "a folder cannot be shown to containers ({last}). Check [runtime.local] toolchains: each must be readable \
+             for every user."
+        ));
+    }
+    let how = match status {
+        Some(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => format!(" (exit code {code})"),
+            (None, Some(signal)) => format!(" (signal {signal})"),
+            (None, None) => String::new(),
+        },
+        None => String::new(),
+    };
+    RuntimeError::Failed(format!("the container did not start{how}: {last}"))
+}
+
+/// The folder's log, for a reason to show: its last lines, without control characters.
+pub fn last_words(folder: &Folder) -> String {
+    let log = read_log(&folder.join("start.log"));
+    let lines: Vec<&str> = log.lines().rev().take(3).collect();
+    let text: String = lines.into_iter().rev().collect::<Vec<_>>().join(" ");
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
+}

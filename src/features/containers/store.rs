@@ -1,0 +1,180 @@
+//! The container table.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter};
+
+use super::model::{Identity, Observed, State, Wanted, pending_steps};
+use crate::authz::accounts::account;
+use crate::kernel::{ContainerId, UserId};
+use crate::store::{ScopedTx, Store, StoreError, SystemPurpose};
+
+/// Rows of containers.
+pub mod container {
+    use sea_orm::entity::prelude::*;
+
+    use crate::kernel::{ContainerId, UserId, WorkspaceId};
+
+    /// A row of `container`.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "container")]
+    pub struct Model {
+        /// The tenant.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub workspace_id: WorkspaceId,
+        /// The container.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: ContainerId,
+        /// Its one owner; one container each per workspace.
+        pub owner_id: UserId,
+        /// A word of `Wanted`.
+        pub wanted: String,
+        /// Counts what was asked for: a start asked for again is a new one.
+        pub generation: i64,
+        /// A word of `State`, as last observed.
+        pub state: String,
+        /// Why.
+        pub reason: Option<String>,
+        /// The last start, as JSON.
+        pub steps: String,
+        /// When it was made.
+        pub created_at_ms: i64,
+        /// When it became running.
+        pub started_at_ms: Option<i64>,
+        /// How long that took.
+        pub start_duration_ms: Option<i64>,
+    }
+
+    /// No declared relations.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+crate::tenant_entity!(container);
+
+impl container::Model {
+    /// What was asked for; an unknown word asks for nothing to run.
+    pub fn wanted(&self) -> Wanted {
+        self.wanted.parse().unwrap_or(Wanted::Stopped)
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> Identity {
+        Identity { workspace: self.workspace_id, container: self.id, owner: self.owner_id }
+    }
+
+    /// What was observed when it was last written.
+    pub fn observed(&self) -> Observed {
+        Observed {
+            wanted: self.wanted(),
+            state: self.state.parse().unwrap_or(State::Stopped),
+            reason: self.reason.clone(),
+            steps: serde_json::from_str(&self.steps).unwrap_or_else(|_| pending_steps()),
+            started_at_ms: self.started_at_ms,
+            start_duration_ms: self.start_duration_ms,
+        }
+    }
+}
+
+/// A new container that is wanted running.
+pub fn new_row(identity: Identity, now_ms: i64) -> container::ActiveModel {
+    container::ActiveModel {
+        workspace_id: Set(identity.workspace),
+        id: Set(identity.container),
+        owner_id: Set(identity.owner),
+        wanted: Set(Wanted::Running.as_str().to_owned()),
+        generation: Set(1),
+        state: Set(State::Stopped.as_str().to_owned()),
+        reason: Set(None),
+        steps: Set(encode(&pending_steps())),
+        created_at_ms: Set(now_ms),
+        started_at_ms: Set(None),
+        start_duration_ms: Set(None),
+    }
+}
+
+/// The containers of a workspace.
+pub async fn list(tx: &ScopedTx) -> Result<Vec<container::Model>, StoreError> {
+    tx.find::<container::Entity>().order_by(container::Column::Id, sea_orm::Order::Asc).all().await
+}
+
+/// One container of a workspace.
+pub async fn find(tx: &ScopedTx, id: ContainerId) -> Result<Option<container::Model>, StoreError> {
+    tx.find::<container::Entity>().filter(container::Column::Id.eq(id)).one().await
+}
+
+/// A member's container.
+pub async fn find_of(tx: &ScopedTx, owner: UserId) -> Result<Option<container::Model>, StoreError> {
+    tx.find::<container::Entity>().filter(container::Column::OwnerId.eq(owner)).one().await
+}
+
+/// Asks for something else, and counts it.
+pub async fn want(tx: &ScopedTx, row: container::Model, wanted: Wanted) -> Result<container::Model, StoreError> {
+    let generation = row.generation + 1;
+    let mut row = row.into_active_model();
+    row.wanted = Set(wanted.as_str().to_owned());
+    row.generation = Set(generation);
+    tx.update::<container::Entity, _>(row).await
+}
+
+/// Every container of every workspace, for the controller.
+pub async fn scan(store: &Store) -> Result<Vec<container::Model>, StoreError> {
+    store.system(SystemPurpose::ContainerScan).await?.all(container::Entity::find()).await
+}
+
+/// One container, for the controller.
+pub async fn scan_one(store: &Store, id: ContainerId) -> Result<Option<container::Model>, StoreError> {
+    let tx = store.system(SystemPurpose::ContainerScan).await?;
+    tx.one(container::Entity::find().filter(container::Column::Id.eq(id))).await
+}
+
+/// Display names of owners.
+pub async fn owner_names(store: &Store, owners: &[UserId]) -> Result<Vec<(UserId, String)>, StoreError> {
+    let tx = store.system(SystemPurpose::Memberships).await?;
+    let query = account::Entity::find().filter(account::Column::Id.is_in(owners.iter().copied()));
+    Ok(tx.all(query).await?.into_iter().map(|person| (person.id, person.name)).collect())
+}
+
+/// Writes what was observed. It never touches what is wanted.
+pub async fn observe(store: &Store, who: Identity, observed: &Observed) -> Result<(), StoreError> {
+    let values = container::ActiveModel {
+        state: Set(observed.state.as_str().to_owned()),
+        reason: Set(observed.reason.clone()),
+        steps: Set(encode(&observed.steps)),
+        started_at_ms: Set(observed.started_at_ms),
+        start_duration_ms: Set(observed.start_duration_ms),
+        ..Default::default()
+    };
+    let tx = store.system(SystemPurpose::ContainerObserve).await?;
+    tx.update_where::<container::Entity>(row_of(who), values).await?;
+    tx.commit().await
+}
+
+/// Turns a running container's wish to stopped, unless its owner asked for something since `generation`.
+pub async fn want_stopped_if(store: &Store, who: Identity, generation: i64) -> Result<bool, StoreError> {
+    let values = container::ActiveModel { wanted: Set(Wanted::Stopped.as_str().to_owned()), ..Default::default() };
+    let condition = row_of(who).add(container::Column::Generation.eq(generation));
+    let tx = store.system(SystemPurpose::ContainerObserve).await?;
+    let changed = tx.update_where::<container::Entity>(condition, values).await?;
+    tx.commit().await?;
+    Ok(changed > 0)
+}
+
+/// Removes a container whose volume is gone, if that is still wanted.
+pub async fn remove(store: &Store, who: Identity) -> Result<(), StoreError> {
+    let tx = store.system(SystemPurpose::ContainerObserve).await?;
+    let condition = row_of(who).add(container::Column::Wanted.eq(Wanted::Deleted.as_str()));
+    tx.delete_where::<container::Entity>(condition).await?;
+    tx.commit().await
+}
+
+fn row_of(who: Identity) -> Condition {
+    Condition::all()
+        .add(container::Column::WorkspaceId.eq(who.workspace))
+        .add(container::Column::Id.eq(who.container))
+}
+
+fn encode(steps: &[super::model::Step]) -> String {
+    serde_json::to_string(steps).unwrap_or_else(|_| "[]".to_owned())
+}
