@@ -13,6 +13,8 @@ mod assistant;
 mod gateway;
 mod key;
 mod sse;
+#[cfg(test)]
+mod testing;
 mod upstream;
 mod usage;
 
@@ -20,27 +22,26 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::clients::agent::Agents;
 use crate::clients::http::Outbound;
 use crate::context::Services;
+use crate::features::containers::Controller;
 
 pub use key::SETTING as KEY_SETTING;
 
 /// What the gateway and the assistant share. Made once, by `app`.
 pub struct Ai {
-    services: Services,
-    agents: Agents,
-    upstream: upstream::Upstream,
+    controller: Arc<Controller>,
+    upstream: Arc<upstream::Upstream>,
     hub: assistant::Hub,
 }
 
 impl Ai {
     /// Reads and seals the upstream key, if one is configured. Without one everything is there and says what is missing.
-    pub async fn new(services: Services, outbound: Outbound, agents: Agents) -> Arc<Self> {
+    pub async fn new(services: &Services, outbound: Outbound, controller: Arc<Controller>) -> Arc<Self> {
         let file = services.config.ai.anthropic_api_key_file.clone();
         let key = key::UpstreamKey::new(services.vault.clone(), file);
         key.load_at_start().await;
-        Arc::new(Self { upstream: upstream::Upstream::new(outbound, key), services, agents, hub: assistant::Hub::default() })
+        Arc::new(Self { upstream: Arc::new(upstream::Upstream::new(outbound, key)), controller, hub: assistant::Hub::default() })
     }
 }
 

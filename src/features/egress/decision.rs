@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
-use super::proxy::Identity;
 use super::refusal::Refusal;
+use crate::features::containers::Identity;
 use crate::kernel::ContainerId;
 
 /// Decisions kept for each container.

@@ -27,7 +27,8 @@ use super::policy::{AllowList, PatternError};
 use super::refusal::Refusal;
 use super::{forward, tunnel};
 use crate::config::EgressConfig;
-use crate::kernel::{Clock, ContainerId, UserId, WorkspaceId};
+use crate::features::containers::Identity;
+use crate::kernel::{Clock, ContainerId};
 
 /// Connections of one container at a time.
 const CONNECTIONS: usize = 512;
@@ -37,17 +38,6 @@ const HEAD: Duration = Duration::from_secs(120);
 const HEAD_BYTES: usize = 32 * 1024;
 
 type Body = BoxBody<Bytes, hyper::Error>;
-
-/// Who is at the other end of a connection: established by the runtime, never by what the connection says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// The tenant.
-    pub workspace: WorkspaceId,
-    /// The container.
-    pub container: ContainerId,
-    /// Its owner.
-    pub owner: UserId,
-}
 
 /// The egress role. Cheap to clone.
 #[derive(Clone)]

@@ -11,8 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::dial::Resolver;
-use super::{Egress, Identity, Verdict, client_hello, tunnel};
+use super::{Egress, Verdict, client_hello, tunnel};
 use crate::config::EgressConfig;
+use crate::features::containers::Identity;
 use crate::kernel::{Clock, ContainerId, Rng, UserId, WorkspaceId};
 
 fn who() -> Identity {

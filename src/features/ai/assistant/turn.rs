@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::super::Ai;
+use super::super::upstream::Upstream;
 use super::super::usage::Usage;
 use super::call::{self, Outcome};
 use super::hub::Running;
@@ -40,8 +40,6 @@ pub struct Turn {
     pub allowed: BTreeSet<String>,
     /// Ends the turn early.
     pub cancel: CancellationToken,
-    /// Keeps the session busy, until [`Pen::end`] or until the turn is dropped.
-    pub running: Running,
 }
 
 /// How a call ended.
@@ -51,10 +49,11 @@ struct Answered {
 }
 
 impl Turn {
-    /// Runs to the end. What goes wrong is told to the listeners.
-    pub async fn run(mut self, ai: Arc<Ai>) {
+    /// Runs to the end. What goes wrong is told to the listeners. `running` keeps the session busy, until [`Pen::end`]
+    /// or until this future is dropped.
+    pub async fn run(mut self, upstream: Arc<Upstream>, running: Running) {
         let mut usage = Usage::default();
-        let ended = self.rounds(&ai, &mut usage).await;
+        let ended = self.rounds(&upstream, &mut usage).await;
         let stop_reason = match ended {
             Ok(Ok(stop_reason)) => stop_reason,
             Ok(Err(message)) => {
@@ -87,6 +86,7 @@ impl Turn {
         if let Err(problem) = self.pen.flush().await {
             tracing::error!(cause = problem.cause, "the end of a turn could not be written");
         }
+        drop(running);
     }
 
     async fn files(&self) -> Result<Vec<String>, Problem> {
@@ -96,14 +96,14 @@ impl Turn {
     }
 
     /// The inner result is the stop reason, or a sentence that says what went wrong.
-    async fn rounds(&mut self, ai: &Ai, usage: &mut Usage) -> Result<Result<String, String>, Problem> {
+    async fn rounds(&mut self, upstream: &Upstream, usage: &mut Usage) -> Result<Result<String, String>, Problem> {
         let (model, max_tokens) = {
             let config = &self.pen.services().config.ai;
             (config.model.clone(), config.max_output_tokens)
         };
         for _ in 0..ROUNDS {
             let body = prompt::request(&model, max_tokens, &self.project, &self.history);
-            let outcome = call::ask(&ai.upstream, &body, &mut self.pen, &self.cancel).await?;
+            let outcome = call::ask(upstream, &body, &mut self.pen, &self.cancel).await?;
             let reply = match outcome {
                 Outcome::Whole(reply) => reply,
                 Outcome::Stopped(reply) => {
