@@ -53,7 +53,10 @@ impl UpstreamKey {
     /// A key without a vault, for tests of what is done with it.
     #[cfg(test)]
     pub fn fixed(key: &'static str) -> Self {
-        Self { fixed: Some(key), ..Self::new(VaultClient::new(PathBuf::from("/nonexistent")), None) }
+        Self {
+            fixed: Some(key),
+            ..Self::new(VaultClient::new(PathBuf::from("/nonexistent")), None)
+        }
     }
 
     /// Seals the key. A failure is logged and tried again when the key is needed: it must not keep the server down.
@@ -79,7 +82,10 @@ impl UpstreamKey {
         if let Some(key) = self.fixed {
             return Ok(HeaderValue::from_static(key));
         }
-        let key = self.vault.open(SystemPurpose::UpstreamAiKey, NAME, self.sealed().await?).await?;
+        let key = self
+            .vault
+            .open(SystemPurpose::UpstreamAiKey, NAME, self.sealed().await?)
+            .await?;
         let mut value = HeaderValue::from_bytes(key.expose())
             .map_err(|_| KeyError::File("it holds characters that no key has".to_owned()))?;
         value.set_sensitive(true);
@@ -90,14 +96,24 @@ impl UpstreamKey {
         self.sealed
             .get_or_try_init(|| async {
                 let file = self.file.as_ref().ok_or(KeyError::NotConfigured)?;
-                let unusable = |reason: String| KeyError::File(format!("{}: {reason}", file.display()));
-                let text = Zeroizing::new(tokio::fs::read(file).await.map_err(|error| unusable(error.to_string()))?);
+                let unusable =
+                    |reason: String| KeyError::File(format!("{}: {reason}", file.display()));
+                let text = Zeroizing::new(
+                    tokio::fs::read(file)
+                        .await
+                        .map_err(|error| unusable(error.to_string()))?,
+                );
                 let key = text.trim_ascii();
                 if key.is_empty() || !key.iter().all(u8::is_ascii_graphic) {
-                    return Err(unusable("it must hold the key alone, on one line".to_owned()));
+                    return Err(unusable(
+                        "it must hold the key alone, on one line".to_owned(),
+                    ));
                 }
                 let key = SecretBytes::from(key);
-                Ok(self.vault.seal_system(SystemPurpose::UpstreamAiKey, NAME, key).await?)
+                Ok(self
+                    .vault
+                    .seal_system(SystemPurpose::UpstreamAiKey, NAME, key)
+                    .await?)
             })
             .await
     }

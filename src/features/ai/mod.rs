@@ -37,15 +37,26 @@ pub struct Ai {
 
 impl Ai {
     /// Reads and seals the upstream key, if one is configured. Without one everything is there and says what is missing.
-    pub async fn new(services: &Services, outbound: Outbound, controller: Arc<Controller>) -> Arc<Self> {
+    pub async fn new(
+        services: &Services,
+        outbound: Outbound,
+        controller: Arc<Controller>,
+    ) -> Arc<Self> {
         let file = services.config.ai.anthropic_api_key_file.clone();
         let key = key::UpstreamKey::new(services.vault.clone(), file);
         key.load_at_start().await;
-        Arc::new(Self { upstream: Arc::new(upstream::Upstream::new(outbound, key)), controller, hub: assistant::Hub::default() })
+        Arc::new(Self {
+            upstream: Arc::new(upstream::Upstream::new(outbound, key)),
+            controller,
+            hub: assistant::Hub::default(),
+        })
     }
 }
 
 /// The routes of the gateway below `/ai` and of the assistant below `/api/v1/workspaces/{workspace}/ai`.
 pub fn routes(ai: Arc<Ai>) -> OpenApiRouter<Services> {
-    OpenApiRouter::new().merge(gateway::routes()).merge(assistant::routes()).layer(axum::Extension(ai))
+    OpenApiRouter::new()
+        .merge(gateway::routes())
+        .merge(assistant::routes())
+        .layer(axum::Extension(ai))
 }

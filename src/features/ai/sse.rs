@@ -65,7 +65,11 @@ impl SseParser {
             let name = std::mem::take(&mut self.name);
             let data = std::mem::take(&mut self.data);
             return std::mem::take(&mut self.has_data).then(|| SseEvent {
-                name: if name.is_empty() { "message".to_owned() } else { name },
+                name: if name.is_empty() {
+                    "message".to_owned()
+                } else {
+                    name
+                },
                 data,
             });
         }
@@ -95,9 +99,16 @@ mod tests {
     const STREAM: &str = "\u{feff}event: message_start\ndata: {\"a\":\"é\"}\n\n: a comment\r\n\r\ndata:one\r\ndata: two\r\ndata\r\rid: 7\nevent: ping\n\nevent: last\ndata:  spaced\n\ndata: never ended";
 
     fn expected() -> Vec<SseEvent> {
-        [("message_start", "{\"a\":\"é\"}"), ("message", "one\ntwo\n"), ("last", " spaced")]
-            .map(|(name, data)| SseEvent { name: name.to_owned(), data: data.to_owned() })
-            .to_vec()
+        [
+            ("message_start", "{\"a\":\"é\"}"),
+            ("message", "one\ntwo\n"),
+            ("last", " spaced"),
+        ]
+        .map(|(name, data)| SseEvent {
+            name: name.to_owned(),
+            data: data.to_owned(),
+        })
+        .to_vec()
     }
 
     #[test]
@@ -105,7 +116,10 @@ mod tests {
         let bytes = STREAM.as_bytes();
         for size in 1..=bytes.len() {
             let mut parser = SseParser::default();
-            let events: Vec<_> = bytes.chunks(size).flat_map(|piece| parser.feed(piece).unwrap()).collect();
+            let events: Vec<_> = bytes
+                .chunks(size)
+                .flat_map(|piece| parser.feed(piece).unwrap())
+                .collect();
             assert_eq!(events, expected(), "pieces of {size}");
         }
         for cut in 0..bytes.len() {
@@ -120,7 +134,13 @@ mod tests {
     fn an_event_without_data_is_none_and_its_name_is_forgotten() {
         let mut parser = SseParser::default();
         let events = parser.feed(b"event: ping\n\ndata: x\n\n").unwrap();
-        assert_eq!(events, [SseEvent { name: "message".to_owned(), data: "x".to_owned() }]);
+        assert_eq!(
+            events,
+            [SseEvent {
+                name: "message".to_owned(),
+                data: "x".to_owned()
+            }]
+        );
     }
 
     #[test]

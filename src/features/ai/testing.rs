@@ -1,5 +1,10 @@
 //! A scripted upstream on loopback, for tests: answers in order, with what was asked kept.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tasks of a test end with its runtime"
+)]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -54,7 +59,10 @@ impl Drop for Ended {
 impl Scripted {
     /// Starts it; gives it and a client of it.
     pub async fn start(scripts: Vec<Script>) -> (Self, Arc<Upstream>) {
-        let scripted = Self { scripts: Arc::new(Mutex::new(scripts.into())), ..Self::default() };
+        let scripted = Self {
+            scripts: Arc::new(Mutex::new(scripts.into())),
+            ..Self::default()
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = Config::default();
         config.ai.anthropic_base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -74,8 +82,17 @@ async fn answer(State(scripted): State<Scripted>, request: Request) -> Response<
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
     let path = parts.uri.path_and_query().unwrap().to_string();
-    scripted.asked.lock().unwrap().push(Asked { path, headers: parts.headers, body });
-    let script = scripted.scripts.lock().unwrap().pop_front().expect("a script for this request");
+    scripted.asked.lock().unwrap().push(Asked {
+        path,
+        headers: parts.headers,
+        body,
+    });
+    let script = scripted
+        .scripts
+        .lock()
+        .unwrap()
+        .pop_front()
+        .expect("a script for this request");
     let mut response = Response::builder().status(script.status);
     for (name, value) in script.headers {
         response = response.header(name, value);
@@ -94,12 +111,16 @@ async fn answer(State(scripted): State<Scripted>, request: Request) -> Response<
         }
         Ok(Vec::new())
     });
-    response.body(Body::from_stream(chunks.chain(tail))).unwrap()
+    response
+        .body(Body::from_stream(chunks.chain(tail)))
+        .unwrap()
 }
 
 /// An answer of the Messages API as a stream: texts, and tool calls as `(id, name, input)`.
 pub fn reply(texts: &[&str], calls: &[(&str, &str, Value)]) -> Script {
-    let mut events = vec![json!({ "type": "message_start", "message": { "usage": { "input_tokens": 10, "output_tokens": 1 } } })];
+    let mut events = vec![
+        json!({ "type": "message_start", "message": { "usage": { "input_tokens": 10, "output_tokens": 1 } } }),
+    ];
     for text in texts {
         events.push(json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }));
         for piece in text.split_inclusive(' ') {
@@ -112,7 +133,11 @@ pub fn reply(texts: &[&str], calls: &[(&str, &str, Value)]) -> Script {
         events.push(json!({ "type": "content_block_delta", "index": 1, "delta": { "type": "input_json_delta", "partial_json": input.to_string() } }));
         events.push(json!({ "type": "content_block_stop", "index": 1 }));
     }
-    let reason = if calls.is_empty() { "end_turn" } else { "tool_use" };
+    let reason = if calls.is_empty() {
+        "end_turn"
+    } else {
+        "tool_use"
+    };
     events.push(json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": { "output_tokens": 5 } }));
     events.push(json!({ "type": "message_stop" }));
     stream(&events)
@@ -120,11 +145,21 @@ pub fn reply(texts: &[&str], calls: &[(&str, &str, Value)]) -> Script {
 
 /// A stream of events, cut into odd pieces.
 pub fn stream(events: &[Value]) -> Script {
-    let text: String =
-        events.iter().map(|data| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap())).collect();
+    let text: String = events
+        .iter()
+        .map(|data| {
+            format!(
+                "event: {}\ndata: {data}\n\n",
+                data["type"].as_str().unwrap()
+            )
+        })
+        .collect();
     Script {
         status: 200,
-        headers: vec![("content-type", "text/event-stream; charset=utf-8".to_owned())],
+        headers: vec![(
+            "content-type",
+            "text/event-stream; charset=utf-8".to_owned(),
+        )],
         chunks: text.as_bytes().chunks(37).map(<[u8]>::to_vec).collect(),
         hangs: false,
     }
@@ -137,7 +172,12 @@ pub fn error(status: u16, message: &str, retry_after: Option<u32>) -> Script {
     if let Some(seconds) = retry_after {
         headers.push(("retry-after", seconds.to_string()));
     }
-    Script { status, headers, chunks: vec![body.to_string().into_bytes()], hangs: false }
+    Script {
+        status,
+        headers,
+        chunks: vec![body.to_string().into_bytes()],
+        hangs: false,
+    }
 }
 
 /// The rows that a session refers to. They belong to other features, whose entities are private: written as this

@@ -51,7 +51,12 @@ impl Upstream {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         headers.insert(X_API_KEY, self.key.header().await?);
         let url = self.outbound.url(Integration::Anthropic, path, query);
-        let request = OutboundRequest { method, url, headers, body };
+        let request = OutboundRequest {
+            method,
+            url,
+            headers,
+            body,
+        };
         Ok(self.outbound.send(Integration::Anthropic, request).await?)
     }
 }

@@ -32,12 +32,17 @@ struct Wire {
 impl Usage {
     /// Takes over what a `usage` object says; later ones of a stream are cumulative.
     pub fn update(&mut self, usage: &Value) {
-        let Ok(wire) = Wire::deserialize(usage) else { return };
+        let Ok(wire) = Wire::deserialize(usage) else {
+            return;
+        };
         for (field, value) in [
             (&mut self.input_tokens, wire.input_tokens),
             (&mut self.output_tokens, wire.output_tokens),
             (&mut self.cache_read_tokens, wire.cache_read_input_tokens),
-            (&mut self.cache_write_tokens, wire.cache_creation_input_tokens),
+            (
+                &mut self.cache_write_tokens,
+                wire.cache_creation_input_tokens,
+            ),
         ] {
             *field = value.unwrap_or(*field);
         }
@@ -95,7 +100,9 @@ impl UsageReader {
                 }
                 Err(_) => *self = Self::Nothing,
             },
-            Self::Whole(gathered) if gathered.len() + bytes.len() <= LARGEST_JSON => gathered.extend_from_slice(bytes),
+            Self::Whole(gathered) if gathered.len() + bytes.len() <= LARGEST_JSON => {
+                gathered.extend_from_slice(bytes)
+            }
             Self::Whole(_) => *self = Self::Nothing,
             Self::Nothing => {}
         }
@@ -125,9 +132,19 @@ mod tests {
         let stream = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":12,\"cache_read_input_tokens\":3,\"output_tokens\":1}}}\n\nevent: content_block_delta\ndata: {\"delta\":{\"text\":\"hi\"}}\n\nevent: message_delta\ndata: {\"usage\":{\"output_tokens\":40}}\n\n";
         for size in [1, 7, 4096] {
             let mut reader = UsageReader::new("text/event-stream; charset=utf-8");
-            stream.as_bytes().chunks(size).for_each(|piece| reader.feed(piece));
+            stream
+                .as_bytes()
+                .chunks(size)
+                .for_each(|piece| reader.feed(piece));
             let usage = reader.usage().unwrap();
-            assert_eq!((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens), (12, 40, 3));
+            assert_eq!(
+                (
+                    usage.input_tokens,
+                    usage.output_tokens,
+                    usage.cache_read_tokens
+                ),
+                (12, 40, 3)
+            );
         }
     }
 
@@ -137,7 +154,12 @@ mod tests {
         reader.feed(b"{\"usage\":{\"input_tokens\":5,");
         assert_eq!(reader.usage(), None, "not whole yet");
         reader.feed(b"\"output_tokens\":6}}");
-        assert_eq!(reader.usage().map(|usage| (usage.input_tokens, usage.output_tokens)), Some((5, 6)));
+        assert_eq!(
+            reader
+                .usage()
+                .map(|usage| (usage.input_tokens, usage.output_tokens)),
+            Some((5, 6))
+        );
         let mut reader = UsageReader::new("text/html");
         reader.feed(b"<html>");
         assert_eq!(reader.usage(), None);

@@ -22,5 +22,8 @@ pub async fn list(
     Extension(controller): Extension<Arc<Controller>>,
     Path((workspace, container)): Path<(WorkspaceId, ContainerId)>,
 ) -> Result<Json<Page<Decision>>, Problem> {
-    ops::decisions(&ctx, &egress, &controller, workspace, container).await.map(Page::whole).map(Json)
+    ops::decisions(&ctx, &egress, &controller, workspace, container)
+        .await
+        .map(Page::whole)
+        .map(Json)
 }

@@ -15,7 +15,9 @@ use super::super::Ai;
 use super::model::{AiStatus, Session, Verdict};
 use super::{events, ops};
 use crate::context::{Ctx, Services};
-use crate::kernel::{AssistantSessionId, ContainerId, Page, Problem, ProjectId, TurnId, WorkspaceId};
+use crate::kernel::{
+    AssistantSessionId, ContainerId, Page, Problem, ProjectId, TurnId, WorkspaceId,
+};
 use crate::web::{Json, Path, Query};
 
 /// The assistant's routes.
@@ -81,7 +83,10 @@ async fn list(
     Path(workspace): Path<WorkspaceId>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Session>>, Problem> {
-    ops::list(&ctx, &ai, workspace, query.project_id).await.map(Page::whole).map(Json)
+    ops::list(&ctx, &ai, workspace, query.project_id)
+        .await
+        .map(Page::whole)
+        .map(Json)
 }
 
 /// One conversation.
@@ -198,8 +203,15 @@ async fn follow(
     let (grant, _) = ops::find(&ctx, workspace, session).await?;
     let live = ops::open(&ctx, &ai, &grant, session).await?;
     // A browser that connects again by itself repeats its first address, and says in a header how far it came.
-    let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok()).unwrap_or(0);
+    let seen = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok()?.parse::<i64>().ok())
+        .unwrap_or(0);
     let stream = events::stream(ctx, workspace, session, live, query.after.max(seen));
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
-    Ok(([("x-accel-buffering", "no")], Sse::new(stream).keep_alive(keep_alive)).into_response())
+    Ok((
+        [("x-accel-buffering", "no")],
+        Sse::new(stream).keep_alive(keep_alive),
+    )
+        .into_response())
 }

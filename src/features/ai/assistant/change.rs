@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::edit;
+use super::job::Job;
 use super::model::EventBody;
 use super::path::ProjectPath;
 use super::pen::Pen;
 use super::rows::checkpoint;
 use super::store;
-use super::tools::{Job, text_file};
+use super::tools::text_file;
 use super::workbench::{Workbench, sentence};
 use crate::clients::agent::AgentError;
 use crate::kernel::{CheckpointId, Problem};
@@ -30,10 +31,16 @@ pub async fn perform(
     // What was there is durable before it is gone.
     let row = checkpoint(pen, path, before.as_ref().map(|(content, _)| content)).await?;
     let expected = before.as_ref().map(|(_, etag)| etag.as_str());
-    let etag = match bench.write(path.whole(), Bytes::from(after.clone()), expected).await {
+    let etag = match bench
+        .write(path.whole(), Bytes::from(after.clone()), expected)
+        .await
+    {
         Ok(etag) => etag,
         Err(AgentError::Refused { status: 412, .. }) => {
-            return Ok(Err(format!("{:?} was changed by somebody else meanwhile. Read it again.", path.relative())));
+            return Ok(Err(format!(
+                "{:?} was changed by somebody else meanwhile. Read it again.",
+                path.relative()
+            )));
         }
         Err(error) => return Ok(Err(sentence(&error))),
     };
@@ -43,9 +50,19 @@ pub async fn perform(
     let created = before.is_none();
     let old = before.as_ref().map(|(content, _)| content.as_ref());
     let diff = edit::unified(path.relative(), old, &after);
-    pen.tell(EventBody::Diff { call_id: call.to_owned(), path: path.relative().to_owned(), diff, created }).await?;
+    pen.tell(EventBody::Diff {
+        call_id: call.to_owned(),
+        path: path.relative().to_owned(),
+        diff,
+        created,
+    })
+    .await?;
     let word = if created { "Made" } else { "Changed" };
-    Ok(Ok(format!("{word} {} ({} bytes).", path.relative(), after.len())))
+    Ok(Ok(format!(
+        "{word} {} ({} bytes).",
+        path.relative(),
+        after.len()
+    )))
 }
 
 type Planned<'a> = (&'a ProjectPath, Option<(Bytes, String)>, String);
@@ -54,10 +71,18 @@ type Planned<'a> = (&'a ProjectPath, Option<(Bytes, String)>, String);
 async fn plan<'a>(bench: &dyn Workbench, job: &'a Job) -> Result<Planned<'a>, String> {
     match job {
         Job::Write { path, content } => {
-            let before = bench.read(path.whole()).await.map_err(|error| sentence(&error))?;
+            let before = bench
+                .read(path.whole())
+                .await
+                .map_err(|error| sentence(&error))?;
             Ok((path, before, content.clone()))
         }
-        Job::Edit { path, old, new, every } => {
+        Job::Edit {
+            path,
+            old,
+            new,
+            every,
+        } => {
             let (text, etag) = text_file(bench, path).await?;
             let after = edit::replace(&text, old, new, *every)?;
             Ok((path, Some((Bytes::from(text), etag)), after))
@@ -67,9 +92,15 @@ async fn plan<'a>(bench: &dyn Workbench, job: &'a Job) -> Result<Planned<'a>, St
 }
 
 /// Keeps what was there before the turn's first change of this path.
-async fn checkpoint(pen: &Pen, path: &ProjectPath, before: Option<&Bytes>) -> Result<checkpoint::Model, Problem> {
+async fn checkpoint(
+    pen: &Pen,
+    path: &ProjectPath,
+    before: Option<&Bytes>,
+) -> Result<checkpoint::Model, Problem> {
     let tx = pen.tx().await?;
-    if let Some(row) = store::find_checkpoint(&tx, pen.session(), pen.turn(), path.relative()).await? {
+    if let Some(row) =
+        store::find_checkpoint(&tx, pen.session(), pen.turn(), path.relative()).await?
+    {
         return Ok(row);
     }
     let row = checkpoint::Model {

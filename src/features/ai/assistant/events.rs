@@ -48,11 +48,26 @@ pub fn stream(
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     // Listening begins before the first read, so that nothing falls in between.
     let receiver = live.listen();
-    let place = Place { ctx, workspace, session, live, receiver, ready: VecDeque::new(), after, behind: true, check: interval(CHECK) };
+    let place = Place {
+        ctx,
+        workspace,
+        session,
+        live,
+        receiver,
+        ready: VecDeque::new(),
+        after,
+        behind: true,
+        check: interval(CHECK),
+    };
     unfold(place, |mut place| async move {
         let logged = place.next().await?;
         let data = serde_json::to_string(&logged.event).unwrap_or_default();
-        Some((Ok(sse::Event::default().id(logged.sequence.to_string()).data(data)), place))
+        Some((
+            Ok(sse::Event::default()
+                .id(logged.sequence.to_string())
+                .data(data)),
+            place,
+        ))
     })
 }
 
@@ -100,8 +115,12 @@ impl Place {
         let unwritten = self.live.unwritten();
         let store = &self.ctx.services.store;
         // Again for each page: the stream outlives the request that was checked.
-        let grant =
-            authz::authorize_owner_process::<AssistantUse>(store, self.ctx.actor.user, self.workspace).await?;
+        let grant = authz::authorize_owner_process::<AssistantUse>(
+            store,
+            self.ctx.actor.user,
+            self.workspace,
+        )
+        .await?;
         let tx = store.scoped_read(&grant).await?;
         let rows = store::events_after(&tx, self.session, self.after).await?;
         let more = u64::try_from(rows.len()).unwrap_or(0) >= EVENTS_AT_A_TIME;

@@ -33,7 +33,11 @@ impl Hub {
         if sessions.len() >= KEPT {
             sessions.retain(|_, live| Arc::strong_count(live) > 1 || live.is_busy());
         }
-        Arc::clone(sessions.entry(id).or_insert_with(|| Arc::new(Live::new(last))))
+        Arc::clone(
+            sessions
+                .entry(id)
+                .or_insert_with(|| Arc::new(Live::new(last))),
+        )
     }
 }
 
@@ -54,8 +58,17 @@ struct Inner {
 
 impl Live {
     fn new(last: i64) -> Self {
-        let inner = Inner { last, unwritten: Vec::new(), turn: None, waiting: HashMap::new() };
-        Self { inner: Mutex::new(inner), listeners: broadcast::Sender::new(BEHIND), writing: tokio::sync::Mutex::default() }
+        let inner = Inner {
+            last,
+            unwritten: Vec::new(),
+            turn: None,
+            waiting: HashMap::new(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+            listeners: broadcast::Sender::new(BEHIND),
+            writing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Tells the listeners, and keeps the event until it is written.
@@ -73,7 +86,11 @@ impl Live {
 
     fn push(&self, inner: &mut Inner, clock: &Clock, turn: TurnId, body: EventBody) {
         inner.last += 1;
-        let logged = Logged { sequence: inner.last, at_ms: clock.now_ms(), event: Event { turn, body } };
+        let logged = Logged {
+            sequence: inner.last,
+            at_ms: clock.now_ms(),
+            event: Event { turn, body },
+        };
         inner.unwritten.push(logged.clone());
         // Under the lock, so that listeners get events in their order. Nobody listening is no failure.
         let _ = self.listeners.send(logged);
@@ -86,7 +103,9 @@ impl Live {
 
     /// Forgets events that the database has now.
     pub fn written(&self, up_to: i64) {
-        lock(&self.inner).unwritten.retain(|one| one.sequence > up_to);
+        lock(&self.inner)
+            .unwritten
+            .retain(|one| one.sequence > up_to);
     }
 
     /// Listens from now on.
@@ -106,7 +125,11 @@ impl Live {
 
     /// Asks the running turn to end; false when none runs.
     pub fn stop(&self) -> bool {
-        lock(&self.inner).turn.as_ref().map(|(_, cancel)| cancel.cancel()).is_some()
+        lock(&self.inner)
+            .turn
+            .as_ref()
+            .map(|(_, cancel)| cancel.cancel())
+            .is_some()
     }
 
     /// What the session is doing.
@@ -150,7 +173,11 @@ impl Drop for Running {
 impl Inner {
     /// Idle, unless another turn has begun already.
     fn finish(&mut self, turn: TurnId) {
-        if self.turn.as_ref().is_some_and(|(running, _)| *running == turn) {
+        if self
+            .turn
+            .as_ref()
+            .is_some_and(|(running, _)| *running == turn)
+        {
             self.turn = None;
             self.waiting.clear();
         }

@@ -1,7 +1,7 @@
 //! The assistant: a conversation about one project, with tools that act in it through the container's agent.
 //!
 //! How the parts fit: [`api`] and [`ops`] take what the person does; a [`turn`] asks the model ([`call`], [`reply`],
-//! [`prompt`]) and uses the tools ([`tools`], [`change`], on a [`workbench`]); its [`pen`] writes events for
+//! [`prompt`]) and uses the tools ([`job`], [`tools`], [`change`], on a [`workbench`]); its [`pen`] writes events for
 //! listeners ([`hub`], [`events`]) and the conversation for the next request.
 //!
 //! What always holds:
@@ -20,6 +20,7 @@ mod edit;
 mod events;
 mod history;
 mod hub;
+mod job;
 mod model;
 mod ops;
 mod path;

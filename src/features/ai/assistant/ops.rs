@@ -21,7 +21,9 @@ use crate::authz::permission::{AssistantUse, ContainersUse};
 use crate::clients::agent::AgentError;
 use crate::context::Ctx;
 use crate::features::{audit, containers, projects};
-use crate::kernel::{AssistantSessionId, Code, ContainerId, Problem, ProjectId, TurnId, WorkspaceId};
+use crate::kernel::{
+    AssistantSessionId, Code, ContainerId, Problem, ProjectId, TurnId, WorkspaceId,
+};
 use crate::store::Grant;
 
 /// Longest message, in bytes.
@@ -87,7 +89,12 @@ pub async fn list(
 }
 
 /// One of the caller's conversations.
-pub async fn get(ctx: &Ctx, ai: &Ai, workspace: WorkspaceId, id: AssistantSessionId) -> Result<Session, Problem> {
+pub async fn get(
+    ctx: &Ctx,
+    ai: &Ai,
+    workspace: WorkspaceId,
+    id: AssistantSessionId,
+) -> Result<Session, Problem> {
     let (_, row) = find(ctx, workspace, id).await?;
     Ok(view(ai, row))
 }
@@ -104,13 +111,18 @@ pub async fn send(
     if text.trim().is_empty() || text.len() > LONGEST_MESSAGE {
         return Err(Problem::new(
             Code::Unprocessable,
-            format!("The message has {} bytes; it must have from 1 to {LONGEST_MESSAGE}, and not only white space.", text.len()),
+            format!(
+                "The message has {} bytes; it must have from 1 to {LONGEST_MESSAGE}, and not only white space.",
+                text.len()
+            ),
         ));
     }
     if !ai.upstream.is_ready().await {
         return Err(Problem::new(
             Code::Conflict,
-            format!("The assistant is not ready: the setting {SETTING} is missing, or its file holds no key. Ask the operator to set it."),
+            format!(
+                "The assistant is not ready: the setting {SETTING} is missing, or its file holds no key. Ask the operator to set it."
+            ),
         ));
     }
     let (project, bench) = place(ctx, ai, &grant, &row).await?;
@@ -118,26 +130,58 @@ pub async fn send(
     let turn = TurnId::new(&ctx.services.clock, &ctx.services.rng);
     let cancel = ctx.services.shutdown.child_token();
     let running = live.begin(turn, cancel.clone()).ok_or_else(|| {
-        Problem::new(Code::Conflict, "The assistant is still at work in this session. Wait for it, or stop it first.")
+        Problem::new(
+            Code::Conflict,
+            "The assistant is still at work in this session. Wait for it, or stop it first.",
+        )
     })?;
-    let mut pen = Pen::new(ctx.services.clone(), workspace, grant.user(), id, turn, live);
+    let mut pen = Pen::new(
+        ctx.services.clone(),
+        workspace,
+        grant.user(),
+        id,
+        turn,
+        live,
+    );
     // The event and the message are durable together.
     pen.emit(EventBody::User { text: text.clone() });
-    pen.message(&Message { role: "user", content: vec![json!({ "type": "text", "text": text })] }).await?;
+    pen.message(&Message {
+        role: "user",
+        content: vec![json!({ "type": "text", "text": text })],
+    })
+    .await?;
     let tx = ctx.services.store.scoped(&grant).await?;
     if row.title.is_empty() {
         store::set_title(&tx, id, title(&text)).await?;
     }
     let history = store::messages(&tx, id).await?;
     tx.commit().await?;
-    let allowed: BTreeSet<String> = row.allowed_tools.split_whitespace().map(str::to_owned).collect();
-    let begun = Turn { pen, bench, project, history, allowed, cancel };
-    ctx.services.tasks.spawn(begun.run(Arc::clone(&ai.upstream), running));
+    let allowed: BTreeSet<String> = row
+        .allowed_tools
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let begun = Turn {
+        pen,
+        bench,
+        project,
+        history,
+        allowed,
+        cancel,
+    };
+    ctx.services
+        .tasks
+        .spawn(begun.run(Arc::clone(&ai.upstream), running));
     Ok(turn)
 }
 
 /// Stops the running turn, if one runs.
-pub async fn stop(ctx: &Ctx, ai: &Ai, workspace: WorkspaceId, id: AssistantSessionId) -> Result<(), Problem> {
+pub async fn stop(
+    ctx: &Ctx,
+    ai: &Ai,
+    workspace: WorkspaceId,
+    id: AssistantSessionId,
+) -> Result<(), Problem> {
     find(ctx, workspace, id).await?;
     if let Some(live) = ai.hub.get(id) {
         live.stop();
@@ -155,7 +199,11 @@ pub async fn decide(
     verdict: Verdict,
 ) -> Result<(), Problem> {
     find(ctx, workspace, id).await?;
-    if ai.hub.get(id).is_some_and(|live| live.decide(call, verdict)) {
+    if ai
+        .hub
+        .get(id)
+        .is_some_and(|live| live.decide(call, verdict))
+    {
         return Ok(());
     }
     Err(Problem::new(
@@ -176,9 +224,14 @@ pub async fn undo(
     let (project, bench) = place(ctx, ai, &grant, &row).await?;
     let live = open(ctx, ai, &grant, id).await?;
     // Busy like a turn: no turn may change files meanwhile.
-    let running = live.begin(turn, tokio_util::sync::CancellationToken::new()).ok_or_else(|| {
-        Problem::new(Code::Conflict, "The assistant is at work in this session. Wait for it, or stop it first.")
-    })?;
+    let running = live
+        .begin(turn, tokio_util::sync::CancellationToken::new())
+        .ok_or_else(|| {
+            Problem::new(
+                Code::Conflict,
+                "The assistant is at work in this session. Wait for it, or stop it first.",
+            )
+        })?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
     let latest = store::latest_changed_turn(&tx, id).await?;
     let rows = store::checkpoints(&tx, id, turn).await?;
@@ -189,13 +242,33 @@ pub async fn undo(
         .map_err(|error| Problem::new(Code::Conflict, sentence(&error.to_string())))?;
     let tx = ctx.services.store.scoped(&grant).await?;
     store::delete_checkpoints(&tx, id, turn).await?;
-    let note = format!("(The user undid the file changes of an earlier turn. These files are as they were before it: {})", files.join(", "));
-    store::append_message(&tx, id, turn, &Message { role: "user", content: vec![json!({ "type": "text", "text": note })] })
-        .await?;
+    let note = format!(
+        "(The user undid the file changes of an earlier turn. These files are as they were before it: {})",
+        files.join(", ")
+    );
+    store::append_message(
+        &tx,
+        id,
+        turn,
+        &Message {
+            role: "user",
+            content: vec![json!({ "type": "text", "text": note })],
+        },
+    )
+    .await?;
     audit::record(&tx, ctx, "assistant.undo", id, turn.to_string()).await?;
     tx.commit().await?;
-    let mut pen = Pen::new(ctx.services.clone(), workspace, grant.user(), id, turn, live);
-    pen.end(EventBody::Undone { files: files.clone() });
+    let mut pen = Pen::new(
+        ctx.services.clone(),
+        workspace,
+        grant.user(),
+        id,
+        turn,
+        live,
+    );
+    pen.end(EventBody::Undone {
+        files: files.clone(),
+    });
     drop(running);
     pen.flush().await?;
     Ok(files)
@@ -209,7 +282,10 @@ pub(super) fn undoable(latest: Option<TurnId>, turn: TurnId) -> Result<(), Probl
             Code::Conflict,
             format!("A later turn, {latest}, changed files too. Undo that one first."),
         )),
-        _ => Err(Problem::new(Code::Conflict, "This turn changed no files, or was undone already: there is nothing to undo.")),
+        _ => Err(Problem::new(
+            Code::Conflict,
+            "This turn changed no files, or was undone already: there is nothing to undo.",
+        )),
     }
 }
 
@@ -232,18 +308,32 @@ pub async fn open(
     let last = store::last_event(&tx, id).await?;
     let mut sequence = last.as_ref().map_or(0, |last| last.sequence);
     if let Some(last) = last
-        && !matches!(last.event.body, EventBody::Done { .. } | EventBody::Undone { .. })
+        && !matches!(
+            last.event.body,
+            EventBody::Done { .. } | EventBody::Undone { .. }
+        )
     {
         let turn = last.event.turn;
         if let Some(message) = history::repair(&store::messages(&tx, id).await?) {
             store::append_message(&tx, id, turn, &message).await?;
         }
-        let files = store::checkpoints(&tx, id, turn).await?.into_iter().map(|row| row.path).collect();
+        let files = store::checkpoints(&tx, id, turn)
+            .await?
+            .into_iter()
+            .map(|row| row.path)
+            .collect();
         sequence += LOST;
         let message = "The server was restarted while the assistant worked, so this turn was interrupted. Write a message to go on.";
         let ends = [
-            EventBody::Error { message: message.to_owned() },
-            EventBody::Done { stop_reason: "interrupted".to_owned(), input_tokens: 0, output_tokens: 0, files },
+            EventBody::Error {
+                message: message.to_owned(),
+            },
+            EventBody::Done {
+                stop_reason: "interrupted".to_owned(),
+                input_tokens: 0,
+                output_tokens: 0,
+                files,
+            },
         ];
         let logged: Vec<_> = (sequence + 1..)
             .zip(ends)
@@ -268,7 +358,9 @@ pub async fn find(
 ) -> Result<(Grant<AssistantUse>, session::Model), Problem> {
     let grant = grants(ctx, workspace).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
-    let row = store::find_session(&tx, id, grant.user()).await?.ok_or_else(Problem::not_found)?;
+    let row = store::find_session(&tx, id, grant.user())
+        .await?
+        .ok_or_else(Problem::not_found)?;
     Ok((grant, row))
 }
 
@@ -286,19 +378,27 @@ async fn place(
     row: &session::Model,
 ) -> Result<(Project, Arc<dyn Workbench>), Problem> {
     let (project, _) = projects::source_of(&ctx.services, grant, row.project_id).await?;
-    let entered = containers::enter(ctx, &ai.controller, grant.workspace(), row.container_id).await?;
+    let entered =
+        containers::enter(ctx, &ai.controller, grant.workspace(), row.container_id).await?;
     let bench: Arc<dyn Workbench> = Arc::new(entered.agent);
     match bench.list(&project.folder).await {
         Ok(_) => {}
         Err(AgentError::Refused { status: 404, .. }) => {
             return Err(Problem::new(
                 Code::Conflict,
-                format!("The project {:?} is not in the container yet. Open it there first.", project.name),
+                format!(
+                    "The project {:?} is not in the container yet. Open it there first.",
+                    project.name
+                ),
             ));
         }
         Err(error) => return Err(Problem::new(Code::Conflict, workbench::sentence(&error))),
     }
-    let project = Project { name: project.name, framework: project.framework, folder: project.folder };
+    let project = Project {
+        name: project.name,
+        framework: project.framework,
+        folder: project.folder,
+    };
     Ok((project, bench))
 }
 
@@ -315,7 +415,11 @@ fn view(ai: &Ai, row: session::Model) -> Session {
 
 /// The beginning of the first line.
 fn title(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     if line.chars().count() <= LONGEST_TITLE {
         return line.to_owned();
     }

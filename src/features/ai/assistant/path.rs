@@ -18,7 +18,9 @@ impl ProjectPath {
     /// A sentence, when it is absolute, climbs, or cannot be a path.
     pub fn parse(folder: &str, text: &str) -> Result<Self, String> {
         if text.starts_with('/') || text.starts_with('~') {
-            return Err(format!("{text:?} is absolute. Paths are relative to the project's folder, such as \"src/main.ts\"."));
+            return Err(format!(
+                "{text:?} is absolute. Paths are relative to the project's folder, such as \"src/main.ts\"."
+            ));
         }
         if text.len() > 4_096 || text.chars().any(char::is_control) {
             return Err("The path is too long or holds control characters.".to_owned());
@@ -27,12 +29,20 @@ impl ProjectPath {
         for part in text.split('/') {
             match part {
                 "" | "." => {}
-                ".." => return Err(format!("{text:?} leads out of the project's folder, where no tool reaches.")),
+                ".." => {
+                    return Err(format!(
+                        "{text:?} leads out of the project's folder, where no tool reaches."
+                    ));
+                }
                 part => parts.push(part),
             }
         }
         let relative = parts.join("/");
-        let whole = if relative.is_empty() { folder.to_owned() } else { format!("{folder}/{relative}") };
+        let whole = if relative.is_empty() {
+            folder.to_owned()
+        } else {
+            format!("{folder}/{relative}")
+        };
         Ok(Self { relative, whole })
     }
 
@@ -74,7 +84,9 @@ impl ProjectPath {
                 }
                 Some(_) => {}
                 None if listing.truncated => {
-                    return Err(format!("The folder of {part:?} has too many entries to be checked for links."));
+                    return Err(format!(
+                        "The folder of {part:?} has too many entries to be checked for links."
+                    ));
                 }
                 None => return Ok(()),
             }
@@ -90,12 +102,30 @@ mod tests {
 
     #[test]
     fn paths_stay_in_the_project() {
-        let path = |text: &str| ProjectPath::parse("projects/shop", text).map(|path| path.whole().to_owned());
-        assert_eq!(path("src/./a//b.ts").as_deref(), Ok("projects/shop/src/a/b.ts"));
+        let path = |text: &str| {
+            ProjectPath::parse("projects/shop", text).map(|path| path.whole().to_owned())
+        };
+        assert_eq!(
+            path("src/./a//b.ts").as_deref(),
+            Ok("projects/shop/src/a/b.ts")
+        );
         assert_eq!(path("").as_deref(), Ok("projects/shop"));
         assert_eq!(path(".").as_deref(), Ok("projects/shop"));
-        assert_eq!(path("..hidden/a..b").as_deref(), Ok("projects/shop/..hidden/a..b"));
-        for bad in ["..", "../other", "src/../../other", "/etc/passwd", "/home/dev/projects/shop/a", "~/.ssh/id", "a/..", "a\0b", "a\nb"] {
+        assert_eq!(
+            path("..hidden/a..b").as_deref(),
+            Ok("projects/shop/..hidden/a..b")
+        );
+        for bad in [
+            "..",
+            "../other",
+            "src/../../other",
+            "/etc/passwd",
+            "/home/dev/projects/shop/a",
+            "~/.ssh/id",
+            "a/..",
+            "a\0b",
+            "a\nb",
+        ] {
             assert!(path(bad).is_err(), "{bad:?}");
         }
     }

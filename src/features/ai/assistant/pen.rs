@@ -37,7 +37,15 @@ impl Pen {
         turn: TurnId,
         live: Arc<Live>,
     ) -> Self {
-        Self { services, workspace, owner, session, turn, live, written_at: Instant::now() }
+        Self {
+            services,
+            workspace,
+            owner,
+            session,
+            turn,
+            live,
+            written_at: Instant::now(),
+        }
     }
 
     pub fn services(&self) -> &Services {
@@ -66,8 +74,12 @@ impl Pen {
 
     /// A transaction of the owner's workspace.
     pub async fn tx(&self) -> Result<ScopedTx, Problem> {
-        let grant =
-            authz::authorize_owner_process::<AssistantUse>(&self.services.store, self.owner, self.workspace).await?;
+        let grant = authz::authorize_owner_process::<AssistantUse>(
+            &self.services.store,
+            self.owner,
+            self.workspace,
+        )
+        .await?;
         Ok(self.services.store.scoped(&grant).await?)
     }
 
@@ -90,7 +102,11 @@ impl Pen {
     /// More text of the assistant.
     pub async fn text(&mut self, delta: String) -> Result<(), Problem> {
         self.emit(EventBody::Text { delta });
-        if self.written_at.elapsed() >= GATHER { self.flush().await } else { Ok(()) }
+        if self.written_at.elapsed() >= GATHER {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes every event durable.
@@ -98,7 +114,9 @@ impl Pen {
         let live = Arc::clone(&self.live);
         let _writing = live.writing.lock().await;
         let unwritten = self.live.unwritten();
-        let Some(last) = unwritten.last().map(|one| one.sequence) else { return Ok(()) };
+        let Some(last) = unwritten.last().map(|one| one.sequence) else {
+            return Ok(());
+        };
         let tx = self.tx().await?;
         store::append_events(&tx, self.session, &unwritten).await?;
         tx.commit().await?;

@@ -25,10 +25,16 @@ const RESULTS: usize = 400_000;
 pub fn request(model: &str, max_tokens: u32, project: &Project, history: &[Message]) -> Value {
     let mut messages = merge(history);
     shorten(&mut messages);
-    let users: Vec<usize> =
-        messages.iter().enumerate().filter(|(_, message)| message.role == "user").map(|(at, _)| at).collect();
+    let users: Vec<usize> = messages
+        .iter()
+        .enumerate()
+        .filter(|(_, message)| message.role == "user")
+        .map(|(at, _)| at)
+        .collect();
     for at in users.iter().rev().take(2) {
-        if let Some(block) = messages.get_mut(*at).and_then(|message| message.content.last_mut())
+        if let Some(block) = messages
+            .get_mut(*at)
+            .and_then(|message| message.content.last_mut())
             && let Some(block) = block.as_object_mut()
         {
             block.insert("cache_control".to_owned(), json!({ "type": "ephemeral" }));
@@ -85,7 +91,12 @@ fn tools() -> Value {
         })
     };
     json!([
-        tool("list", "Lists a folder of the project: names, kinds and sizes.", json!({ "path": path }), &[]),
+        tool(
+            "list",
+            "Lists a folder of the project: names, kinds and sizes.",
+            json!({ "path": path }),
+            &[]
+        ),
         tool(
             "read",
             "Reads a text file. Long files are cut; offset and limit (in lines) give other parts.",
@@ -142,7 +153,9 @@ fn merge(history: &[Message]) -> Vec<Message> {
     let mut merged: Vec<Message> = Vec::new();
     for message in history {
         match merged.last_mut() {
-            Some(last) if last.role == message.role => last.content.extend(message.content.iter().cloned()),
+            Some(last) if last.role == message.role => {
+                last.content.extend(message.content.iter().cloned())
+            }
             _ => merged.push(message.clone()),
         }
     }
@@ -157,13 +170,18 @@ fn shorten(messages: &mut [Message]) {
             if block.get("type").and_then(Value::as_str) != Some("tool_result") {
                 continue;
             }
-            let size = block.get("content").map_or(0, |content| content.to_string().len());
+            let size = block
+                .get("content")
+                .map_or(0, |content| content.to_string().len());
             match left.checked_sub(size) {
                 Some(rest) => left = rest,
                 None => {
                     left = 0;
                     if let Some(block) = block.as_object_mut() {
-                        block.insert("content".to_owned(), json!("(left out: this result is old; call the tool again if needed)"));
+                        block.insert(
+                            "content".to_owned(),
+                            json!("(left out: this result is old; call the tool again if needed)"),
+                        );
                     }
                 }
             }
@@ -176,38 +194,73 @@ mod tests {
     use super::*;
 
     fn message(role: &'static str, content: Value) -> Message {
-        Message { role, content: vec![content] }
+        Message {
+            role,
+            content: vec![content],
+        }
     }
 
     #[test]
     fn roles_alternate_and_the_end_is_cached() {
-        let project = Project { name: "shop".into(), framework: Some("react".into()), folder: "projects/shop".into() };
+        let project = Project {
+            name: "shop".into(),
+            framework: Some("react".into()),
+            folder: "projects/shop".into(),
+        };
         let history = [
             message("user", json!({ "type": "text", "text": "one" })),
             message("assistant", json!({ "type": "text", "text": "two" })),
-            message("user", json!({ "type": "tool_result", "tool_use_id": "t", "content": "x" })),
+            message(
+                "user",
+                json!({ "type": "tool_result", "tool_use_id": "t", "content": "x" }),
+            ),
             message("user", json!({ "type": "text", "text": "three" })),
         ];
         let body = request("m", 10, &project, &history);
         let messages = body["messages"].as_array().unwrap();
         assert_eq!(messages.len(), 3);
         assert_eq!(messages[2]["content"][0]["type"], "tool_result");
-        assert_eq!(messages[2]["content"][1]["cache_control"]["type"], "ephemeral");
-        assert_eq!(messages[0]["content"][0]["cache_control"]["type"], "ephemeral");
+        assert_eq!(
+            messages[2]["content"][1]["cache_control"]["type"],
+            "ephemeral"
+        );
+        assert_eq!(
+            messages[0]["content"][0]["cache_control"]["type"],
+            "ephemeral"
+        );
         assert!(messages[2]["content"][0].get("cache_control").is_none());
         assert_eq!(body["tools"].as_array().unwrap().len(), 6);
-        assert!(body["system"][0]["text"].as_str().unwrap().contains("made with react"));
+        assert!(
+            body["system"][0]["text"]
+                .as_str()
+                .unwrap()
+                .contains("made with react")
+        );
     }
 
     #[test]
     fn old_results_give_way_to_new_ones() {
         let big = "x".repeat(RESULTS / 2 + 10);
         let mut messages = vec![
-            message("user", json!({ "type": "tool_result", "tool_use_id": "1", "content": big })),
-            message("user", json!({ "type": "tool_result", "tool_use_id": "2", "content": big })),
+            message(
+                "user",
+                json!({ "type": "tool_result", "tool_use_id": "1", "content": big }),
+            ),
+            message(
+                "user",
+                json!({ "type": "tool_result", "tool_use_id": "2", "content": big }),
+            ),
         ];
         shorten(&mut messages);
-        assert!(messages[0].content[0]["content"].as_str().unwrap().starts_with("(left out"));
-        assert_eq!(messages[1].content[0]["content"].as_str().unwrap().len(), big.len());
+        assert!(
+            messages[0].content[0]["content"]
+                .as_str()
+                .unwrap()
+                .starts_with("(left out")
+        );
+        assert_eq!(
+            messages[1].content[0]["content"].as_str().unwrap().len(),
+            big.len()
+        );
     }
 }

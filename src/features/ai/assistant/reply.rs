@@ -50,8 +50,14 @@ pub struct Call {
 impl Reply {
     /// Takes the next event.
     pub fn take(&mut self, event: &SseEvent) -> Step {
-        let Ok(data) = serde_json::from_str::<Value>(&event.data) else { return Step::Quiet };
-        match data.get("type").and_then(Value::as_str).unwrap_or(&event.name) {
+        let Ok(data) = serde_json::from_str::<Value>(&event.data) else {
+            return Step::Quiet;
+        };
+        match data
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or(&event.name)
+        {
             "message_start" => {
                 if let Some(usage) = data.pointer("/message/usage") {
                     self.usage.update(usage);
@@ -59,7 +65,11 @@ impl Reply {
             }
             "content_block_start" => {
                 if let Some(value) = data.get("content_block") {
-                    self.blocks.push(Block { value: value.clone(), input: String::new(), closed: false });
+                    self.blocks.push(Block {
+                        value: value.clone(),
+                        input: String::new(),
+                        closed: false,
+                    });
                 }
             }
             "content_block_delta" => return self.delta(data.get("delta").unwrap_or(&Value::Null)),
@@ -74,7 +84,10 @@ impl Reply {
             }
             "message_stop" => return Step::End,
             "error" => {
-                let message = data.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
+                let message = data
+                    .pointer("/error/message")
+                    .and_then(Value::as_str)
+                    .unwrap_or("no reason given");
                 return Step::Error(message.chars().take(500).collect());
             }
             // Pings, and what may come in future.
@@ -84,9 +97,15 @@ impl Reply {
     }
 
     fn delta(&mut self, delta: &Value) -> Step {
-        let Some(block) = self.blocks.last_mut() else { return Step::Quiet };
+        let Some(block) = self.blocks.last_mut() else {
+            return Step::Quiet;
+        };
         let text = |key: &str| delta.get(key).and_then(Value::as_str).unwrap_or_default();
-        match delta.get("type").and_then(Value::as_str).unwrap_or_default() {
+        match delta
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+        {
             "text_delta" => {
                 append(&mut block.value, "text", text("text"));
                 return Step::Text(text("text").to_owned());
@@ -100,7 +119,9 @@ impl Reply {
     }
 
     fn close(&mut self) {
-        let Some(block) = self.blocks.last_mut() else { return };
+        let Some(block) = self.blocks.last_mut() else {
+            return;
+        };
         block.closed = true;
         if is_call(&block.value)
             && !block.input.is_empty()
@@ -116,13 +137,17 @@ impl Reply {
     pub fn content(&self, broke_off: bool) -> Vec<Value> {
         self.blocks
             .iter()
-            .filter(|block| match block.value.get("type").and_then(Value::as_str) {
-                // The API refuses empty text when it is sent back.
-                Some("text") => {
-                    block.value.get("text").and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty())
-                }
-                _ => !broke_off,
-            })
+            .filter(
+                |block| match block.value.get("type").and_then(Value::as_str) {
+                    // The API refuses empty text when it is sent back.
+                    Some("text") => block
+                        .value
+                        .get("text")
+                        .and_then(Value::as_str)
+                        .is_some_and(|text| !text.trim().is_empty()),
+                    _ => !broke_off,
+                },
+            )
             .map(|block| {
                 let mut value = block.value.clone();
                 // Arguments that are no JSON cannot be repeated; the call's result says what happened.
@@ -143,10 +168,25 @@ impl Reply {
             .iter()
             .filter(|block| is_call(&block.value))
             .map(|block| {
-                let text = |key: &str| block.value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let text = |key: &str| {
+                    block
+                        .value
+                        .get(key)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
                 let whole = block.closed && block.input.is_empty();
-                let input = block.value.get("input").filter(|input| whole && input.is_object()).cloned();
-                Call { id: text("id"), name: text("name"), input }
+                let input = block
+                    .value
+                    .get("input")
+                    .filter(|input| whole && input.is_object())
+                    .cloned();
+                Call {
+                    id: text("id"),
+                    name: text("name"),
+                    input,
+                }
             })
             .collect()
     }
@@ -172,38 +212,52 @@ mod tests {
     fn feed(reply: &mut Reply, events: &[Value]) -> Vec<Step> {
         events
             .iter()
-            .map(|data| reply.take(&SseEvent { name: data["type"].as_str().unwrap().to_owned(), data: data.to_string() }))
+            .map(|data| {
+                reply.take(&SseEvent {
+                    name: data["type"].as_str().unwrap().to_owned(),
+                    data: data.to_string(),
+                })
+            })
             .collect()
     }
 
     #[test]
     fn text_and_calls_are_put_together() {
         let mut reply = Reply::default();
-        let steps = feed(&mut reply, &[
-            json!({ "type": "message_start", "message": { "usage": { "input_tokens": 9 } } }),
-            json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
-            json!({ "type": "ping" }),
-            json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "Hel" } }),
-            json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "lo" } }),
-            json!({ "type": "content_block_stop", "index": 0 }),
-            json!({ "type": "content_block_start", "index": 1, "content_block": { "type": "tool_use", "id": "t1", "name": "read", "input": {} } }),
-            json!({ "type": "content_block_delta", "index": 1, "delta": { "type": "input_json_delta", "partial_json": "{\"pa" } }),
-            json!({ "type": "content_block_delta", "index": 1, "delta": { "type": "input_json_delta", "partial_json": "th\":\"a\"}" } }),
-            json!({ "type": "content_block_stop", "index": 1 }),
-            json!({ "type": "content_block_start", "index": 2, "content_block": { "type": "tool_use", "id": "t2", "name": "list", "input": {} } }),
-            json!({ "type": "content_block_stop", "index": 2 }),
-            json!({ "type": "message_delta", "delta": { "stop_reason": "tool_use" }, "usage": { "output_tokens": 7 } }),
-            json!({ "type": "message_stop" }),
-        ]);
+        let steps = feed(
+            &mut reply,
+            &[
+                json!({ "type": "message_start", "message": { "usage": { "input_tokens": 9 } } }),
+                json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+                json!({ "type": "ping" }),
+                json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "Hel" } }),
+                json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "lo" } }),
+                json!({ "type": "content_block_stop", "index": 0 }),
+                json!({ "type": "content_block_start", "index": 1, "content_block": { "type": "tool_use", "id": "t1", "name": "read", "input": {} } }),
+                json!({ "type": "content_block_delta", "index": 1, "delta": { "type": "input_json_delta", "partial_json": "{\"pa" } }),
+                json!({ "type": "content_block_delta", "index": 1, "delta": { "type": "input_json_delta", "partial_json": "th\":\"a\"}" } }),
+                json!({ "type": "content_block_stop", "index": 1 }),
+                json!({ "type": "content_block_start", "index": 2, "content_block": { "type": "tool_use", "id": "t2", "name": "list", "input": {} } }),
+                json!({ "type": "content_block_stop", "index": 2 }),
+                json!({ "type": "message_delta", "delta": { "stop_reason": "tool_use" }, "usage": { "output_tokens": 7 } }),
+                json!({ "type": "message_stop" }),
+            ],
+        );
         assert_eq!(steps[3], Step::Text("Hel".into()));
         assert_eq!(steps.last(), Some(&Step::End));
         assert_eq!(reply.stop_reason.as_deref(), Some("tool_use"));
-        assert_eq!((reply.usage.input_tokens, reply.usage.output_tokens), (9, 7));
-        assert_eq!(reply.content(false), [
-            json!({ "type": "text", "text": "Hello" }),
-            json!({ "type": "tool_use", "id": "t1", "name": "read", "input": { "path": "a" } }),
-            json!({ "type": "tool_use", "id": "t2", "name": "list", "input": {} }),
-        ]);
+        assert_eq!(
+            (reply.usage.input_tokens, reply.usage.output_tokens),
+            (9, 7)
+        );
+        assert_eq!(
+            reply.content(false),
+            [
+                json!({ "type": "text", "text": "Hello" }),
+                json!({ "type": "tool_use", "id": "t1", "name": "read", "input": { "path": "a" } }),
+                json!({ "type": "tool_use", "id": "t2", "name": "list", "input": {} }),
+            ]
+        );
         assert_eq!(reply.calls()[0].input, Some(json!({ "path": "a" })));
         assert_eq!(reply.calls()[1].input, Some(json!({})));
     }
@@ -211,15 +265,25 @@ mod tests {
     #[test]
     fn what_broke_off_keeps_its_text_and_no_half_call() {
         let mut reply = Reply::default();
-        feed(&mut reply, &[
-            json!({ "type": "content_block_start", "content_block": { "type": "text", "text": "" } }),
-            json!({ "type": "content_block_delta", "delta": { "type": "text_delta", "text": "Let me" } }),
-            json!({ "type": "content_block_stop" }),
-            json!({ "type": "content_block_start", "content_block": { "type": "tool_use", "id": "t", "name": "write", "input": {} } }),
-            json!({ "type": "content_block_delta", "delta": { "type": "input_json_delta", "partial_json": "{\"path\":" } }),
-        ]);
-        assert_eq!(reply.content(true), [json!({ "type": "text", "text": "Let me" })]);
-        assert_eq!(reply.calls()[0].input, None, "half of the arguments are none");
+        feed(
+            &mut reply,
+            &[
+                json!({ "type": "content_block_start", "content_block": { "type": "text", "text": "" } }),
+                json!({ "type": "content_block_delta", "delta": { "type": "text_delta", "text": "Let me" } }),
+                json!({ "type": "content_block_stop" }),
+                json!({ "type": "content_block_start", "content_block": { "type": "tool_use", "id": "t", "name": "write", "input": {} } }),
+                json!({ "type": "content_block_delta", "delta": { "type": "input_json_delta", "partial_json": "{\"path\":" } }),
+            ],
+        );
+        assert_eq!(
+            reply.content(true),
+            [json!({ "type": "text", "text": "Let me" })]
+        );
+        assert_eq!(
+            reply.calls()[0].input,
+            None,
+            "half of the arguments are none"
+        );
         // The same when the upstream says that the limit was reached.
         feed(&mut reply, &[json!({ "type": "content_block_stop" })]);
         assert_eq!(reply.calls()[0].input, None);
@@ -229,7 +293,12 @@ mod tests {
     #[test]
     fn errors_of_the_stream_are_told() {
         let mut reply = Reply::default();
-        let steps = feed(&mut reply, &[json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } })]);
+        let steps = feed(
+            &mut reply,
+            &[
+                json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } }),
+            ],
+        );
         assert_eq!(steps, [Step::Error("Overloaded".into())]);
     }
 }

@@ -23,7 +23,10 @@ pub struct Message {
     pub content: Vec<Value>,
 }
 
-pub async fn insert_session(tx: &ScopedTx, row: session::Model) -> Result<session::Model, StoreError> {
+pub async fn insert_session(
+    tx: &ScopedTx,
+    row: session::Model,
+) -> Result<session::Model, StoreError> {
     tx.insert(session::ActiveModel {
         workspace_id: Set(tx.workspace()),
         id: Set(row.id),
@@ -56,14 +59,24 @@ pub async fn list_sessions(
     owner: UserId,
     project: Option<ProjectId>,
 ) -> Result<Vec<session::Model>, StoreError> {
-    let mut query = tx.find::<session::Entity>().filter(session::Column::OwnerId.eq(owner));
+    let mut query = tx
+        .find::<session::Entity>()
+        .filter(session::Column::OwnerId.eq(owner));
     if let Some(project) = project {
         query = query.filter(session::Column::ProjectId.eq(project));
     }
-    query.order_by(session::Column::Id, Order::Desc).limit(LISTED).all().await
+    query
+        .order_by(session::Column::Id, Order::Desc)
+        .limit(LISTED)
+        .all()
+        .await
 }
 
-pub async fn set_title(tx: &ScopedTx, id: AssistantSessionId, title: String) -> Result<(), StoreError> {
+pub async fn set_title(
+    tx: &ScopedTx,
+    id: AssistantSessionId,
+    title: String,
+) -> Result<(), StoreError> {
     tx.update_many::<session::Entity>()
         .filter(session::Column::Id.eq(id))
         .set(session::Column::Title, title)
@@ -72,7 +85,11 @@ pub async fn set_title(tx: &ScopedTx, id: AssistantSessionId, title: String) -> 
         .map(|_| ())
 }
 
-pub async fn set_allowed(tx: &ScopedTx, id: AssistantSessionId, allowed: String) -> Result<(), StoreError> {
+pub async fn set_allowed(
+    tx: &ScopedTx,
+    id: AssistantSessionId,
+    allowed: String,
+) -> Result<(), StoreError> {
     tx.update_many::<session::Entity>()
         .filter(session::Column::Id.eq(id))
         .set(session::Column::AllowedTools, allowed)
@@ -82,7 +99,10 @@ pub async fn set_allowed(tx: &ScopedTx, id: AssistantSessionId, allowed: String)
 }
 
 /// All messages in their order.
-pub async fn messages(tx: &ScopedTx, session: AssistantSessionId) -> Result<Vec<Message>, StoreError> {
+pub async fn messages(
+    tx: &ScopedTx,
+    session: AssistantSessionId,
+) -> Result<Vec<Message>, StoreError> {
     let rows = tx
         .find::<message::Entity>()
         .filter(message::Column::SessionId.eq(session))
@@ -92,9 +112,16 @@ pub async fn messages(tx: &ScopedTx, session: AssistantSessionId) -> Result<Vec<
     Ok(rows
         .into_iter()
         .filter_map(|row| {
-            let role = if row.role == "assistant" { "assistant" } else { "user" };
+            let role = if row.role == "assistant" {
+                "assistant"
+            } else {
+                "user"
+            };
             // Written by append_message; a row that does not parse is left out rather than keeping the session shut.
-            Some(Message { role, content: serde_json::from_str(&row.content).ok()? })
+            Some(Message {
+                role,
+                content: serde_json::from_str(&row.content).ok()?,
+            })
         })
         .collect())
 }
@@ -126,7 +153,11 @@ pub async fn append_message(
 }
 
 /// Events after a place, in their order, as many as are read at a time.
-pub async fn events_after(tx: &ScopedTx, session: AssistantSessionId, after: i64) -> Result<Vec<Logged>, StoreError> {
+pub async fn events_after(
+    tx: &ScopedTx,
+    session: AssistantSessionId,
+    after: i64,
+) -> Result<Vec<Logged>, StoreError> {
     let rows = tx
         .find::<event::Entity>()
         .filter(event::Column::SessionId.eq(session))
@@ -138,7 +169,10 @@ pub async fn events_after(tx: &ScopedTx, session: AssistantSessionId, after: i64
     Ok(rows.into_iter().filter_map(logged).collect())
 }
 
-pub async fn last_event(tx: &ScopedTx, session: AssistantSessionId) -> Result<Option<Logged>, StoreError> {
+pub async fn last_event(
+    tx: &ScopedTx,
+    session: AssistantSessionId,
+) -> Result<Option<Logged>, StoreError> {
     let row = tx
         .find::<event::Entity>()
         .filter(event::Column::SessionId.eq(session))
@@ -151,10 +185,18 @@ pub async fn last_event(tx: &ScopedTx, session: AssistantSessionId) -> Result<Op
 
 fn logged(row: event::Model) -> Option<Logged> {
     let event: Event = serde_json::from_str(&row.body).ok()?;
-    Some(Logged { sequence: row.sequence, at_ms: row.at_ms, event })
+    Some(Logged {
+        sequence: row.sequence,
+        at_ms: row.at_ms,
+        event,
+    })
 }
 
-pub async fn append_events(tx: &ScopedTx, session: AssistantSessionId, events: &[Logged]) -> Result<(), StoreError> {
+pub async fn append_events(
+    tx: &ScopedTx,
+    session: AssistantSessionId,
+    events: &[Logged],
+) -> Result<(), StoreError> {
     for one in events {
         let body = serde_json::to_string(&one.event).unwrap_or_default();
         tx.insert(event::ActiveModel {
@@ -198,7 +240,11 @@ pub async fn find_checkpoint(
         .await
 }
 
-pub async fn set_etag_after(tx: &ScopedTx, row: &checkpoint::Model, etag: String) -> Result<(), StoreError> {
+pub async fn set_etag_after(
+    tx: &ScopedTx,
+    row: &checkpoint::Model,
+    etag: String,
+) -> Result<(), StoreError> {
     tx.update(checkpoint::ActiveModel {
         workspace_id: Unchanged(tx.workspace()),
         id: Unchanged(row.id),
@@ -224,7 +270,10 @@ pub async fn checkpoints(
 }
 
 /// The latest turn whose changes stand. Ids of turns sort by time.
-pub async fn latest_changed_turn(tx: &ScopedTx, session: AssistantSessionId) -> Result<Option<TurnId>, StoreError> {
+pub async fn latest_changed_turn(
+    tx: &ScopedTx,
+    session: AssistantSessionId,
+) -> Result<Option<TurnId>, StoreError> {
     let row = tx
         .find::<checkpoint::Entity>()
         .filter(checkpoint::Column::SessionId.eq(session))
@@ -235,7 +284,11 @@ pub async fn latest_changed_turn(tx: &ScopedTx, session: AssistantSessionId) -> 
     Ok(row.map(|row| row.turn_id))
 }
 
-pub async fn delete_checkpoints(tx: &ScopedTx, session: AssistantSessionId, turn: TurnId) -> Result<(), StoreError> {
+pub async fn delete_checkpoints(
+    tx: &ScopedTx,
+    session: AssistantSessionId,
+    turn: TurnId,
+) -> Result<(), StoreError> {
     tx.delete_many::<checkpoint::Entity>()
         .filter(checkpoint::Column::SessionId.eq(session))
         .filter(checkpoint::Column::TurnId.eq(turn))

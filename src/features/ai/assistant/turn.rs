@@ -13,12 +13,13 @@ use super::super::upstream::Upstream;
 use super::super::usage::Usage;
 use super::call::{self, Outcome};
 use super::hub::Running;
+use super::job::Job;
 use super::model::{CallState, EventBody, Tool, Verdict};
 use super::pen::Pen;
 use super::prompt::{self, Project};
 use super::reply::{Call, Reply};
 use super::store::{self, Message};
-use super::tools::{self, Job, LONGEST_OUTPUT};
+use super::tools::{self, LONGEST_OUTPUT};
 use super::workbench::Workbench;
 use super::{change, history};
 use crate::kernel::Problem;
@@ -62,7 +63,9 @@ impl Turn {
             }
             Err(problem) => {
                 tracing::error!(cause = problem.cause, detail = %problem.detail, "a turn of the assistant failed");
-                self.pen.emit(EventBody::Error { message: problem.detail.into_owned() });
+                self.pen.emit(EventBody::Error {
+                    message: problem.detail.into_owned(),
+                });
                 "error".to_owned()
             }
         };
@@ -84,7 +87,10 @@ impl Turn {
         };
         self.pen.end(done);
         if let Err(problem) = self.pen.flush().await {
-            tracing::error!(cause = problem.cause, "the end of a turn could not be written");
+            tracing::error!(
+                cause = problem.cause,
+                "the end of a turn could not be written"
+            );
         }
         drop(running);
     }
@@ -96,7 +102,11 @@ impl Turn {
     }
 
     /// The inner result is the stop reason, or a sentence that says what went wrong.
-    async fn rounds(&mut self, upstream: &Upstream, usage: &mut Usage) -> Result<Result<String, String>, Problem> {
+    async fn rounds(
+        &mut self,
+        upstream: &Upstream,
+        usage: &mut Usage,
+    ) -> Result<Result<String, String>, Problem> {
         let (model, max_tokens) = {
             let config = &self.pen.services().config.ai;
             (config.model.clone(), config.max_output_tokens)
@@ -134,7 +144,9 @@ impl Turn {
             }
         }
         self.pen.emit(EventBody::Error {
-            message: format!("The assistant paused after {ROUNDS} steps. Write a message to let it go on."),
+            message: format!(
+                "The assistant paused after {ROUNDS} steps. Write a message to let it go on."
+            ),
         });
         Ok(Ok("round_limit".to_owned()))
     }
@@ -144,7 +156,10 @@ impl Turn {
         if content.is_empty() {
             return self.pen.flush().await;
         }
-        let message = Message { role: "assistant", content };
+        let message = Message {
+            role: "assistant",
+            content,
+        };
         self.pen.message(&message).await?;
         self.history.push(message);
         Ok(())
@@ -155,15 +170,24 @@ impl Turn {
         let mut results = Vec::new();
         for one in calls {
             let answered = if self.cancel.is_cancelled() {
-                Answered { output: history::STOPPED.to_owned(), state: CallState::Failed }
+                Answered {
+                    output: history::STOPPED.to_owned(),
+                    state: CallState::Failed,
+                }
             } else if cut {
-                let output = "The answer was cut off at its limit of tokens, so no tool was used.".to_owned();
-                Answered { output, state: CallState::Failed }
+                let output = "The answer was cut off at its limit of tokens, so no tool was used."
+                    .to_owned();
+                Answered {
+                    output,
+                    state: CallState::Failed,
+                }
             } else {
                 self.one(&one).await?
             };
             let shown = Some(tools::shorten(&answered.output));
-            self.pen.tell(call_event(&one, answered.state, shown)).await?;
+            self.pen
+                .tell(call_event(&one, answered.state, shown))
+                .await?;
             let is_error = answered.state != CallState::Done;
             results.push(json!({
                 "type": "tool_result",
@@ -172,20 +196,28 @@ impl Turn {
                 "is_error": is_error,
             }));
         }
-        let message = Message { role: "user", content: results };
+        let message = Message {
+            role: "user",
+            content: results,
+        };
         self.pen.message(&message).await?;
         self.history.push(message);
         Ok(())
     }
 
     async fn one(&mut self, call: &Call) -> Result<Answered, Problem> {
-        let failed = |output: String| Answered { output, state: CallState::Failed };
+        let failed = |output: String| Answered {
+            output,
+            state: CallState::Failed,
+        };
         let (tool, job) = match Job::parse(&self.project.folder, &call.name, call.input.as_ref()) {
             Ok(parsed) => parsed,
             Err(message) => return Ok(failed(message)),
         };
         if let Some(path) = job.path()
-            && let Err(message) = path.refuse_links(self.bench.as_ref(), &self.project.folder).await
+            && let Err(message) = path
+                .refuse_links(self.bench.as_ref(), &self.project.folder)
+                .await
         {
             return Ok(failed(message));
         }
@@ -193,11 +225,16 @@ impl Turn {
             Some(Verdict::Allow | Verdict::AllowAlways) => {}
             Some(Verdict::Deny) => {
                 let output = "The user did not allow this call. Do not try it by other means; go on without it or ask what they want.";
-                return Ok(Answered { output: output.to_owned(), state: CallState::Denied });
+                return Ok(Answered {
+                    output: output.to_owned(),
+                    state: CallState::Denied,
+                });
             }
             None => return Ok(failed(history::STOPPED.to_owned())),
         }
-        self.pen.tell(call_event(call, CallState::Running, None)).await?;
+        self.pen
+            .tell(call_event(call, CallState::Running, None))
+            .await?;
         let outcome = match &job {
             // Not cancelled in the middle: a change and its checkpoint belong together, and take milliseconds.
             Job::Write { .. } | Job::Edit { .. } => {
@@ -209,20 +246,27 @@ impl Turn {
             },
         };
         Ok(match outcome {
-            Ok(output) => Answered { output, state: CallState::Done },
+            Ok(output) => Answered {
+                output,
+                state: CallState::Done,
+            },
             Err(message) => failed(message),
         })
     }
 
     /// Asks the user where that is needed; `None` when the turn was stopped meanwhile.
     async fn permission(&mut self, call: &Call, tool: Tool) -> Result<Option<Verdict>, Problem> {
-        let Some(word) = tool.permission() else { return Ok(Some(Verdict::Allow)) };
+        let Some(word) = tool.permission() else {
+            return Ok(Some(Verdict::Allow));
+        };
         if self.allowed.contains(word) {
             return Ok(Some(Verdict::Allow));
         }
         // Before the event, so that a quick decision finds the call waiting.
         let decision = self.pen.live().ask(&call.id);
-        self.pen.tell(call_event(call, CallState::Waiting, None)).await?;
+        self.pen
+            .tell(call_event(call, CallState::Waiting, None))
+            .await?;
         let verdict = tokio::select! {
             () = self.cancel.cancelled() => return Ok(None),
             verdict = decision => verdict.ok(),
@@ -239,7 +283,10 @@ impl Turn {
 }
 
 fn stop_reason(reply: &Reply) -> String {
-    reply.stop_reason.clone().unwrap_or_else(|| "end_turn".to_owned())
+    reply
+        .stop_reason
+        .clone()
+        .unwrap_or_else(|| "end_turn".to_owned())
 }
 
 fn call_event(call: &Call, state: CallState, output: Option<String>) -> EventBody {

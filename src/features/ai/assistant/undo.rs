@@ -10,7 +10,9 @@ use crate::clients::agent::AgentError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UndoError {
     /// A file is not as the turn left it.
-    #[error("{0} was changed after this turn, so nothing was undone. Undo that change first, or edit the file yourself.")]
+    #[error(
+        "{0} was changed after this turn, so nothing was undone. Undo that change first, or edit the file yourself."
+    )]
     Changed(String),
     /// The container did not do it.
     #[error("nothing was undone: {0}")]
@@ -29,11 +31,18 @@ struct Step<'a> {
 ///
 /// # Errors
 /// [`UndoError`]: every file is then as it was.
-pub async fn undo(bench: &dyn Workbench, folder: &str, rows: &[checkpoint::Model]) -> Result<Vec<String>, UndoError> {
+pub async fn undo(
+    bench: &dyn Workbench,
+    folder: &str,
+    rows: &[checkpoint::Model],
+) -> Result<Vec<String>, UndoError> {
     let mut steps = Vec::new();
     for row in rows {
         let whole = format!("{folder}/{}", row.path);
-        let now = bench.read(&whole).await.map_err(|error| UndoError::Container(sentence(&error)))?;
+        let now = bench
+            .read(&whole)
+            .await
+            .map_err(|error| UndoError::Container(sentence(&error)))?;
         let as_before = match &now {
             Some((content, _)) => row.existed && row.content.as_deref() == Some(content.as_ref()),
             None => !row.existed,
@@ -42,7 +51,10 @@ pub async fn undo(bench: &dyn Workbench, folder: &str, rows: &[checkpoint::Model
             continue;
         }
         // An empty tag means that the server ended during the change: then nobody knows what the turn left.
-        if now.as_ref().is_none_or(|(_, etag)| row.etag_after.is_empty() || *etag != row.etag_after) {
+        if now
+            .as_ref()
+            .is_none_or(|(_, etag)| row.etag_after.is_empty() || *etag != row.etag_after)
+        {
             return Err(UndoError::Changed(row.path.clone()));
         }
         steps.push(Step { whole, row, now });
@@ -54,7 +66,9 @@ pub async fn undo(bench: &dyn Workbench, folder: &str, rows: &[checkpoint::Model
                 forward(bench, done).await;
             }
             return Err(match error {
-                AgentError::Refused { status: 412, .. } => UndoError::Changed(step.row.path.clone()),
+                AgentError::Refused { status: 412, .. } => {
+                    UndoError::Changed(step.row.path.clone())
+                }
                 other => UndoError::Container(sentence(&other)),
             });
         }
@@ -66,19 +80,27 @@ async fn put_back(bench: &dyn Workbench, step: &Step<'_>) -> Result<(), AgentErr
     match &step.row.content {
         Some(content) if step.row.existed => {
             let expected = step.now.as_ref().map(|(_, etag)| etag.as_str());
-            bench.write(&step.whole, Bytes::from(content.clone()), expected).await.map(|_| ())
+            bench
+                .write(&step.whole, Bytes::from(content.clone()), expected)
+                .await
+                .map(|_| ())
         }
         _ => bench.delete(&step.whole).await,
     }
 }
 
 async fn forward(bench: &dyn Workbench, step: &Step<'_>) {
-    let Some((content, _)) = &step.now else { return };
+    let Some((content, _)) = &step.now else {
+        return;
+    };
     let tag = match bench.read(&step.whole).await {
         Ok(there) => there.map(|(_, etag)| etag),
         Err(_) => return,
     };
-    if let Err(error) = bench.write(&step.whole, content.clone(), tag.as_deref()).await {
+    if let Err(error) = bench
+        .write(&step.whole, content.clone(), tag.as_deref())
+        .await
+    {
         tracing::warn!(%error, "a file could not be put forward again after a failed undo");
     }
 }

@@ -21,7 +21,12 @@ pub trait Workbench: Send + Sync + 'static {
     /// A file's content and entity tag; `None` when it is not there.
     fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<(Bytes, String)>>;
     /// Writes a file that still has the tag `expected`, or is not there yet; gives the new tag.
-    fn write<'a>(&'a self, path: &'a str, content: Bytes, expected: Option<&'a str>) -> Answer<'a, String>;
+    fn write<'a>(
+        &'a self,
+        path: &'a str,
+        content: Bytes,
+        expected: Option<&'a str>,
+    ) -> Answer<'a, String>;
     /// Deletes a file.
     fn delete<'a>(&'a self, path: &'a str) -> Answer<'a, ()>;
     /// Lines that match.
@@ -39,7 +44,12 @@ impl Workbench for Agent {
         Box::pin(self.read_file(path, LARGEST_FILE))
     }
 
-    fn write<'a>(&'a self, path: &'a str, content: Bytes, expected: Option<&'a str>) -> Answer<'a, String> {
+    fn write<'a>(
+        &'a self,
+        path: &'a str,
+        content: Bytes,
+        expected: Option<&'a str>,
+    ) -> Answer<'a, String> {
         Box::pin(async move { Ok(self.write_file(path, content, Some(expected)).await?.etag) })
     }
 
@@ -62,7 +72,11 @@ pub fn sentence(error: &AgentError) -> String {
         AgentError::Refused { detail, .. } => detail.clone(),
         AgentError::NotRunning => "The container is not running.".to_owned(),
         AgentError::Timeout(limit) => format!("The container did not answer within {limit} ms."),
-        AgentError::Connect(_) => "The container does not answer; it may have been stopped.".to_owned(),
-        AgentError::Protocol(_) => "The container gave an answer that is not understood.".to_owned(),
+        AgentError::Connect(_) => {
+            "The container does not answer; it may have been stopped.".to_owned()
+        }
+        AgentError::Protocol(_) => {
+            "The container gave an answer that is not understood.".to_owned()
+        }
     }
 }

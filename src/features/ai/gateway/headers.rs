@@ -10,7 +10,9 @@ pub fn to_upstream(headers: &HeaderMap) -> HeaderMap {
     let passes = |name: &HeaderName| {
         [ACCEPT, CONTENT_TYPE, USER_AGENT].contains(name)
             || matches!(name.as_str(), "x-app" | "idempotency-key")
-            || ["anthropic-", "x-stainless-", "x-claude-"].iter().any(|prefix| name.as_str().starts_with(prefix))
+            || ["anthropic-", "x-stainless-", "x-claude-"]
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix))
     };
     pick(headers, passes)
 }
@@ -19,7 +21,14 @@ pub fn to_upstream(headers: &HeaderMap) -> HeaderMap {
 pub fn to_client(headers: &HeaderMap) -> HeaderMap {
     let passes = |name: &HeaderName| {
         [CONTENT_TYPE, RETRY_AFTER].contains(name)
-            || matches!(name.as_str(), "content-encoding" | "cache-control" | "request-id" | "x-should-retry" | "retry-after-ms")
+            || matches!(
+                name.as_str(),
+                "content-encoding"
+                    | "cache-control"
+                    | "request-id"
+                    | "x-should-retry"
+                    | "retry-after-ms"
+            )
             || name.as_str().starts_with("anthropic-")
     };
     pick(headers, passes)
@@ -69,7 +78,13 @@ mod tests {
         names.sort_unstable();
         assert_eq!(
             names,
-            ["anthropic-beta", "anthropic-something-new", "anthropic-version", "content-type", "x-stainless-lang"]
+            [
+                "anthropic-beta",
+                "anthropic-something-new",
+                "anthropic-version",
+                "content-type",
+                "x-stainless-lang"
+            ]
         );
     }
 

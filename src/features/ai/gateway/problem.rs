@@ -20,7 +20,11 @@ pub struct GatewayError {
 impl GatewayError {
     /// The request cannot be passed on as it is.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { status: 400, kind: "invalid_request_error", message: message.into() }
+        Self {
+            status: 400,
+            kind: "invalid_request_error",
+            message: message.into(),
+        }
     }
 
     /// The gateway has no such address.
@@ -34,8 +38,15 @@ impl GatewayError {
 
     /// The body is over the limit.
     pub fn too_large(limit: usize) -> Self {
-        let message = format!("the body has more than {} MiB, which is the most that OptiDev passes on", limit >> 20);
-        Self { status: 413, kind: "request_too_large", message }
+        let message = format!(
+            "the body has more than {} MiB, which is the most that OptiDev passes on",
+            limit >> 20
+        );
+        Self {
+            status: 413,
+            kind: "request_too_large",
+            message,
+        }
     }
 }
 
@@ -54,7 +65,11 @@ impl From<Problem> for GatewayError {
             Code::Internal | Code::BadGateway => (500, "api_error"),
             code => (code.status(), "invalid_request_error"),
         };
-        Self { status, kind, message: problem.detail.into_owned() }
+        Self {
+            status,
+            kind,
+            message: problem.detail.into_owned(),
+        }
     }
 }
 
@@ -63,13 +78,21 @@ impl From<UpstreamError> for GatewayError {
         match error {
             UpstreamError::Key(KeyError::Vault(cause)) => Problem::from(cause).into(),
             // The status that the setting's absence has everywhere: the operator can act, the client cannot.
-            UpstreamError::Key(error) => {
-                Self { status: 503, kind: "api_error", message: format!("OptiDev's gateway is not ready: {error}") }
-            }
+            UpstreamError::Key(error) => Self {
+                status: 503,
+                kind: "api_error",
+                message: format!("OptiDev's gateway is not ready: {error}"),
+            },
             UpstreamError::Outbound(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                let cause = std::error::Error::source(&error)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 tracing::warn!(%error, cause, "the upstream did not answer");
-                Self { status: 502, kind: "api_error", message: "the upstream did not answer OptiDev. Try again.".to_owned() }
+                Self {
+                    status: 502,
+                    kind: "api_error",
+                    message: "the upstream did not answer OptiDev. Try again.".to_owned(),
+                }
             }
         }
     }
@@ -77,7 +100,12 @@ impl From<UpstreamError> for GatewayError {
 
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
-        let body = json!({ "type": "error", "error": { "type": self.kind, "message": self.message } });
-        (StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body)).into_response()
+        let body =
+            json!({ "type": "error", "error": { "type": self.kind, "message": self.message } });
+        (
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            Json(body),
+        )
+            .into_response()
     }
 }

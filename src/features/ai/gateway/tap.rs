@@ -29,7 +29,12 @@ pub struct Tap<B> {
 impl<B> Tap<B> {
     /// Reads along `body`, whose media type is `content_type`.
     pub fn new(body: B, content_type: &str, account: Account) -> Self {
-        Self { body, reader: UsageReader::new(content_type), account, ended: false }
+        Self {
+            body,
+            reader: UsageReader::new(content_type),
+            account,
+            ended: false,
+        }
     }
 }
 
@@ -40,7 +45,10 @@ where
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         match &polled {
@@ -66,7 +74,9 @@ where
 
 impl<B> Drop for Tap<B> {
     fn drop(&mut self) {
-        let Some(usage) = self.reader.usage() else { return };
+        let Some(usage) = self.reader.usage() else {
+            return;
+        };
         tracing::info!(
             target: "ai.usage",
             workspace = %self.account.workspace,

@@ -8,15 +8,18 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 
 use super::super::testing::{KEY, Script, Scripted, error};
+use super::headers;
 use super::pass::forward;
 use super::problem::GatewayError;
 use super::tap::Account;
-use super::headers;
 use crate::kernel::{Clock, Rng, UserId, WorkspaceId};
 
 fn account() -> Account {
     let clock = Clock::fixed(1);
-    Account { workspace: WorkspaceId::new(&clock, &Rng), user: UserId::new(&clock, &Rng) }
+    Account {
+        workspace: WorkspaceId::new(&clock, &Rng),
+        user: UserId::new(&clock, &Rng),
+    }
 }
 
 fn client_headers() -> HeaderMap {
@@ -39,7 +42,8 @@ fn client_headers() -> HeaderMap {
 async fn bytes_pass_as_they_are_in_both_directions_and_the_key_is_swapped() {
     // Not an event stream as anybody would write it: nothing may depend on its form.
     let chunks: Vec<Vec<u8>> = vec![
-        b"event: message_start\r\ndata: {\"message\":{\"usage\":{\"input_tokens\":3}}}\r\n\r".to_vec(),
+        b"event: message_start\r\ndata: {\"message\":{\"usage\":{\"input_tokens\":3}}}\r\n\r"
+            .to_vec(),
         vec![b'\n', 0xff, 0x00, 0xc3],
         vec![0xa9],
         b": ping\n\nevent:unknown_thing\ndata:{ \"weird\" :  1.00 }\n\n".to_vec(),
@@ -60,20 +64,44 @@ async fn bytes_pass_as_they_are_in_both_directions_and_the_key_is_swapped() {
     let (upstream_side, upstream) = Scripted::start(vec![script]).await;
     let body = Bytes::from_static(b"{ \"b\" : 1.0,\n \"a\":\"\\u00e9\" }\n\n");
     let sent = headers::to_upstream(&client_headers());
-    let answer =
-        forward(&upstream, account(), Method::POST, "/v1/messages", Some("beta=true&x=%2F"), sent, body.clone()).await.unwrap();
+    let answer = forward(
+        &upstream,
+        account(),
+        Method::POST,
+        "/v1/messages",
+        Some("beta=true&x=%2F"),
+        sent,
+        body.clone(),
+    )
+    .await
+    .unwrap();
     assert_eq!(answer.headers()["request-id"], "req_1");
-    assert_eq!(answer.headers()["anthropic-ratelimit-tokens-remaining"], "7");
+    assert_eq!(
+        answer.headers()["anthropic-ratelimit-tokens-remaining"],
+        "7"
+    );
     assert!(!answer.headers().contains_key("set-cookie"));
-    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), whole);
+    assert_eq!(
+        answer.into_body().collect().await.unwrap().to_bytes(),
+        whole
+    );
     let asked = upstream_side.asked.lock().unwrap();
     assert_eq!(asked[0].path, "/v1/messages?beta=true&x=%2F");
     assert_eq!(asked[0].body, body);
     assert_eq!(asked[0].headers["x-api-key"], KEY);
     assert_eq!(asked[0].headers["anthropic-beta"], "one,two");
     let all = format!("{:?}", asked[0].headers);
-    for secret in ["odv_token", "session=secret", "wsp_x", "authorization", "cookie"] {
-        assert!(!all.contains(secret), "{secret} reached the upstream: {all}");
+    for secret in [
+        "odv_token",
+        "session=secret",
+        "wsp_x",
+        "authorization",
+        "cookie",
+    ] {
+        assert!(
+            !all.contains(secret),
+            "{secret} reached the upstream: {all}"
+        );
     }
 }
 
@@ -86,11 +114,25 @@ async fn pieces_are_passed_on_as_they_come() {
         hangs: true,
     };
     let (upstream_side, upstream) = Scripted::start(vec![script]).await;
-    let answer = forward(&upstream, account(), Method::POST, "/v1/messages", None, HeaderMap::new(), Bytes::new()).await;
+    let answer = forward(
+        &upstream,
+        account(),
+        Method::POST,
+        "/v1/messages",
+        None,
+        HeaderMap::new(),
+        Bytes::new(),
+    )
+    .await;
     let mut body = answer.unwrap().into_body();
     // The upstream has not ended, and the first piece is here.
-    let frame = tokio::time::timeout(Duration::from_secs(2), body.frame()).await.expect("a piece in time");
-    assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), Bytes::from_static(b"data: first\n\n"));
+    let frame = tokio::time::timeout(Duration::from_secs(2), body.frame())
+        .await
+        .expect("a piece in time");
+    assert_eq!(
+        frame.unwrap().unwrap().into_data().unwrap(),
+        Bytes::from_static(b"data: first\n\n")
+    );
     // The client leaves: the upstream's answer is given up.
     assert_eq!(upstream_side.ended.load(Ordering::SeqCst), 0);
     drop(body);
@@ -106,11 +148,24 @@ async fn pieces_are_passed_on_as_they_come() {
 #[tokio::test]
 async fn errors_of_the_upstream_pass_as_they_are() {
     let (_, upstream) = Scripted::start(vec![error(429, "slow down", Some(3))]).await;
-    let answer = forward(&upstream, account(), Method::POST, "/v1/messages", None, HeaderMap::new(), Bytes::new()).await.unwrap();
+    let answer = forward(
+        &upstream,
+        account(),
+        Method::POST,
+        "/v1/messages",
+        None,
+        HeaderMap::new(),
+        Bytes::new(),
+    )
+    .await
+    .unwrap();
     assert_eq!(answer.status(), 429);
     assert_eq!(answer.headers()["retry-after"], "3");
     let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, r#"{"error":{"message":"slow down","type":"x"},"type":"error"}"#);
+    assert_eq!(
+        body,
+        r#"{"error":{"message":"slow down","type":"x"},"type":"error"}"#
+    );
 }
 
 #[tokio::test]
@@ -120,12 +175,33 @@ async fn without_a_key_the_setting_is_named_in_the_shape_of_the_api() {
     let vault = crate::vault::VaultClient::new("/nonexistent".into());
     let key = super::super::key::UpstreamKey::new(vault, None);
     let upstream = super::super::upstream::Upstream::new(outbound, key);
-    let refused = forward(&upstream, account(), Method::POST, "/v1/messages", None, HeaderMap::new(), Bytes::new()).await;
+    let refused = forward(
+        &upstream,
+        account(),
+        Method::POST,
+        "/v1/messages",
+        None,
+        HeaderMap::new(),
+        Bytes::new(),
+    )
+    .await;
     let response = refused.unwrap_err().into_response();
     assert_eq!(response.status(), 503);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!((body["type"].as_str(), body["error"]["type"].as_str()), (Some("error"), Some("api_error")));
-    assert!(body["error"]["message"].as_str().unwrap().contains("[ai] anthropic_api_key_file"), "{body}");
-    assert_eq!(GatewayError::too_large(32 << 20).into_response().status(), 413);
+    assert_eq!(
+        (body["type"].as_str(), body["error"]["type"].as_str()),
+        (Some("error"), Some("api_error"))
+    );
+    assert!(
+        body["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("[ai] anthropic_api_key_file"),
+        "{body}"
+    );
+    assert_eq!(
+        GatewayError::too_large(32 << 20).into_response().status(),
+        413
+    );
 }
