@@ -14,8 +14,8 @@
 
 pub mod app;
 pub mod authz;
-pub mod clients;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod context;
 pub mod features;

@@ -6,7 +6,7 @@ use crate::clients::agent::Agents;
 use crate::context::Services;
 use crate::features::broker::Preview;
 use crate::features::containers::{Controller, EgressHandler, LocalRuntime, Parts, Runtime};
-use crate::features::egress::{self, Egress};
+use crate::features::egress::Egress;
 
 /// The parts that routes need.
 pub struct Containers {
@@ -14,8 +14,6 @@ pub struct Containers {
     pub controller: Arc<Controller>,
     /// Shows their ports.
     pub preview: Preview,
-    /// Talks to them.
-    pub agents: Agents,
     /// Lets them out.
     pub egress: Egress,
 }
@@ -26,17 +24,32 @@ pub struct Containers {
 /// When a setting names something that is not there, or files cannot be written.
 pub fn start(services: &Services) -> anyhow::Result<Containers> {
     let config = &services.config;
-    let local = LocalRuntime::open(&config.runtime.local, services.paths.containers(), services.clock.clone())?;
+    let local = LocalRuntime::open(
+        &config.runtime.local,
+        services.paths.containers(),
+        services.clock.clone(),
+    )?;
     let agents = Agents::new();
-    let egress = Egress::new(&config.egress, services.clock.clone(), services.tasks.clone())?;
+    let egress = Egress::new(
+        &config.egress,
+        services.clock.clone(),
+        services.tasks.clone(),
+    )?;
     let way_out = egress.clone();
     let handler: EgressHandler = Arc::new(move |who, stream| {
         let egress = way_out.clone();
-        let who = egress::Identity { workspace: who.workspace, container: who.container, owner: who.owner };
         Box::pin(async move { egress.serve(who, stream).await })
     });
-    let parts = Parts { runtime: Runtime::Local(Arc::new(local)), agents: agents.clone(), egress: handler };
+    let parts = Parts {
+        runtime: Runtime::Local(Arc::new(local)),
+        agents: agents.clone(),
+        egress: handler,
+    };
     let controller = Controller::new(services.clone(), parts);
     controller.start();
-    Ok(Containers { preview: Preview::new(services.clone(), agents.clone()), controller, agents, egress })
+    Ok(Containers {
+        preview: Preview::new(services.clone(), agents),
+        controller,
+        egress,
+    })
 }

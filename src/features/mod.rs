@@ -3,6 +3,7 @@
 //! A feature shows itself through its `mod.rs` only. Which feature may use which other is a table in
 //! `tests/it/arch.rs`, with a reason for each edge.
 
+pub mod ai;
 pub mod audit;
 pub mod broker;
 pub mod containers;

@@ -65,6 +65,26 @@ const ALLOWED: &[Edge] = &[
         to: "features::members",
         reason: "the page keeps the reader's navigation",
     },
+    Edge {
+        from: "features/ai",
+        to: "features::audit",
+        reason: "beginning and undoing are recorded in the transaction of the act",
+    },
+    Edge {
+        from: "features/ai",
+        to: "features::containers",
+        reason: "the assistant works in its user's container, entered by the owner's rule",
+    },
+    Edge {
+        from: "features/ai",
+        to: "features::projects",
+        reason: "a conversation is about a project, whose folder its tools stay in",
+    },
+    Edge {
+        from: "features/egress",
+        to: "features::containers",
+        reason: "whose connection it is, and whose decisions may be seen, is the containers' to say",
+    },
 ];
 
 /// Files that are longer than [`LONGEST`], with the number of lines that they may have.

@@ -43,7 +43,11 @@ impl Agent {
     /// # Errors
     /// [`AgentError::Refused`] when they do not open.
     pub async fn put_environment(&self, environment: &wire::Environment) -> Result<(), AgentError> {
-        self.done(with_json(Method::PUT, "/v1/environment", environment)?, SHORT).await
+        self.done(
+            with_json(Method::PUT, "/v1/environment", environment)?,
+            SHORT,
+        )
+        .await
     }
 
     /// When something last happened in the container.
@@ -59,7 +63,8 @@ impl Agent {
     /// # Errors
     /// [`AgentError`].
     pub async fn shutdown(&self) -> Result<(), AgentError> {
-        self.done(build(Method::POST, "/v1/shutdown", empty())?, SHORT).await
+        self.done(build(Method::POST, "/v1/shutdown", empty())?, SHORT)
+            .await
     }
 
     /// Makes an empty project folder.
@@ -67,8 +72,11 @@ impl Agent {
     /// # Errors
     /// [`AgentError::Refused`] with 409 when the folder is there.
     pub async fn make_project(&self, folder: &str) -> Result<(), AgentError> {
-        let body = wire::FolderRequest { folder: folder.to_owned() };
-        self.done(with_json(Method::POST, "/v1/mkproject", &body)?, SHORT).await
+        let body = wire::FolderRequest {
+            folder: folder.to_owned(),
+        };
+        self.done(with_json(Method::POST, "/v1/mkproject", &body)?, SHORT)
+            .await
     }
 
     /// Clones a repository; whole or not at all.
@@ -76,23 +84,38 @@ impl Agent {
     /// # Errors
     /// [`AgentError::Refused`] with git's last lines.
     pub async fn clone_project(&self, request: &wire::CloneRequest) -> Result<(), AgentError> {
-        self.done(with_json(Method::POST, "/v1/clone", request)?, VERY_LONG).await
+        self.done(with_json(Method::POST, "/v1/clone", request)?, VERY_LONG)
+            .await
     }
 
     /// Extracts an archive (`tar.gz` or `zip`) into a new folder; whole or not at all.
     ///
     /// # Errors
     /// [`AgentError::Refused`] with what is wrong with the archive, 409 when the folder is there.
-    pub async fn import(&self, folder: &str, format: &str, archive: Body) -> Result<wire::Imported, AgentError> {
-        let path = format!("/v1/import?folder={}&format={}", encode(folder), encode(format));
-        self.json(build(Method::PUT, &path, archive)?, VERY_LONG).await
+    pub async fn import(
+        &self,
+        folder: &str,
+        format: &str,
+        archive: Body,
+    ) -> Result<wire::Imported, AgentError> {
+        let path = format!(
+            "/v1/import?folder={}&format={}",
+            encode(folder),
+            encode(format)
+        );
+        self.json(build(Method::PUT, &path, archive)?, VERY_LONG)
+            .await
     }
 
     /// A file's content and entity tag; `None` when there is no such file.
     ///
     /// # Errors
     /// [`AgentError::Refused`] with 413 when it is larger than `limit` bytes.
-    pub async fn read_file(&self, path: &str, limit: usize) -> Result<Option<(bytes::Bytes, String)>, AgentError> {
+    pub async fn read_file(
+        &self,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<(bytes::Bytes, String)>, AgentError> {
         let answer = self.request(get(&files(path, ""))?).await?;
         if answer.status() == hyper::StatusCode::NOT_FOUND {
             return Ok(None);
@@ -100,15 +123,24 @@ impl Agent {
         if !answer.status().is_success() {
             return Err(refusal(answer).await);
         }
-        let length = answer.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = answer
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: usize| length > limit) {
             return Err(AgentError::Refused {
                 status: 413,
-                detail: format!("{path} is larger than {limit} bytes. Read a part of it with a command instead."),
+                detail: format!(
+                    "{path} is larger than {limit} bytes. Read a part of it with a command instead."
+                ),
                 etag: None,
             });
         }
-        let etag = answer.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let etag = answer
+            .headers()
+            .get(header::ETAG)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let etag = etag.trim_matches('"').to_owned();
         Ok(Some((collect(answer.into_body(), limit).await?, etag)))
     }
@@ -136,9 +168,12 @@ impl Agent {
             return Err(refusal(answer).await);
         }
         let body = collect(answer.into_body(), 64 << 10).await?;
-        let written: wire::Written =
-            serde_json::from_slice(&body).map_err(|error| AgentError::Protocol(error.to_string()))?;
-        Ok(Written { etag: written.etag, created })
+        let written: wire::Written = serde_json::from_slice(&body)
+            .map_err(|error| AgentError::Protocol(error.to_string()))?;
+        Ok(Written {
+            etag: written.etag,
+            created,
+        })
     }
 
     /// Deletes a file; with `recursive`, a folder and what is in it.
@@ -147,7 +182,8 @@ impl Agent {
     /// [`AgentError::Refused`] with 404 when it is not there.
     pub async fn delete_file(&self, path: &str, recursive: bool) -> Result<(), AgentError> {
         let query = if recursive { "?recursive=1" } else { "" };
-        self.done(build(Method::DELETE, &files(path, query), empty())?, LONG).await
+        self.done(build(Method::DELETE, &files(path, query), empty())?, LONG)
+            .await
     }
 
     /// What is in a folder.
@@ -162,7 +198,10 @@ impl Agent {
     ///
     /// # Errors
     /// [`AgentError::Refused`] when the expression is not valid.
-    pub async fn search(&self, query: &wire::SearchQuery) -> Result<wire::SearchResult, AgentError> {
+    pub async fn search(
+        &self,
+        query: &wire::SearchQuery,
+    ) -> Result<wire::SearchResult, AgentError> {
         let mut path = format!(
             "/v1/search?path={}&query={}&regex={}&case={}",
             encode(&query.path),
@@ -184,8 +223,10 @@ impl Agent {
     /// # Errors
     /// [`AgentError::Refused`] when it cannot be started.
     pub async fn exec(&self, request: &wire::ExecRequest) -> Result<wire::ExecResult, AgentError> {
-        let limit = Duration::from_millis(request.timeout_ms.unwrap_or(120_000).min(3_600_000)) + LONG;
-        self.json(with_json(Method::POST, "/v1/exec", request)?, limit).await
+        let limit =
+            Duration::from_millis(request.timeout_ms.unwrap_or(120_000).min(3_600_000)) + LONG;
+        self.json(with_json(Method::POST, "/v1/exec", request)?, limit)
+            .await
     }
 
     /// Ports that something listens on.
@@ -220,15 +261,26 @@ fn get(path: &str) -> Result<Request<Body>, AgentError> {
     build(Method::GET, path, empty())
 }
 
-fn with_json<T: serde::Serialize>(method: Method, path: &str, value: &T) -> Result<Request<Body>, AgentError> {
-    let body = serde_json::to_vec(value).map_err(|error| AgentError::Protocol(error.to_string()))?;
+fn with_json<T: serde::Serialize>(
+    method: Method,
+    path: &str,
+    value: &T,
+) -> Result<Request<Body>, AgentError> {
+    let body =
+        serde_json::to_vec(value).map_err(|error| AgentError::Protocol(error.to_string()))?;
     let mut request = build(method, path, bytes(body))?;
     insert(&mut request, header::CONTENT_TYPE, "application/json")?;
     Ok(request)
 }
 
-fn insert(request: &mut Request<Body>, name: header::HeaderName, value: &str) -> Result<(), AgentError> {
-    let value = value.parse().map_err(|_| AgentError::Protocol(format!("{value:?} cannot be sent in {name}")))?;
+fn insert(
+    request: &mut Request<Body>,
+    name: header::HeaderName,
+    value: &str,
+) -> Result<(), AgentError> {
+    let value = value
+        .parse()
+        .map_err(|_| AgentError::Protocol(format!("{value:?} cannot be sent in {name}")))?;
     request.headers_mut().insert(name, value);
     Ok(())
 }
@@ -261,7 +313,10 @@ mod tests {
 
     #[test]
     fn paths_are_encoded_part_by_part() {
-        assert_eq!(files("projects/a b/ü?.ts", "?list=1"), "/v1/files/projects/a%20b/%C3%BC%3F.ts?list=1");
+        assert_eq!(
+            files("projects/a b/ü?.ts", "?list=1"),
+            "/v1/files/projects/a%20b/%C3%BC%3F.ts?list=1"
+        );
         assert_eq!(files("", "?list=1"), "/v1/files?list=1");
     }
 }

@@ -32,12 +32,17 @@ impl Endpoint {
         match self {
             Self::Unix { folder, name } => {
                 let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                let folder = rustix::fs::openat(CWD, folder, flags | OFlags::DIRECTORY, Mode::empty())?;
+                let folder =
+                    rustix::fs::openat(CWD, folder, flags | OFlags::DIRECTORY, Mode::empty())?;
                 // User code may put anything in the socket's place. A link would make the server, which can reach
                 // more sockets than the container, connect elsewhere; so the file is pinned before it is looked at.
                 let socket = rustix::fs::openat(&folder, name.as_str(), flags, Mode::empty())?;
-                if FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode) != FileType::Socket {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "the agent's socket is not a socket"));
+                if FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode) != FileType::Socket
+                {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "the agent's socket is not a socket",
+                    ));
                 }
                 // Through the descriptor the path's length does not matter either (108 bytes, unix(7)).
                 UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await
@@ -66,7 +71,11 @@ impl hyper::rt::Read for AgentStream {
 }
 
 impl hyper::rt::Write for AgentStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
@@ -102,7 +111,10 @@ mod tests {
         let _listener = tokio::net::UnixListener::bind(&elsewhere).unwrap();
         let inside = folder.path().join("run");
         std::fs::create_dir(&inside).unwrap();
-        let endpoint = Endpoint::Unix { folder: inside.clone(), name: "agent.sock".to_owned() };
+        let endpoint = Endpoint::Unix {
+            folder: inside.clone(),
+            name: "agent.sock".to_owned(),
+        };
 
         std::os::unix::fs::symlink(&elsewhere, inside.join("agent.sock")).unwrap();
         assert!(endpoint.connect().await.is_err());

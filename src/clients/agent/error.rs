@@ -56,10 +56,15 @@ impl AgentError {
             etag: Option<String>,
         }
         match serde_json::from_slice::<Refusal>(body) {
-            Ok(refusal) => Self::Refused { status, detail: readable(&refusal.detail), etag: refusal.etag },
+            Ok(refusal) => Self::Refused {
+                status,
+                detail: readable(&refusal.detail),
+                etag: refusal.etag,
+            },
             Err(_) => Self::Refused {
                 status,
-                detail: "The agent refused without saying why. Stop and start the container.".to_owned(),
+                detail: "The agent refused without saying why. Stop and start the container."
+                    .to_owned(),
                 etag: None,
             },
         }

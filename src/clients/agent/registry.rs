@@ -39,7 +39,10 @@ impl Agents {
             let endpoint = find(&known, &uri);
             Box::pin(async move {
                 let endpoint = endpoint.ok_or_else(|| {
-                    std::io::Error::new(std::io::ErrorKind::NotConnected, "the container was stopped meanwhile")
+                    std::io::Error::new(
+                        std::io::ErrorKind::NotConnected,
+                        "the container was stopped meanwhile",
+                    )
                 })?;
                 Ok(AgentStream(TokioIo::new(endpoint.connect().await?)))
             }) as super::transport::Connecting
@@ -49,20 +52,34 @@ impl Agents {
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(8)
             .build(connector);
-        Self { endpoints, starts: Arc::new(AtomicU64::new(1)), http }
+        Self {
+            endpoints,
+            starts: Arc::new(AtomicU64::new(1)),
+            http,
+        }
     }
 
     /// Makes a started container's agent known.
     pub fn set(&self, container: ContainerId, endpoint: Endpoint) -> Agent {
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        let mut endpoints = self
+            .endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         endpoints.insert(container, (start, endpoint));
-        Agent { container, start, http: self.http.clone() }
+        Agent {
+            container,
+            start,
+            http: self.http.clone(),
+        }
     }
 
     /// Forgets a container that stopped.
     pub fn remove(&self, container: ContainerId) {
-        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).remove(&container);
+        self.endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&container);
     }
 
     /// The agent of a running container.
@@ -70,9 +87,18 @@ impl Agents {
     /// # Errors
     /// [`AgentError::NotRunning`](super::AgentError::NotRunning).
     pub fn get(&self, container: ContainerId) -> Result<Agent, super::AgentError> {
-        let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
-        let (start, _) = endpoints.get(&container).ok_or(super::AgentError::NotRunning)?;
-        Ok(Agent { container, start: *start, http: self.http.clone() })
+        let endpoints = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (start, _) = endpoints
+            .get(&container)
+            .ok_or(super::AgentError::NotRunning)?;
+        Ok(Agent {
+            container,
+            start: *start,
+            http: self.http.clone(),
+        })
     }
 }
 
@@ -102,5 +128,8 @@ fn find(endpoints: &Endpoints, uri: &hyper::Uri) -> Option<Endpoint> {
     let container = ContainerId::from_suffix(container).ok()?;
     let start: u64 = start.parse().ok()?;
     let endpoints = endpoints.read().unwrap_or_else(PoisonError::into_inner);
-    endpoints.get(&container).filter(|(known, _)| *known == start).map(|(_, endpoint)| endpoint.clone())
+    endpoints
+        .get(&container)
+        .filter(|(known, _)| *known == start)
+        .map(|(_, endpoint)| endpoint.clone())
 }

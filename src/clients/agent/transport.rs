@@ -37,7 +37,9 @@ pub fn empty() -> Body {
 
 /// A body that is at hand.
 pub fn bytes(content: impl Into<Bytes>) -> Body {
-    Full::new(content.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(content.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A body that is still arriving.
@@ -70,7 +72,11 @@ impl Agent {
         limit: Duration,
     ) -> Result<Response<Incoming>, AgentError> {
         let (mut parts, body) = request.into_parts();
-        let path = parts.uri.path_and_query().map_or("/", |whole| whole.as_str()).to_owned();
+        let path = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |whole| whole.as_str())
+            .to_owned();
         parts.uri = Uri::builder()
             .scheme("http")
             .authority(self.authority())
@@ -98,16 +104,21 @@ impl Agent {
     ///
     /// # Errors
     /// [`AgentError::Refused`] with the agent's reason when it does not switch.
-    pub async fn upgrade(&self, request: Request<Body>) -> Result<(Response<()>, Upgraded), AgentError> {
+    pub async fn upgrade(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(Response<()>, Upgraded), AgentError> {
         let answer = self.request(request).await?;
         if answer.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
             return Err(refusal(answer).await);
         }
         let (parts, body) = answer.into_parts();
         let head = Response::from_parts(parts.clone(), ());
-        let upgraded = hyper::upgrade::on(Response::from_parts(parts, body)).await.map_err(|error| {
-            AgentError::Connect(format!("the connection ended during the upgrade: {error}"))
-        })?;
+        let upgraded = hyper::upgrade::on(Response::from_parts(parts, body))
+            .await
+            .map_err(|error| {
+                AgentError::Connect(format!("the connection ended during the upgrade: {error}"))
+            })?;
         Ok((head, TokioIo::new(upgraded)))
     }
 
@@ -131,7 +142,11 @@ impl Agent {
     }
 
     /// A successful answer whose body does not matter, or the refusal.
-    pub(super) async fn done(&self, request: Request<Body>, limit: Duration) -> Result<(), AgentError> {
+    pub(super) async fn done(
+        &self,
+        request: Request<Body>,
+        limit: Duration,
+    ) -> Result<(), AgentError> {
         let answer = self.request_within(request, limit).await?;
         if !answer.status().is_success() {
             return Err(refusal(answer).await);
@@ -144,7 +159,9 @@ impl Agent {
 /// A body of at most `limit` bytes.
 pub(super) async fn collect(body: Incoming, limit: usize) -> Result<Bytes, AgentError> {
     let whole = Limited::new(body, limit).collect().await;
-    Ok(whole.map_err(|error| AgentError::Protocol(error.to_string()))?.to_bytes())
+    Ok(whole
+        .map_err(|error| AgentError::Protocol(error.to_string()))?
+        .to_bytes())
 }
 
 /// The reason in an answer that is not a success.

@@ -15,7 +15,11 @@ pub struct Refused {
 
 /// Reads a base address from the settings.
 pub(super) fn base(setting: &'static str, value: &str) -> Result<Url, OutboundError> {
-    let wrong = |reason: &str| OutboundError::BaseUrl { setting, value: value.to_owned(), reason: reason.to_owned() };
+    let wrong = |reason: &str| OutboundError::BaseUrl {
+        setting,
+        value: value.to_owned(),
+        reason: reason.to_owned(),
+    };
     let url = Url::parse(value).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(wrong("the scheme must be https or http"));
@@ -32,8 +36,12 @@ pub(super) fn base(setting: &'static str, value: &str) -> Result<Url, OutboundEr
 /// Whether `url` is below `base`: same scheme, host and port, no user, and a path below the base's.
 pub(super) fn check(integration: Integration, base: &Url, url: &Url) -> Result<(), Refused> {
     let prefix = base.path().trim_end_matches('/');
-    let below = url.path().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let same = url.origin() == base.origin() && url.username().is_empty() && url.password().is_none();
+    let below = url
+        .path()
+        .strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let same =
+        url.origin() == base.origin() && url.username().is_empty() && url.password().is_none();
     if same && below && !climbs(url.path()) {
         return Ok(());
     }
@@ -48,7 +56,10 @@ pub(super) fn check(integration: Integration, base: &Url, url: &Url) -> Result<(
 /// `Url` resolves dot segments, but not those that hide a slash behind percent encoding.
 fn climbs(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    lower.contains("..%2f") || lower.contains("%2f..") || lower.contains("..%5c") || lower.contains("%5c..")
+    lower.contains("..%2f")
+        || lower.contains("%2f..")
+        || lower.contains("..%5c")
+        || lower.contains("%5c..")
 }
 
 #[cfg(test)]
@@ -63,8 +74,14 @@ mod tests {
     #[test]
     fn only_the_configured_address_is_reached() {
         let base = "https://api.anthropic.com/proxy/";
-        assert!(verdict(base, "https://api.anthropic.com/proxy/v1/messages?beta=true"));
-        assert!(verdict(base, "https://API.anthropic.com:443/proxy/v1/messages"));
+        assert!(verdict(
+            base,
+            "https://api.anthropic.com/proxy/v1/messages?beta=true"
+        ));
+        assert!(verdict(
+            base,
+            "https://API.anthropic.com:443/proxy/v1/messages"
+        ));
         for bad in [
             "http://api.anthropic.com/proxy/v1/messages",
             "https://api.anthropic.com:8443/proxy/v1/messages",
@@ -84,9 +101,18 @@ mod tests {
 
     #[test]
     fn a_base_that_cannot_be_used_names_setting_and_value() {
-        for bad in ["", "api.anthropic.com", "ftp://a", "https://u:p@a", "https://a/?q"] {
+        for bad in [
+            "",
+            "api.anthropic.com",
+            "ftp://a",
+            "https://u:p@a",
+            "https://a/?q",
+        ] {
             let error = base("ai.anthropic_base_url", bad).unwrap_err().to_string();
-            assert!(error.contains("ai.anthropic_base_url") && error.contains(bad), "{error}");
+            assert!(
+                error.contains("ai.anthropic_base_url") && error.contains(bad),
+                "{error}"
+            );
         }
     }
 }

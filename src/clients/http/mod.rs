@@ -44,7 +44,9 @@ impl Integration {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     /// A base address in the configuration cannot be used.
-    #[error("setting {setting:?} is {value:?}, which is not an address like \"https://api.example.com\": {reason}")]
+    #[error(
+        "setting {setting:?} is {value:?}, which is not an address like \"https://api.example.com\": {reason}"
+    )]
     BaseUrl {
         /// The setting's key.
         setting: &'static str,
@@ -96,7 +98,10 @@ impl Outbound {
     /// [`OutboundError::BaseUrl`] names the setting and its value.
     pub fn new(config: &Config) -> Result<Self, OutboundError> {
         let anthropic = destination::base("ai.anthropic_base_url", &config.ai.anthropic_base_url)?;
-        Ok(Self(Arc::new(Inner { anthropic, client: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner {
+            anthropic,
+            client: OnceLock::new(),
+        })))
     }
 
     /// The configured base address.
@@ -125,7 +130,8 @@ impl Outbound {
         integration: Integration,
         request: OutboundRequest,
     ) -> Result<Response<ResponseBody>, OutboundError> {
-        if let Err(refused) = destination::check(integration, self.base(integration), &request.url) {
+        if let Err(refused) = destination::check(integration, self.base(integration), &request.url)
+        {
             tracing::warn!(
                 target: "outbound",
                 integration = integration.as_str(),
@@ -134,7 +140,10 @@ impl Outbound {
             );
             return Err(refused.into());
         }
-        let mut builder = self.client()?.request(request.method, request.url).headers(request.headers);
+        let mut builder = self
+            .client()?
+            .request(request.method, request.url)
+            .headers(request.headers);
         if !request.body.is_empty() {
             builder = builder.body(request.body);
         }
@@ -145,13 +154,18 @@ impl Outbound {
     }
 
     fn client(&self) -> Result<&reqwest::Client, OutboundError> {
-        self.0.client.get_or_init(|| build().map_err(Arc::new)).as_ref().map_err(|error| {
-            OutboundError::Client(Arc::clone(error))
-        })
+        self.0
+            .client
+            .get_or_init(|| build().map_err(Arc::new))
+            .as_ref()
+            .map_err(|error| OutboundError::Client(Arc::clone(error)))
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that makes an outbound client")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that makes an outbound client"
+)]
 fn build() -> Result<reqwest::Client, reqwest::Error> {
     // Fails when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();

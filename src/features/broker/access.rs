@@ -22,12 +22,20 @@ impl FromRequestParts<Services> for Inside {
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
         let ctx = Ctx::from_request_parts(parts, services).await?;
-        let params =
-            RawPathParams::from_request_parts(parts, services).await.map_err(|_| Problem::not_found())?;
-        let find = |name: &str| params.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        let params = RawPathParams::from_request_parts(parts, services)
+            .await
+            .map_err(|_| Problem::not_found())?;
+        let find = |name: &str| {
+            params
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value)
+        };
         let workspace: Option<WorkspaceId> = find("workspace").and_then(|text| text.parse().ok());
         let container: Option<ContainerId> = find("container").and_then(|text| text.parse().ok());
-        let (Some(workspace), Some(container)) = (workspace, container) else { return Err(Problem::not_found()) };
+        let (Some(workspace), Some(container)) = (workspace, container) else {
+            return Err(Problem::not_found());
+        };
         let controller = parts
             .extensions
             .get::<Arc<Controller>>()

@@ -16,7 +16,15 @@ use crate::kernel::Problem;
         body = serde_json::Value)))]
 pub async fn list_home(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
-    relay(&inside, Method::GET, "/v1/files?list=1", &parts.headers, body, Media::Protocol).await
+    relay(
+        &inside,
+        Method::GET,
+        "/v1/files?list=1",
+        &parts.headers,
+        body,
+        Media::Protocol,
+    )
+    .await
 }
 
 /// Read a file (with `Range`), or with `?list=1` list a folder. The path is relative to the home folder.
@@ -27,9 +35,20 @@ pub async fn list_home(inside: Inside, request: Request) -> Result<Response<Body
         (status = 206, description = "The range that was asked for")))]
 pub async fn read(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
-    let lists = parts.uri.query().is_some_and(|query| query.split('&').any(|one| one.starts_with("list=1")));
+    let lists = parts
+        .uri
+        .query()
+        .is_some_and(|query| query.split('&').any(|one| one.starts_with("list=1")));
     let media = if lists { Media::Protocol } else { Media::File };
-    relay(&inside, parts.method, &agent_path(&parts.uri), &parts.headers, body, media).await
+    relay(
+        &inside,
+        parts.method,
+        &agent_path(&parts.uri),
+        &parts.headers,
+        body,
+        media,
+    )
+    .await
 }
 
 /// Write a whole file: old or new content is there at any time, never half. With `If-Match` only when it is still the
@@ -67,7 +86,15 @@ pub async fn delete(inside: Inside, request: Request) -> Result<Response<Body>, 
 async fn passed(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     // With the route's limit on what is read of the body.
     let (parts, body) = axum::RequestExt::with_limited_body(request).into_parts();
-    relay(&inside, parts.method, &agent_path(&parts.uri), &parts.headers, body, Media::Protocol).await
+    relay(
+        &inside,
+        parts.method,
+        &agent_path(&parts.uri),
+        &parts.headers,
+        body,
+        Media::Protocol,
+    )
+    .await
 }
 
 fn agent_path(uri: &Uri) -> String {

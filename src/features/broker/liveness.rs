@@ -36,7 +36,8 @@ pub async fn holds(services: &Services, credential: &Credential, who: Identity) 
     if !services.credentials.still_valid(credential).await.ok()? {
         return Some(false);
     }
-    match authorize_owner_process::<ContainersUse>(&services.store, who.owner, who.workspace).await {
+    match authorize_owner_process::<ContainersUse>(&services.store, who.owner, who.workspace).await
+    {
         Ok(_) => Some(true),
         Err(AuthzError::Store(_)) => None,
         Err(_) => Some(false),

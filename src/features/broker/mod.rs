@@ -35,7 +35,12 @@ const LARGEST_FILE: usize = 4 << 30;
 /// The API of this feature.
 pub fn routes(controller: Arc<Controller>, preview: Preview) -> OpenApiRouter<Services> {
     let uploads = OpenApiRouter::new()
-        .routes(routes!(files::read, files::write, files::act, files::delete))
+        .routes(routes!(
+            files::read,
+            files::write,
+            files::act,
+            files::delete
+        ))
         .layer(DefaultBodyLimit::max(LARGEST_FILE));
     let mut router = OpenApiRouter::new()
         .routes(routes!(files::list_home))
@@ -53,7 +58,11 @@ pub fn routes(controller: Arc<Controller>, preview: Preview) -> OpenApiRouter<Se
         .layer(Extension(preview));
     // axum writes a parameter that takes the rest of the path as `{*path}`, OpenAPI as `{path}`.
     let paths = &mut router.get_openapi_mut().paths.paths;
-    let wild: Vec<String> = paths.keys().filter(|path| path.contains("{*")).cloned().collect();
+    let wild: Vec<String> = paths
+        .keys()
+        .filter(|path| path.contains("{*"))
+        .cloned()
+        .collect();
     for path in wild {
         if let Some(item) = paths.remove(&path) {
             paths.insert(path.replace("{*", "{"), item);

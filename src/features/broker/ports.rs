@@ -25,7 +25,15 @@ pub struct OpenPort {
     responses((status = 200, description = "{items: [{port, address, process|null}]}", body = serde_json::Value)))]
 pub async fn list(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
-    relay(&inside, Method::GET, "/v1/ports", &parts.headers, body, Media::Protocol).await
+    relay(
+        &inside,
+        Method::GET,
+        "/v1/ports",
+        &parts.headers,
+        body,
+        Media::Protocol,
+    )
+    .await
 }
 
 /// An address that opens a port in a browser. Nothing needs to listen yet.
@@ -38,9 +46,18 @@ pub async fn open(
     request: Request,
 ) -> Result<Json<OpenPort>, Problem> {
     let port = rest_of(request.uri(), "/ports/").trim_end_matches("/open");
-    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| {
-        Problem::new(Code::Unprocessable, format!("{port:?} is not a port. Give a number from 1 to 65535."))
-    })?;
-    let url = preview.open(&inside.ctx, inside.entered.identity, port).await?;
+    let port = port
+        .parse::<u16>()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| {
+            Problem::new(
+                Code::Unprocessable,
+                format!("{port:?} is not a port. Give a number from 1 to 65535."),
+            )
+        })?;
+    let url = preview
+        .open(&inside.ctx, inside.entered.identity, port)
+        .await?;
     Ok(Json(OpenPort { url }))
 }

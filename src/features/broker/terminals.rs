@@ -23,7 +23,15 @@ const CHUNK: usize = 32 << 10;
     responses((status = 200, description = "{items: [Terminal], next: null}", body = serde_json::Value)))]
 pub async fn list(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
-    relay(&inside, Method::GET, "/v1/terminals", &parts.headers, body, Media::Protocol).await
+    relay(
+        &inside,
+        Method::GET,
+        "/v1/terminals",
+        &parts.headers,
+        body,
+        Media::Protocol,
+    )
+    .await
 }
 
 /// Open a terminal: {"cols", "rows", "cwd"?, "command"?: […]}.
@@ -33,7 +41,15 @@ pub async fn list(inside: Inside, request: Request) -> Result<Response<Body>, Pr
         body = serde_json::Value)))]
 pub async fn create(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = axum::RequestExt::with_limited_body(request).into_parts();
-    relay(&inside, Method::POST, "/v1/terminals", &parts.headers, body, Media::Protocol).await
+    relay(
+        &inside,
+        Method::POST,
+        "/v1/terminals",
+        &parts.headers,
+        body,
+        Media::Protocol,
+    )
+    .await
 }
 
 /// One terminal; with `Upgrade: websocket` its input and output. `after` is the number of output bytes already seen.
@@ -52,19 +68,35 @@ pub async fn read(inside: Inside, mut request: Request) -> Result<Response<Body>
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if !upgrades {
         let (parts, body) = request.into_parts();
-        return relay(&inside, Method::GET, &path, &parts.headers, body, Media::Protocol).await;
+        return relay(
+            &inside,
+            Method::GET,
+            &path,
+            &parts.headers,
+            body,
+            Media::Protocol,
+        )
+        .await;
     }
     let Some(client) = request.extensions_mut().remove::<OnUpgrade>() else {
-        return Err(Problem::new(Code::BadRequest, "A terminal's WebSocket needs HTTP/1.1."));
+        return Err(Problem::new(
+            Code::BadRequest,
+            "A terminal's WebSocket needs HTTP/1.1.",
+        ));
     };
-    let (head, agent) = inside.entered.agent.upgrade(handshake(&path, request.headers())?).await?;
+    let (head, agent) = inside
+        .entered
+        .agent
+        .upgrade(handshake(&path, request.headers())?)
+        .await?;
     let services = inside.ctx.services.clone();
     let credential = inside.ctx.actor.credential.clone();
     let who = inside.entered.identity;
     inside.ctx.services.tasks.spawn(async move {
         let Ok(client) = client.await else { return };
         let (mut client, mut agent) = (TokioIo::new(client), agent);
-        let carried = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut agent, CHUNK, CHUNK);
+        let carried =
+            tokio::io::copy_bidirectional_with_sizes(&mut client, &mut agent, CHUNK, CHUNK);
         tokio::select! {
             _ = carried => {}
             () = liveness::ended(services, credential, who) => {}
@@ -89,7 +121,15 @@ pub async fn read(inside: Inside, mut request: Request) -> Result<Response<Body>
 pub async fn delete(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let path = agent_path(request.uri())?;
     let (parts, body) = request.into_parts();
-    relay(&inside, Method::DELETE, &path, &parts.headers, body, Media::Protocol).await
+    relay(
+        &inside,
+        Method::DELETE,
+        &path,
+        &parts.headers,
+        body,
+        Media::Protocol,
+    )
+    .await
 }
 
 /// The handshake for the agent: the client's key, so that the agent's answer is good for the client. No extensions,
@@ -111,6 +151,14 @@ fn handshake(path: &str, from: &HeaderMap) -> Result<axum::http::Request<agent::
 /// A terminal's id is letters, digits and an underscore; anything else names nothing.
 fn agent_path(uri: &axum::http::Uri) -> Result<String, Problem> {
     let id = super::relay::rest_of(uri, "/terminals/");
-    let plain = !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if plain { Ok(format!("/v1/terminals/{id}")) } else { Err(Problem::not_found()) }
+    let plain = !id.is_empty()
+        && id.len() <= 64
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain {
+        Ok(format!("/v1/terminals/{id}"))
+    } else {
+        Err(Problem::not_found())
+    }
 }

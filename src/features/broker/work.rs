@@ -30,8 +30,15 @@ pub async fn watch(inside: Inside, request: Request) -> Result<Response<Body>, P
     let answer = passed(&inside, request, Method::GET, "/v1/watch").await?;
     let (parts, body) = answer.into_parts();
     let services = inside.ctx.services.clone();
-    let ended = liveness::ended(services, inside.ctx.actor.credential.clone(), inside.entered.identity);
-    Ok(Response::from_parts(parts, Body::from_stream(body.into_data_stream().take_until(Box::pin(ended)))))
+    let ended = liveness::ended(
+        services,
+        inside.ctx.actor.credential.clone(),
+        inside.entered.identity,
+    );
+    Ok(Response::from_parts(
+        parts,
+        Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))),
+    ))
 }
 
 /// A folder as a .tar.gz, with everything in it.
@@ -42,7 +49,9 @@ pub async fn archive(inside: Inside, request: Request) -> Result<Response<Body>,
     let name = archive_name(request.uri().query().unwrap_or_default());
     let mut answer = passed(&inside, request, Method::GET, "/v1/archive").await?;
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.tar.gz\"")) {
-        answer.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_DISPOSITION, value);
     }
     Ok(answer)
 }
@@ -56,7 +65,12 @@ pub async fn exec(inside: Inside, request: Request) -> Result<Response<Body>, Pr
     passed(&inside, request, Method::POST, "/v1/exec").await
 }
 
-async fn passed(inside: &Inside, request: Request, method: Method, path: &str) -> Result<Response<Body>, Problem> {
+async fn passed(
+    inside: &Inside,
+    request: Request,
+    method: Method,
+    path: &str,
+) -> Result<Response<Body>, Problem> {
     let path = with_query(path, request.uri());
     let (parts, body) = axum::RequestExt::with_limited_body(request).into_parts();
     relay(inside, method, &path, &parts.headers, body, Media::Protocol).await
@@ -65,7 +79,9 @@ async fn passed(inside: &Inside, request: Request, method: Method, path: &str) -
 /// The folder's own name, if it is a plain one.
 fn archive_name(query: &str) -> String {
     let path = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "path");
-    let path = path.map(|(_, value)| value.into_owned()).unwrap_or_default();
+    let path = path
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default();
     let name: String = path
         .trim_end_matches('/')
         .rsplit('/')
@@ -75,7 +91,11 @@ fn archive_name(query: &str) -> String {
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         .take(80)
         .collect();
-    if name.trim_matches('.').is_empty() { "home".to_owned() } else { name }
+    if name.trim_matches('.').is_empty() {
+        "home".to_owned()
+    } else {
+        name
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,9 @@ pub async fn list(
     Extension(controller): Controls,
     Path(workspace): Path<WorkspaceId>,
 ) -> Result<Json<Page<Container>>, Problem> {
-    Ok(Json(Page::whole(ops::list(&ctx, &controller, workspace).await?)))
+    Ok(Json(Page::whole(
+        ops::list(&ctx, &controller, workspace).await?,
+    )))
 }
 
 /// Have a container of one's own: made when there is none, and started when it does not run.
@@ -44,7 +46,10 @@ pub async fn create(
     Path(workspace): Path<WorkspaceId>,
     Json(NewContainer {}): Json<NewContainer>,
 ) -> Result<(StatusCode, Json<Container>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(ops::create(&ctx, &controller, workspace).await?)))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(ops::create(&ctx, &controller, workspace).await?),
+    ))
 }
 
 /// One container.
@@ -55,7 +60,9 @@ pub async fn read(
     Extension(controller): Controls,
     Path((workspace, container)): Path<(WorkspaceId, ContainerId)>,
 ) -> Result<Json<Container>, Problem> {
-    Ok(Json(ops::get(&ctx, &controller, workspace, container).await?.0))
+    Ok(Json(
+        ops::get(&ctx, &controller, workspace, container).await?.0,
+    ))
 }
 
 /// Delete a container with all its files.
@@ -78,7 +85,10 @@ pub async fn start(
     Extension(controller): Controls,
     Path((workspace, container)): Path<(WorkspaceId, ContainerId)>,
 ) -> Result<(StatusCode, Json<Container>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(ops::start(&ctx, &controller, workspace, container).await?)))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(ops::start(&ctx, &controller, workspace, container).await?),
+    ))
 }
 
 /// Stop a container: one's own, or as an admin anybody's. Its files stay.
@@ -89,7 +99,10 @@ pub async fn stop(
     Extension(controller): Controls,
     Path((workspace, container)): Path<(WorkspaceId, ContainerId)>,
 ) -> Result<(StatusCode, Json<Container>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(ops::stop(&ctx, &controller, workspace, container).await?)))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(ops::stop(&ctx, &controller, workspace, container).await?),
+    ))
 }
 
 /// Follow a container: `event: container` with its JSON, at once and at each change.
@@ -108,7 +121,11 @@ pub async fn events(
     let owner = first.owner;
     let services = ctx.services;
     let stream = futures_util::stream::unfold(Some(changes), move |changes| {
-        let (owner, services, credential) = (owner.clone(), services.clone(), ctx.actor.credential.clone());
+        let (owner, services, credential) = (
+            owner.clone(),
+            services.clone(),
+            ctx.actor.credential.clone(),
+        );
         async move {
             let mut changes = changes?;
             loop {
@@ -147,7 +164,10 @@ pub async fn checkout(
     Path((workspace, container, project)): Path<(WorkspaceId, ContainerId, ProjectId)>,
 ) -> Result<(StatusCode, Json<Checkout>), Problem> {
     let entered = ops::enter(&ctx, &controller, workspace, container).await?;
-    Ok((StatusCode::ACCEPTED, Json(checkouts.begin(&ctx, &entered, project).await?)))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(checkouts.begin(&ctx, &entered, project).await?),
+    ))
 }
 
 /// Whether a project's files are in one's own container.

@@ -17,15 +17,23 @@ use crate::kernel::{ContainerId, Problem, ProjectId};
 
 /// Checkouts that go on, or that failed.
 #[derive(Clone, Default)]
-pub struct Checkouts(Arc<Mutex<HashMap<(ContainerId, ProjectId), (CheckoutState, Option<String>)>>>);
+pub struct Checkouts(
+    Arc<Mutex<HashMap<(ContainerId, ProjectId), (CheckoutState, Option<String>)>>>,
+);
 
 impl Checkouts {
     /// Makes sure that the project's folder is in the container; answers at once.
     ///
     /// # Errors
     /// 404 when the workspace has no such project.
-    pub async fn begin(&self, ctx: &Ctx, entered: &Entered, project: ProjectId) -> Result<Checkout, Problem> {
-        let (project_row, source) = projects::source_of(&ctx.services, &entered.grant, project).await?;
+    pub async fn begin(
+        &self,
+        ctx: &Ctx,
+        entered: &Entered,
+        project: ProjectId,
+    ) -> Result<Checkout, Problem> {
+        let (project_row, source) =
+            projects::source_of(&ctx.services, &entered.grant, project).await?;
         let folder = project_row.folder;
         let key = (entered.identity.container, project);
         if exists(&entered.agent, &folder).await? {
@@ -35,7 +43,12 @@ impl Checkouts {
         {
             let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((CheckoutState::Importing, message)) = states.get(&key) {
-                return Ok(checkout(project, folder, CheckoutState::Importing, message.clone()));
+                return Ok(checkout(
+                    project,
+                    folder,
+                    CheckoutState::Importing,
+                    message.clone(),
+                ));
             }
             states.insert(key, (CheckoutState::Importing, Some(doing(&source))));
         }
@@ -47,23 +60,46 @@ impl Checkouts {
                 Ok(()) => None,
                 // Somebody else made it meanwhile: it is there.
                 Err(error) if error.status() == Some(409) => None,
-                Err(error) => Some((CheckoutState::Failed, Some(Problem::from(error).detail.into_owned()))),
+                Err(error) => Some((
+                    CheckoutState::Failed,
+                    Some(Problem::from(error).detail.into_owned()),
+                )),
             };
             own.set(key, state);
         });
-        Ok(checkout(project, folder, CheckoutState::Importing, Some(message)))
+        Ok(checkout(
+            project,
+            folder,
+            CheckoutState::Importing,
+            Some(message),
+        ))
     }
 
     /// How far it is.
     ///
     /// # Errors
     /// 404 when the workspace has no such project.
-    pub async fn get(&self, ctx: &Ctx, entered: &Entered, project: ProjectId) -> Result<Checkout, Problem> {
+    pub async fn get(
+        &self,
+        ctx: &Ctx,
+        entered: &Entered,
+        project: ProjectId,
+    ) -> Result<Checkout, Problem> {
         let (row, _) = projects::source_of(&ctx.services, &entered.grant, project).await?;
         let key = (entered.identity.container, project);
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
         if let Some((CheckoutState::Importing, message)) = known {
-            return Ok(checkout(project, row.folder, CheckoutState::Importing, message));
+            return Ok(checkout(
+                project,
+                row.folder,
+                CheckoutState::Importing,
+                message,
+            ));
         }
         if exists(&entered.agent, &row.folder).await? {
             return Ok(checkout(project, row.folder, CheckoutState::Ready, None));
@@ -81,8 +117,18 @@ impl Checkouts {
     }
 }
 
-fn checkout(project_id: ProjectId, folder: String, state: CheckoutState, message: Option<String>) -> Checkout {
-    Checkout { project_id, folder, state, message }
+fn checkout(
+    project_id: ProjectId,
+    folder: String,
+    state: CheckoutState,
+    message: Option<String>,
+) -> Checkout {
+    Checkout {
+        project_id,
+        folder,
+        state,
+        message,
+    }
 }
 
 fn doing(source: &StoredSource) -> String {
@@ -105,17 +151,28 @@ async fn materialise(agent: &Agent, folder: &str, source: StoredSource) -> Resul
     match source {
         StoredSource::Empty => agent.make_project(folder).await,
         StoredSource::Git { url, branch } => {
-            agent.clone_project(&wire::CloneRequest { folder: folder.to_owned(), url, branch }).await
+            agent
+                .clone_project(&wire::CloneRequest {
+                    folder: folder.to_owned(),
+                    url,
+                    branch,
+                })
+                .await
         }
         StoredSource::Archive { path, format } => {
-            let file = tokio::fs::File::open(&path).await.map_err(|error| AgentError::Refused {
-                status: 404,
-                detail: format!("The project's archive cannot be read ({error}). Import the project again."),
-                etag: None,
-            })?;
-            let frames = futures_util::StreamExt::map(tokio_util::io::ReaderStream::with_capacity(file, 64 << 10), |part| {
-                part.map(hyper::body::Frame::data)
-            });
+            let file = tokio::fs::File::open(&path)
+                .await
+                .map_err(|error| AgentError::Refused {
+                    status: 404,
+                    detail: format!(
+                        "The project's archive cannot be read ({error}). Import the project again."
+                    ),
+                    etag: None,
+                })?;
+            let frames = futures_util::StreamExt::map(
+                tokio_util::io::ReaderStream::with_capacity(file, 64 << 10),
+                |part| part.map(hyper::body::Frame::data),
+            );
             let body = agent::stream(http_body_util::StreamBody::new(frames));
             agent.import(folder, format.as_str(), body).await.map(drop)
         }

@@ -127,8 +127,14 @@ pub struct Step {
 
 impl StepName {
     /// All steps, in the order of the display.
-    pub const ALL: [Self; 6] =
-        [Self::Volume, Self::Isolation, Self::Agent, Self::Egress, Self::Secrets, Self::Ready];
+    pub const ALL: [Self; 6] = [
+        Self::Volume,
+        Self::Isolation,
+        Self::Agent,
+        Self::Egress,
+        Self::Secrets,
+        Self::Ready,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -208,9 +214,26 @@ pub struct Owner {
 impl Container {
     /// The view of `observed` for `viewer`.
     pub fn view(id: ContainerId, owner: Owner, viewer: UserId, observed: Observed) -> Self {
-        let Observed { wanted, state, reason, steps, started_at_ms, start_duration_ms } = observed;
+        let Observed {
+            wanted,
+            state,
+            reason,
+            steps,
+            started_at_ms,
+            start_duration_ms,
+        } = observed;
         let mine = owner.id == viewer;
-        Self { id, owner, mine, wanted, state, reason, steps, started_at_ms, start_duration_ms }
+        Self {
+            id,
+            owner,
+            mine,
+            wanted,
+            state,
+            reason,
+            steps,
+            started_at_ms,
+            start_duration_ms,
+        }
     }
 }
 

@@ -26,7 +26,11 @@ pub struct Entered {
 ///
 /// # Errors
 /// 404, 403.
-pub async fn list(ctx: &Ctx, controller: &Controller, workspace: WorkspaceId) -> Result<Vec<Container>, Problem> {
+pub async fn list(
+    ctx: &Ctx,
+    controller: &Controller,
+    workspace: WorkspaceId,
+) -> Result<Vec<Container>, Problem> {
     let grant = ctx.authorize::<ContainersRead>(workspace).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
     let mut rows = store::list(&tx).await?;
@@ -37,8 +41,14 @@ pub async fn list(ctx: &Ctx, controller: &Controller, workspace: WorkspaceId) ->
     Ok(rows
         .iter()
         .map(|row| {
-            let name = names.iter().find(|(id, _)| *id == row.owner_id).map(|(_, name)| name.clone());
-            let owner = Owner { id: row.owner_id, name: name.unwrap_or_default() };
+            let name = names
+                .iter()
+                .find(|(id, _)| *id == row.owner_id)
+                .map(|(_, name)| name.clone());
+            let owner = Owner {
+                id: row.owner_id,
+                name: name.unwrap_or_default(),
+            };
             Container::view(row.id, owner, ctx.actor.user, controller.observed(row))
         })
         .collect())
@@ -56,7 +66,9 @@ pub async fn get(
 ) -> Result<(Container, container::Model), Problem> {
     let grant = ctx.authorize::<ContainersRead>(workspace).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
-    let row = store::find(&tx, id).await?.filter(|row| row.wanted() != Wanted::Deleted);
+    let row = store::find(&tx, id)
+        .await?
+        .filter(|row| row.wanted() != Wanted::Deleted);
     drop(tx);
     let row = row.ok_or_else(Problem::not_found)?;
     Ok((view(ctx, controller, &row).await?, row))
@@ -66,12 +78,21 @@ pub async fn get(
 ///
 /// # Errors
 /// 404, 403; `conflict` while an earlier one is being deleted.
-pub async fn create(ctx: &Ctx, controller: &Arc<Controller>, workspace: WorkspaceId) -> Result<Container, Problem> {
+pub async fn create(
+    ctx: &Ctx,
+    controller: &Arc<Controller>,
+    workspace: WorkspaceId,
+) -> Result<Container, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
     let row = match store::find_of(&tx, grant.user()).await? {
         Some(row) if row.wanted() == Wanted::Deleted => return Err(being_deleted()),
-        Some(row) if row.wanted() == Wanted::Running && controller.observed(&row).state.is_on_its_way() => row,
+        Some(row)
+            if row.wanted() == Wanted::Running
+                && controller.observed(&row).state.is_on_its_way() =>
+        {
+            row
+        }
         Some(row) => {
             let row = store::want(&tx, row, Wanted::Running).await?;
             audit::record(&tx, ctx, "containers.start", row.id, "").await?;
@@ -79,8 +100,14 @@ pub async fn create(ctx: &Ctx, controller: &Arc<Controller>, workspace: Workspac
         }
         None => {
             let container = ContainerId::new(&ctx.services.clock, &ctx.services.rng);
-            let identity = Identity { workspace, container, owner: grant.user() };
-            let row = tx.insert::<container::Entity, _>(store::new_row(identity, ctx.now_ms())).await?;
+            let identity = Identity {
+                workspace,
+                container,
+                owner: grant.user(),
+            };
+            let row = tx
+                .insert::<container::Entity, _>(store::new_row(identity, ctx.now_ms()))
+                .await?;
             audit::record(&tx, ctx, "containers.create", container, "").await?;
             row
         }
@@ -103,7 +130,8 @@ pub async fn start(
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
     let row = own(store::find(&tx, id).await?, grant.user())?;
-    let row = if row.wanted() == Wanted::Running && controller.observed(&row).state.is_on_its_way() {
+    let row = if row.wanted() == Wanted::Running && controller.observed(&row).state.is_on_its_way()
+    {
         row
     } else {
         let row = store::want(&tx, row, Wanted::Running).await?;
@@ -160,7 +188,11 @@ pub async fn enter(
     let row = own(store::find(&tx, id).await?, grant.user())?;
     drop(tx);
     let agent = controller.agent_of(&row)?;
-    Ok(Entered { identity: row.identity(), grant, agent })
+    Ok(Entered {
+        identity: row.identity(),
+        grant,
+        agent,
+    })
 }
 
 async fn end(
@@ -173,17 +205,25 @@ async fn end(
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
     let row = {
         let tx = ctx.services.store.scoped_read(&grant).await?;
-        store::find(&tx, id).await?.filter(|row| row.wanted() != Wanted::Deleted).ok_or_else(Problem::not_found)?
+        store::find(&tx, id)
+            .await?
+            .filter(|row| row.wanted() != Wanted::Deleted)
+            .ok_or_else(Problem::not_found)?
     };
     let tx = if row.owner_id == grant.user() {
         ctx.services.store.scoped(&grant).await?
     } else {
         // Somebody else's: an admin may end it. Others know of it from the list, and are told that their role does not
         // allow it.
-        ctx.services.store.scoped(&ctx.authorize::<ContainersManage>(workspace).await?).await?
+        ctx.services
+            .store
+            .scoped(&ctx.authorize::<ContainersManage>(workspace).await?)
+            .await?
     };
     // Read again, now that nobody else writes.
-    let row = store::find(&tx, id).await?.filter(|row| row.wanted() != Wanted::Deleted);
+    let row = store::find(&tx, id)
+        .await?
+        .filter(|row| row.wanted() != Wanted::Deleted);
     let row = row.ok_or_else(Problem::not_found)?;
     let row = store::want(&tx, row, wanted).await?;
     audit::record(&tx, ctx, action, id, "").await?;
@@ -192,20 +232,40 @@ async fn end(
 }
 
 fn own(row: Option<container::Model>, user: UserId) -> Result<container::Model, Problem> {
-    row.filter(|row| row.owner_id == user && row.wanted() != Wanted::Deleted).ok_or_else(Problem::not_found)
+    row.filter(|row| row.owner_id == user && row.wanted() != Wanted::Deleted)
+        .ok_or_else(Problem::not_found)
 }
 
-async fn view(ctx: &Ctx, controller: &Controller, row: &container::Model) -> Result<Container, StoreError> {
+async fn view(
+    ctx: &Ctx,
+    controller: &Controller,
+    row: &container::Model,
+) -> Result<Container, StoreError> {
     let name = if row.owner_id == ctx.actor.user {
         ctx.actor.name.clone()
     } else {
         let names = store::owner_names(&ctx.services.store, &[row.owner_id]).await?;
-        names.into_iter().next().map(|(_, name)| name).unwrap_or_default()
+        names
+            .into_iter()
+            .next()
+            .map(|(_, name)| name)
+            .unwrap_or_default()
     };
-    let owner = Owner { id: row.owner_id, name };
-    Ok(Container::view(row.id, owner, ctx.actor.user, controller.observed(row)))
+    let owner = Owner {
+        id: row.owner_id,
+        name,
+    };
+    Ok(Container::view(
+        row.id,
+        owner,
+        ctx.actor.user,
+        controller.observed(row),
+    ))
 }
 
 fn being_deleted() -> Problem {
-    Problem::new(Code::Conflict, "Your earlier container is still being deleted. Try again in a few seconds.")
+    Problem::new(
+        Code::Conflict,
+        "Your earlier container is still being deleted. Try again in a few seconds.",
+    )
 }

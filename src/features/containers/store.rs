@@ -61,7 +61,11 @@ impl container::Model {
 
     /// Whose it is.
     pub fn identity(&self) -> Identity {
-        Identity { workspace: self.workspace_id, container: self.id, owner: self.owner_id }
+        Identity {
+            workspace: self.workspace_id,
+            container: self.id,
+            owner: self.owner_id,
+        }
     }
 
     /// What was observed when it was last written.
@@ -96,21 +100,34 @@ pub fn new_row(identity: Identity, now_ms: i64) -> container::ActiveModel {
 
 /// The containers of a workspace.
 pub async fn list(tx: &ScopedTx) -> Result<Vec<container::Model>, StoreError> {
-    tx.find::<container::Entity>().order_by(container::Column::Id, sea_orm::Order::Asc).all().await
+    tx.find::<container::Entity>()
+        .order_by(container::Column::Id, sea_orm::Order::Asc)
+        .all()
+        .await
 }
 
 /// One container of a workspace.
 pub async fn find(tx: &ScopedTx, id: ContainerId) -> Result<Option<container::Model>, StoreError> {
-    tx.find::<container::Entity>().filter(container::Column::Id.eq(id)).one().await
+    tx.find::<container::Entity>()
+        .filter(container::Column::Id.eq(id))
+        .one()
+        .await
 }
 
 /// A member's container.
 pub async fn find_of(tx: &ScopedTx, owner: UserId) -> Result<Option<container::Model>, StoreError> {
-    tx.find::<container::Entity>().filter(container::Column::OwnerId.eq(owner)).one().await
+    tx.find::<container::Entity>()
+        .filter(container::Column::OwnerId.eq(owner))
+        .one()
+        .await
 }
 
 /// Asks for something else, and counts it.
-pub async fn want(tx: &ScopedTx, row: container::Model, wanted: Wanted) -> Result<container::Model, StoreError> {
+pub async fn want(
+    tx: &ScopedTx,
+    row: container::Model,
+    wanted: Wanted,
+) -> Result<container::Model, StoreError> {
     let generation = row.generation + 1;
     let mut row = row.into_active_model();
     row.wanted = Set(wanted.as_str().to_owned());
@@ -120,20 +137,36 @@ pub async fn want(tx: &ScopedTx, row: container::Model, wanted: Wanted) -> Resul
 
 /// Every container of every workspace, for the controller.
 pub async fn scan(store: &Store) -> Result<Vec<container::Model>, StoreError> {
-    store.system(SystemPurpose::ContainerScan).await?.all(container::Entity::find()).await
+    store
+        .system(SystemPurpose::ContainerScan)
+        .await?
+        .all(container::Entity::find())
+        .await
 }
 
 /// One container, for the controller.
-pub async fn scan_one(store: &Store, id: ContainerId) -> Result<Option<container::Model>, StoreError> {
+pub async fn scan_one(
+    store: &Store,
+    id: ContainerId,
+) -> Result<Option<container::Model>, StoreError> {
     let tx = store.system(SystemPurpose::ContainerScan).await?;
-    tx.one(container::Entity::find().filter(container::Column::Id.eq(id))).await
+    tx.one(container::Entity::find().filter(container::Column::Id.eq(id)))
+        .await
 }
 
 /// Display names of owners.
-pub async fn owner_names(store: &Store, owners: &[UserId]) -> Result<Vec<(UserId, String)>, StoreError> {
+pub async fn owner_names(
+    store: &Store,
+    owners: &[UserId],
+) -> Result<Vec<(UserId, String)>, StoreError> {
     let tx = store.system(SystemPurpose::Memberships).await?;
     let query = account::Entity::find().filter(account::Column::Id.is_in(owners.iter().copied()));
-    Ok(tx.all(query).await?.into_iter().map(|person| (person.id, person.name)).collect())
+    Ok(tx
+        .all(query)
+        .await?
+        .into_iter()
+        .map(|person| (person.id, person.name))
+        .collect())
 }
 
 /// Writes what was observed. It never touches what is wanted.
@@ -147,16 +180,26 @@ pub async fn observe(store: &Store, who: Identity, observed: &Observed) -> Resul
         ..Default::default()
     };
     let tx = store.system(SystemPurpose::ContainerObserve).await?;
-    tx.update_where::<container::Entity>(row_of(who), values).await?;
+    tx.update_where::<container::Entity>(row_of(who), values)
+        .await?;
     tx.commit().await
 }
 
 /// Turns a running container's wish to stopped, unless its owner asked for something since `generation`.
-pub async fn want_stopped_if(store: &Store, who: Identity, generation: i64) -> Result<bool, StoreError> {
-    let values = container::ActiveModel { wanted: Set(Wanted::Stopped.as_str().to_owned()), ..Default::default() };
+pub async fn want_stopped_if(
+    store: &Store,
+    who: Identity,
+    generation: i64,
+) -> Result<bool, StoreError> {
+    let values = container::ActiveModel {
+        wanted: Set(Wanted::Stopped.as_str().to_owned()),
+        ..Default::default()
+    };
     let condition = row_of(who).add(container::Column::Generation.eq(generation));
     let tx = store.system(SystemPurpose::ContainerObserve).await?;
-    let changed = tx.update_where::<container::Entity>(condition, values).await?;
+    let changed = tx
+        .update_where::<container::Entity>(condition, values)
+        .await?;
     tx.commit().await?;
     Ok(changed > 0)
 }

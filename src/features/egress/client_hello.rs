@@ -31,7 +31,11 @@ pub fn read(bytes: &[u8]) -> Hello {
             Ok(record) => record,
             Err(Invalid) => return Hello::Invalid,
         }) else {
-            return if bytes.len() >= LIMIT { Hello::Invalid } else { Hello::Incomplete };
+            return if bytes.len() >= LIMIT {
+                Hello::Invalid
+            } else {
+                Hello::Incomplete
+            };
         };
         message.extend_from_slice(record);
         rest = after;
@@ -50,13 +54,20 @@ pub fn read(bytes: &[u8]) -> Hello {
 
 struct Invalid;
 
+/// A record's payload, and what follows it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// The payload of the first record and what follows it; `None` when it is not all there. What can be judged of an
 /// unfinished record is judged, so that other protocols are refused at their first byte.
-fn take_record(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Invalid> {
-    if bytes.first().is_some_and(|&kind| kind != RECORD_HANDSHAKE) || bytes.get(1).is_some_and(|&major| major != 3) {
+fn take_record(bytes: &[u8]) -> Result<Option<Split<'_>>, Invalid> {
+    if bytes.first().is_some_and(|&kind| kind != RECORD_HANDSHAKE)
+        || bytes.get(1).is_some_and(|&major| major != 3)
+    {
         return Err(Invalid);
     }
-    let Some((header, rest)) = bytes.split_at_checked(5) else { return Ok(None) };
+    let Some((header, rest)) = bytes.split_at_checked(5) else {
+        return Ok(None);
+    };
     let length = match header {
         [_, _, _, high, low] => usize::from(u16::from_be_bytes([*high, *low])),
         _ => return Err(Invalid),
@@ -69,12 +80,19 @@ fn take_record(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Invalid> {
 
 /// The body of the ClientHello when all of it is there.
 fn whole_message(bytes: &[u8]) -> Result<Option<&[u8]>, Invalid> {
-    if bytes.first().is_some_and(|&kind| kind != MESSAGE_CLIENT_HELLO) {
+    if bytes
+        .first()
+        .is_some_and(|&kind| kind != MESSAGE_CLIENT_HELLO)
+    {
         return Err(Invalid);
     }
-    let Some((header, rest)) = bytes.split_at_checked(4) else { return Ok(None) };
+    let Some((header, rest)) = bytes.split_at_checked(4) else {
+        return Ok(None);
+    };
     let length = match header {
-        [_, a, b, c] => usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).map_err(|_| Invalid)?,
+        [_, a, b, c] => {
+            usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).map_err(|_| Invalid)?
+        }
         _ => return Err(Invalid),
     };
     if length > LIMIT {
@@ -148,7 +166,9 @@ impl<'a> Reader<'a> {
     }
 
     fn u16(&mut self) -> Option<u16> {
-        self.take(2)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+        self.take(2)?
+            .first_chunk()
+            .map(|bytes| u16::from_be_bytes(*bytes))
     }
 }
 
@@ -206,19 +226,41 @@ pub(super) mod tests {
 
     #[test]
     fn other_protocols_are_refused_at_once() {
-        for text in ["GET / HTTP/1.1\r\n", "SSH-2.0-OpenSSH\r\n", "\u{16}\u{2}", "\0", "\u{80}\u{2e}\u{1}"] {
+        for text in [
+            "GET / HTTP/1.1\r\n",
+            "SSH-2.0-OpenSSH\r\n",
+            "\u{16}\u{2}",
+            "\0",
+            "\u{80}\u{2e}\u{1}",
+        ] {
             assert_eq!(read(text.as_bytes()), Hello::Invalid, "{text:?}");
         }
-        assert_eq!(read(&[22, 3, 1, 0, 1, 2]), Hello::Invalid, "a server's hello");
+        assert_eq!(
+            read(&[22, 3, 1, 0, 1, 2]),
+            Hello::Invalid,
+            "a server's hello"
+        );
         assert_eq!(read(&[22, 3, 1, 0, 0]), Hello::Invalid, "an empty record");
-        assert_eq!(read(&[22, 3, 1, 255, 255]), Hello::Invalid, "a record over the limit");
-        assert_eq!(read(&[22, 3, 1, 0, 4, 1, 255, 255, 255]), Hello::Invalid, "a message over the limit");
+        assert_eq!(
+            read(&[22, 3, 1, 255, 255]),
+            Hello::Invalid,
+            "a record over the limit"
+        );
+        assert_eq!(
+            read(&[22, 3, 1, 0, 4, 1, 255, 255, 255]),
+            Hello::Invalid,
+            "a message over the limit"
+        );
     }
 
     #[test]
     fn two_names_are_refused() {
         let hello = real("a.example");
-        let at = hello.windows(9).position(|window| window == b"a.example").unwrap() - 9;
+        let at = hello
+            .windows(9)
+            .position(|window| window == b"a.example")
+            .unwrap()
+            - 9;
         // The whole extension (type, length, list length, name type, name length, name), once more.
         let extension = hello[at..at + 9 + 9].to_vec();
         let mut twice = hello.clone();
@@ -234,7 +276,8 @@ pub(super) mod tests {
         // Extensions' length: after version, random, session id, suites, compression.
         let session = 5 + 4 + 34;
         let suites = session + 1 + usize::from(twice[session]);
-        let compression = suites + 2 + usize::from(u16::from_be_bytes([twice[suites], twice[suites + 1]]));
+        let compression =
+            suites + 2 + usize::from(u16::from_be_bytes([twice[suites], twice[suites + 1]]));
         let extensions = compression + 1 + usize::from(twice[compression]);
         grow(&mut twice, extensions);
         assert_eq!(read(&twice), Hello::Invalid);

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
-use super::proxy::Identity;
 use super::refusal::Refusal;
+use crate::features::containers::Identity;
 use crate::kernel::ContainerId;
 
 /// Decisions kept for each container.
@@ -49,9 +49,20 @@ impl Decision {
     pub fn new(at_ms: i64, host: String, port: u16, outcome: Result<(), &Refusal>) -> Self {
         let (verdict, reason, message) = match outcome {
             Ok(()) => (Verdict::Allowed, "listed", None),
-            Err(refusal) => (Verdict::Refused, refusal.reason(), Some(refusal.to_string())),
+            Err(refusal) => (
+                Verdict::Refused,
+                refusal.reason(),
+                Some(refusal.to_string()),
+            ),
         };
-        Self { at_ms, host, port, verdict, reason, message }
+        Self {
+            at_ms,
+            host,
+            port,
+            verdict,
+            reason,
+            message,
+        }
     }
 }
 
@@ -74,9 +85,15 @@ impl Decisions {
             },
             reason = decision.reason,
         );
-        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut kept = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if kept.len() >= CONTAINERS && !kept.contains_key(&who.container) {
-            let quietest = kept.iter().min_by_key(|(_, ring)| ring.back().map_or(0, |last| last.at_ms)).map(|(id, _)| *id);
+            let quietest = kept
+                .iter()
+                .min_by_key(|(_, ring)| ring.back().map_or(0, |last| last.at_ms))
+                .map(|(id, _)| *id);
             if let Some(quietest) = quietest {
                 kept.remove(&quietest);
             }
@@ -90,7 +107,12 @@ impl Decisions {
 
     /// The decisions that are kept, newest first.
     pub fn of(&self, container: ContainerId) -> Vec<Decision> {
-        let kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        kept.get(&container).map(|ring| ring.iter().rev().cloned().collect()).unwrap_or_default()
+        let kept = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        kept.get(&container)
+            .map(|ring| ring.iter().rev().cloned().collect())
+            .unwrap_or_default()
     }
 }

@@ -24,7 +24,10 @@ pub enum Resolver {
 impl Resolver {
     async fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
         match self {
-            Self::System => Ok(tokio::net::lookup_host((name, port)).await?.map(|address| address.ip()).collect()),
+            Self::System => Ok(tokio::net::lookup_host((name, port))
+                .await?
+                .map(|address| address.ip())
+                .collect()),
             #[cfg(test)]
             Self::Table(table) => {
                 let _ = port;
@@ -57,9 +60,15 @@ impl Dialer {
         let mut left = addresses.len();
         for address in addresses {
             // An address that swallows packets must not use up the time of those after it.
-            let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left.max(1)).unwrap_or(1);
+            let share = deadline.saturating_duration_since(Instant::now())
+                / u32::try_from(left.max(1)).unwrap_or(1);
             left = left.saturating_sub(1);
-            match timeout(share, TcpStream::connect(SocketAddr::new(address, target.port))).await {
+            match timeout(
+                share,
+                TcpStream::connect(SocketAddr::new(address, target.port)),
+            )
+            .await
+            {
                 Ok(Ok(stream)) => {
                     // Best effort: without it small packets are later, not lost.
                     let _ = stream.set_nodelay(true);
@@ -69,17 +78,22 @@ impl Dialer {
                 Err(_) => reason = format!("no connection within {} ms", self.timeout.as_millis()),
             }
         }
-        Err(Refusal::Unreachable { target: target.clone(), reason })
+        Err(Refusal::Unreachable {
+            target: target.clone(),
+            reason,
+        })
     }
 
     /// The addresses of the target that may be connected to; never empty.
     async fn addresses(&self, target: &Target, deadline: Instant) -> Result<Vec<IpAddr>, Refusal> {
         let all = match &target.host {
             Host::Address(address) => vec![*address],
-            Host::Name(name) => match timeout_at(deadline, self.resolver.lookup(name, target.port)).await {
-                Ok(Ok(addresses)) => addresses,
-                Ok(Err(_)) | Err(_) => Vec::new(),
-            },
+            Host::Name(name) => {
+                match timeout_at(deadline, self.resolver.lookup(name, target.port)).await {
+                    Ok(Ok(addresses)) => addresses,
+                    Ok(Err(_)) | Err(_) => Vec::new(),
+                }
+            }
         };
         let mut allowed = Vec::new();
         let mut refused = None;
@@ -92,7 +106,11 @@ impl Dialer {
         }
         match (allowed.is_empty(), refused) {
             (false, _) => Ok(allowed),
-            (true, Some((address, range))) => Err(Refusal::Special { target: target.clone(), address, range }),
+            (true, Some((address, range))) => Err(Refusal::Special {
+                target: target.clone(),
+                address,
+                range,
+            }),
             (true, None) => Err(Refusal::Unresolved(target.clone())),
         }
     }

@@ -37,8 +37,10 @@ pub async fn send(
     target: &Target,
     tasks: &TaskTracker,
 ) -> Result<Response<Incoming>, Refusal> {
-    let unreachable =
-        |reason: String| Refusal::Unreachable { target: target.clone(), reason };
+    let unreachable = |reason: String| Refusal::Unreachable {
+        target: target.clone(),
+        reason,
+    };
     let request = rewrite(request, target)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(upstream))
         .await
@@ -52,25 +54,47 @@ pub async fn send(
     let mut response = match timeout(ANSWER, sender.send_request(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
-        Err(_) => return Err(unreachable(format!("no answer within {} s", ANSWER.as_secs()))),
+        Err(_) => {
+            return Err(unreachable(format!(
+                "no answer within {} s",
+                ANSWER.as_secs()
+            )));
+        }
     };
     strip(response.headers_mut());
-    response.headers_mut().append(header::VIA, HeaderValue::from_static("1.1 optidev"));
+    response
+        .headers_mut()
+        .append(header::VIA, HeaderValue::from_static("1.1 optidev"));
     Ok(response)
 }
 
 /// From the absolute form to the origin form; the Host header is the target's, whatever the client wrote
 /// (RFC 9112, section 3.2.2).
 fn rewrite(mut request: Request<Incoming>, target: &Target) -> Result<Request<Incoming>, Refusal> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    *request.uri_mut() = path.parse::<Uri>().map_err(|_| Refusal::Malformed("the address of the request is malformed."))?;
-    let host = if target.port == 80 { target.host.to_string() } else { target.to_string() };
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
+    *request.uri_mut() = path
+        .parse::<Uri>()
+        .map_err(|_| Refusal::Malformed("the address of the request is malformed."))?;
+    let host = if target.port == 80 {
+        target.host.to_string()
+    } else {
+        target.to_string()
+    };
     strip(request.headers_mut());
-    let host =
-        HeaderValue::from_str(&host).map_err(|_| Refusal::Malformed("the address of the request is malformed."))?;
+    let host = HeaderValue::from_str(&host)
+        .map_err(|_| Refusal::Malformed("the address of the request is malformed."))?;
     request.headers_mut().insert(header::HOST, host);
-    request.headers_mut().append(header::VIA, HeaderValue::from_static("1.1 optidev"));
+    request
+        .headers_mut()
+        .append(header::VIA, HeaderValue::from_static("1.1 optidev"));
     Ok(request)
 }
 

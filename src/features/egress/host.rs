@@ -28,12 +28,18 @@ impl Host {
     /// [`HostError::UnusualAddress`] for what other programs would read as an IPv4 address although it is not four
     /// decimal numbers; [`HostError::Malformed`] for everything else that cannot be a host.
     pub fn parse(text: &str) -> Result<Self, HostError> {
-        if let Some(inside) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(inside) = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             let address: Ipv6Addr = inside.parse().map_err(|_| HostError::Malformed)?;
             return Ok(Self::Address(IpAddr::V6(address)));
         }
         // The WHATWG parser would decode percent signs; a proxy's client has no reason to send them.
-        if text.is_empty() || text.contains(['%', ':', '@', '/', '\\', '?', '#', ' ']) || text.chars().any(char::is_control) {
+        if text.is_empty()
+            || text.contains(['%', ':', '@', '/', '\\', '?', '#', ' '])
+            || text.chars().any(char::is_control)
+        {
             return Err(HostError::Malformed);
         }
         let bare = text.strip_suffix('.').unwrap_or(text);
@@ -51,7 +57,9 @@ impl Host {
         let label = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         };
         if name.len() > 253 || !name.split('.').all(label) {
             return Err(HostError::Malformed);
@@ -94,16 +102,30 @@ mod tests {
         for text in ["Example.COM", "example.com.", "EXAMPLE.com"] {
             assert_eq!(Host::parse(text).unwrap().to_string(), "example.com");
         }
-        assert_eq!(Host::parse("bücher.example").unwrap().to_string(), "xn--bcher-kva.example");
+        assert_eq!(
+            Host::parse("bücher.example").unwrap().to_string(),
+            "xn--bcher-kva.example"
+        );
         // Full-width letters and dots map to plain ones before they are compared.
-        assert_eq!(Host::parse("ｅｘａｍｐｌｅ。com").unwrap().to_string(), "example.com");
+        assert_eq!(
+            Host::parse("ｅｘａｍｐｌｅ。com").unwrap().to_string(),
+            "example.com"
+        );
         assert_eq!(Host::parse("[::1]").unwrap().to_string(), "[::1]");
         assert_eq!(Host::parse("127.0.0.1").unwrap().to_string(), "127.0.0.1");
     }
 
     #[test]
     fn unusual_addresses_are_not_names() {
-        for text in ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.1", "127.0.0.01", "１２７.1"] {
+        for text in [
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "127.1",
+            "0x7f.1",
+            "127.0.0.01",
+            "１２７.1",
+        ] {
             assert_eq!(Host::parse(text), Err(HostError::UnusualAddress), "{text}");
         }
     }
@@ -112,8 +134,24 @@ mod tests {
     fn what_is_no_host_is_refused() {
         let long = format!("{}.com", "a".repeat(64));
         for text in [
-            "", ".", "..", "a..b", "a b", "user@host", "host:1", "ex%61mple.com", "a/b", "a\\b", "a\r\nb", "a\0b", "[::1",
-            "[fe80::1%eth0]", "256.256.256.256", "1.2.3.4.5", "example.com..", &long,
+            "",
+            ".",
+            "..",
+            "a..b",
+            "a b",
+            "user@host",
+            "host:1",
+            "ex%61mple.com",
+            "a/b",
+            "a\\b",
+            "a\r\nb",
+            "a\0b",
+            "[::1",
+            "[fe80::1%eth0]",
+            "256.256.256.256",
+            "1.2.3.4.5",
+            "example.com..",
+            &long,
         ] {
             assert!(Host::parse(text).is_err(), "{text:?}");
         }

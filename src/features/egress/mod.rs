@@ -11,13 +11,15 @@
 //! - TLS goes only to the host that was asked for: the SNI must be the CONNECT host.
 //! - Each decision is logged and kept for the owner to see: host and port, never paths or bodies.
 //!
-//! Must not import the containers' feature: it is told who is at the other end.
+//! Who is at the other end is told by the runtime, never by what a connection says.
 
+mod api;
 mod client_hello;
 mod decision;
 mod dial;
 mod forward;
 mod host;
+mod ops;
 mod policy;
 mod proxy;
 mod ranges;
@@ -27,6 +29,22 @@ mod tunnel;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::context::Services;
+use crate::features::containers::Controller;
+
 pub use decision::{Decision, Verdict};
 pub use policy::PatternError;
-pub use proxy::{Egress, Identity};
+pub use proxy::Egress;
+
+/// The API of this feature.
+pub fn routes(egress: Egress, controller: Arc<Controller>) -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(api::list))
+        .layer(axum::Extension(controller))
+        .layer(axum::Extension(egress))
+}

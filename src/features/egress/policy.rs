@@ -7,7 +7,9 @@ const DEFAULT_PORTS: [u16; 2] = [80, 443];
 
 /// An entry of `[egress] allow` that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("setting \"egress.allow\" has the entry {entry:?}: {reason}. Use \"host\", \"host:port\" or \"*.suffix\"")]
+#[error(
+    "setting \"egress.allow\" has the entry {entry:?}: {reason}. Use \"host\", \"host:port\" or \"*.suffix\""
+)]
 pub struct PatternError {
     entry: String,
     reason: &'static str,
@@ -36,7 +38,11 @@ impl AllowList {
     /// # Errors
     /// [`PatternError`] names the first entry that cannot be used.
     pub fn parse(entries: &[String]) -> Result<Self, PatternError> {
-        entries.iter().map(|entry| Pattern::parse(entry)).collect::<Result<_, _>>().map(Self)
+        entries
+            .iter()
+            .map(|entry| Pattern::parse(entry))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Whether a connection to `target` may be made, as far as name and port go.
@@ -47,26 +53,41 @@ impl AllowList {
 
 impl Pattern {
     fn parse(entry: &str) -> Result<Self, PatternError> {
-        let wrong = |reason| PatternError { entry: entry.to_owned(), reason };
+        let wrong = |reason| PatternError {
+            entry: entry.to_owned(),
+            reason,
+        };
         let (host, port) = match entry.rsplit_once(':') {
             // The colons of an address in brackets are not in front of a port.
             Some((host, port)) if !port.contains(']') => {
                 let number = port.parse::<u16>().ok().filter(|&number| number != 0);
-                (host, Some(number.ok_or_else(|| wrong("the port must be a number from 1 to 65535"))?))
+                (
+                    host,
+                    Some(number.ok_or_else(|| wrong("the port must be a number from 1 to 65535"))?),
+                )
             }
             _ => (entry, None),
         };
         if let Some(suffix) = host.strip_prefix("*.") {
             return match Host::parse(suffix) {
-                Ok(Host::Name(name)) => Ok(Self { host: Matcher::Below(format!(".{name}")), port }),
+                Ok(Host::Name(name)) => Ok(Self {
+                    host: Matcher::Below(format!(".{name}")),
+                    port,
+                }),
                 _ => Err(wrong("what follows \"*.\" must be a name")),
             };
         }
         if host.contains('*') {
-            return Err(wrong("a star may only stand for whole labels in front, as in \"*.example.com\""));
+            return Err(wrong(
+                "a star may only stand for whole labels in front, as in \"*.example.com\"",
+            ));
         }
-        let host = Host::parse(host).map_err(|_| wrong("this is not a host name or a plain address"))?;
-        Ok(Self { host: Matcher::Exactly(host), port })
+        let host =
+            Host::parse(host).map_err(|_| wrong("this is not a host name or a plain address"))?;
+        Ok(Self {
+            host: Matcher::Exactly(host),
+            port,
+        })
     }
 
     fn matches(&self, target: &Target) -> bool {
@@ -76,7 +97,9 @@ impl Pattern {
         };
         port && match (&self.host, &target.host) {
             (Matcher::Exactly(host), other) => host == other,
-            (Matcher::Below(suffix), Host::Name(name)) => name.ends_with(suffix) && name.len() > suffix.len(),
+            (Matcher::Below(suffix), Host::Name(name)) => {
+                name.ends_with(suffix) && name.len() > suffix.len()
+            }
             (Matcher::Below(_), Host::Address(_)) => false,
         }
     }
@@ -87,7 +110,13 @@ mod tests {
     use super::*;
 
     fn list(entries: &[&str]) -> AllowList {
-        AllowList::parse(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>()).unwrap()
+        AllowList::parse(
+            &entries
+                .iter()
+                .map(|&entry| entry.to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .unwrap()
     }
 
     fn allows(list: &AllowList, host: &str, port: u16) -> bool {
@@ -96,7 +125,12 @@ mod tests {
 
     #[test]
     fn hosts_ports_and_suffixes() {
-        let list = list(&["Registry.npmjs.org", "*.githubusercontent.com", "git.example.com:8443", "bücher.example"]);
+        let list = list(&[
+            "Registry.npmjs.org",
+            "*.githubusercontent.com",
+            "git.example.com:8443",
+            "bücher.example",
+        ]);
         for (host, port) in [
             ("registry.npmjs.org", 443),
             ("REGISTRY.npmjs.org.", 80),
@@ -131,8 +165,20 @@ mod tests {
 
     #[test]
     fn entries_that_cannot_be_used_are_named() {
-        for entry in ["", "*", "a*.example.com", "host:0", "host:70000", "host:", "https://example.com", "*.1.2.3.4", "a b"] {
-            let error = AllowList::parse(&[entry.to_owned()]).unwrap_err().to_string();
+        for entry in [
+            "",
+            "*",
+            "a*.example.com",
+            "host:0",
+            "host:70000",
+            "host:",
+            "https://example.com",
+            "*.1.2.3.4",
+            "a b",
+        ] {
+            let error = AllowList::parse(&[entry.to_owned()])
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(&format!("{entry:?}")), "{error}");
         }
     }

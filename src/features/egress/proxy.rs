@@ -27,7 +27,8 @@ use super::policy::{AllowList, PatternError};
 use super::refusal::Refusal;
 use super::{forward, tunnel};
 use crate::config::EgressConfig;
-use crate::kernel::{Clock, ContainerId, UserId, WorkspaceId};
+use crate::features::containers::Identity;
+use crate::kernel::{Clock, ContainerId};
 
 /// Connections of one container at a time.
 const CONNECTIONS: usize = 512;
@@ -37,17 +38,6 @@ const HEAD: Duration = Duration::from_secs(120);
 const HEAD_BYTES: usize = 32 * 1024;
 
 type Body = BoxBody<Bytes, hyper::Error>;
-
-/// Who is at the other end of a connection: established by the runtime, never by what the connection says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// The tenant.
-    pub workspace: WorkspaceId,
-    /// The container.
-    pub container: ContainerId,
-    /// Its owner.
-    pub owner: UserId,
-}
 
 /// The egress role. Cheap to clone.
 #[derive(Clone)]
@@ -67,7 +57,11 @@ impl Egress {
     ///
     /// # Errors
     /// [`PatternError`] names the entry that cannot be used.
-    pub fn new(config: &EgressConfig, clock: Clock, tasks: TaskTracker) -> Result<Self, PatternError> {
+    pub fn new(
+        config: &EgressConfig,
+        clock: Clock,
+        tasks: TaskTracker,
+    ) -> Result<Self, PatternError> {
         Self::with_resolver(config, clock, tasks, Resolver::System)
     }
 
@@ -120,12 +114,21 @@ impl Egress {
         if let Err(error) = connection.await {
             tracing::debug!(target: "egress", container = %who.container, %error, "a proxy connection ended early");
         }
-        let granted = granted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Granted { upgrade, upstream, target }) = granted
+        let granted = granted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Granted {
+            upgrade,
+            upstream,
+            target,
+        }) = granted
             && let Ok(client) = upgrade.await
         {
             let approved = || self.0.record(who, &target, Ok(()));
-            if let Err(refusal) = tunnel::run(TokioIo::new(client), upstream, &target, approved).await {
+            if let Err(refusal) =
+                tunnel::run(TokioIo::new(client), upstream, &target, approved).await
+            {
                 self.0.record(who, &target, Err(&refusal));
             }
         }
@@ -134,7 +137,10 @@ impl Egress {
     /// Says that there are too many connections, without a place of its own.
     async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(&self, who: Identity, mut stream: S) {
         let refusal = Refusal::TooMany(CONNECTIONS);
-        self.0.decisions.record(who, Decision::new(self.0.clock.now_ms(), String::new(), 0, Err(&refusal)));
+        self.0.decisions.record(
+            who,
+            Decision::new(self.0.clock.now_ms(), String::new(), 0, Err(&refusal)),
+        );
         let line = format!("{refusal}\n");
         let answer = format!(
             "HTTP/1.1 503 {refusal}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{line}",
@@ -143,7 +149,7 @@ impl Egress {
         // The request is read first, so that the answer is not lost in a reset connection.
         let _ = timeout(Duration::from_secs(1), async {
             let mut head = [0u8; 4096];
-            stream.read(&mut head).await?;
+            let _whatever_came = stream.read(&mut head).await?;
             stream.write_all(answer.as_bytes()).await?;
             stream.shutdown().await
         })
@@ -159,7 +165,12 @@ struct Granted {
 }
 
 impl Inner {
-    async fn answer(&self, who: Identity, request: Request<Incoming>, granted: &Mutex<Option<Granted>>) -> Response<Body> {
+    async fn answer(
+        &self,
+        who: Identity,
+        request: Request<Incoming>,
+        granted: &Mutex<Option<Granted>>,
+    ) -> Response<Body> {
         let wanted = target_of(request.method(), request.uri());
         let outcome = match wanted {
             Ok(target) => match self.connect(&target).await {
@@ -170,7 +181,13 @@ impl Inner {
                 }
             },
             Err(refusal) => {
-                let host: String = request.uri().host().unwrap_or("").chars().take(253).collect();
+                let host: String = request
+                    .uri()
+                    .host()
+                    .unwrap_or("")
+                    .chars()
+                    .take(253)
+                    .collect();
                 let port = request.uri().port_u16().unwrap_or(0);
                 let decision = Decision::new(self.clock.now_ms(), host, port, Err(&refusal));
                 self.decisions.record(who, decision);
@@ -200,8 +217,14 @@ impl Inner {
     ) -> Result<Response<Body>, Refusal> {
         if request.method() == Method::CONNECT {
             let upgrade = hyper::upgrade::on(&mut request);
-            *granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Granted { upgrade, upstream, target });
-            return Ok(Response::new(Empty::new().map_err(|never| match never {}).boxed()));
+            *granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Granted {
+                upgrade,
+                upstream,
+                target,
+            });
+            return Ok(Response::new(
+                Empty::new().map_err(|never| match never {}).boxed(),
+            ));
         }
         // Plain text to the port of TLS would be a way around the check of the server name.
         let outcome = if target.port == 443 {
@@ -215,7 +238,10 @@ impl Inner {
 
     fn record(&self, who: Identity, target: &Target, outcome: Result<(), &Refusal>) {
         let host = target.host.to_string();
-        self.decisions.record(who, Decision::new(self.clock.now_ms(), host, target.port, outcome));
+        self.decisions.record(
+            who,
+            Decision::new(self.clock.now_ms(), host, target.port, outcome),
+        );
     }
 }
 
@@ -227,14 +253,24 @@ fn target_of(method: &Method, uri: &Uri) -> Result<Target, Refusal> {
         ));
     };
     if authority.as_str().contains('@') {
-        return Err(Refusal::Malformed("the address must not hold a user name or password."));
+        return Err(Refusal::Malformed(
+            "the address must not hold a user name or password.",
+        ));
     }
-    let port = match (method == Method::CONNECT, uri.scheme_str(), authority.port_u16()) {
+    let port = match (
+        method == Method::CONNECT,
+        uri.scheme_str(),
+        authority.port_u16(),
+    ) {
         (true, _, Some(port)) => port,
         (false, Some("http"), Some(port)) => port,
         (false, Some("http"), None) if authority.port().is_none() => 80,
         (true, _, None) => return Err(Refusal::Malformed("CONNECT needs a host and a port.")),
-        _ => return Err(Refusal::Malformed("only http:// addresses and CONNECT are served.")),
+        _ => {
+            return Err(Refusal::Malformed(
+                "only http:// addresses and CONNECT are served.",
+            ));
+        }
     };
     let host = Host::parse(authority.host()).map_err(|error| match error {
         HostError::Malformed => Refusal::Malformed("the host is not a host name."),
@@ -249,11 +285,18 @@ fn target_of(method: &Method, uri: &Uri) -> Result<Target, Refusal> {
 /// The answer to a refused request. The line is the reason phrase too: npm and `curl -v` show that one only.
 fn refuse(refusal: &Refusal) -> Response<Body> {
     let line = refusal.to_string();
-    let body = Full::new(Bytes::from(format!("{line}\n"))).map_err(|never| match never {}).boxed();
+    let body = Full::new(Bytes::from(format!("{line}\n")))
+        .map_err(|never| match never {})
+        .boxed();
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if let Ok(value) = HeaderValue::from_str(&format!("OptiDev; error={}", refusal.proxy_status())) {
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    if let Ok(value) = HeaderValue::from_str(&format!("OptiDev; error={}", refusal.proxy_status()))
+    {
         response.headers_mut().insert("proxy-status", value);
     }
     if let Ok(phrase) = ReasonPhrase::try_from(line) {
@@ -282,7 +325,11 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .inner
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.container) {
             *count = count.saturating_sub(1);
             if *count == 0 {

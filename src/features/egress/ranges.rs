@@ -57,16 +57,27 @@ pub fn special(address: IpAddr, also_allow: &[IpNet]) -> Option<&'static str> {
         return None;
     }
     match address {
-        IpAddr::V4(address) => V4.iter().find(|(range, bits, _)| {
-            Ipv4Net::new(Ipv4Addr::from(*range), *bits).is_ok_and(|range| range.contains(&address))
-        }).map(|(_, _, kind)| *kind),
+        IpAddr::V4(address) => V4
+            .iter()
+            .find(|(range, bits, _)| {
+                Ipv4Net::new(Ipv4Addr::from(*range), *bits)
+                    .is_ok_and(|range| range.contains(&address))
+            })
+            .map(|(_, _, kind)| *kind),
         IpAddr::V6(address) => V6
             .iter()
             .find(|(range, bits, _)| {
-                Ipv6Net::new(Ipv6Addr::from(*range), *bits).is_ok_and(|range| range.contains(&address))
+                Ipv6Net::new(Ipv6Addr::from(*range), *bits)
+                    .is_ok_and(|range| range.contains(&address))
             })
             .map(|(_, _, kind)| *kind)
-            .or_else(|| (address.segments().first().is_none_or(|first| first >> 13 != 1)).then_some("reserved")),
+            .or_else(|| {
+                (address
+                    .segments()
+                    .first()
+                    .is_none_or(|first| first >> 13 != 1))
+                .then_some("reserved")
+            }),
     }
 }
 
@@ -77,12 +88,49 @@ mod tests {
     #[test]
     fn special_ranges_are_known() {
         for text in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.255", "169.254.169.254",
-            "168.63.129.16", "172.16.0.1", "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.168.1.1", "198.18.0.1",
-            "198.19.255.255", "198.51.100.1", "203.0.113.9", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "::",
-            "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::a00:1", "64:ff9b:1::1", "100::1",
-            "2001::1", "2001:10::1", "2001:20::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1", "fc00::1",
-            "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "4000::1", "e000::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.100.100.200",
+            "127.0.0.1",
+            "127.255.255.255",
+            "169.254.169.254",
+            "168.63.129.16",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:10::1",
+            "2001:20::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "3fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "4000::1",
+            "e000::1",
         ] {
             assert!(special(text.parse().unwrap(), &[]).is_some(), "{text}");
         }
@@ -91,9 +139,24 @@ mod tests {
     #[test]
     fn public_addresses_pass() {
         for text in [
-            "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255",
-            "172.32.0.0", "192.0.1.1", "198.17.255.255", "198.20.0.0", "223.255.255.255", "168.63.129.17",
-            "2606:4700::1", "2a00:1450:4001::1", "2001:200::1", "2001:4860:4860::8888", "2620:4f:8001::1",
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.1",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "168.63.129.17",
+            "2606:4700::1",
+            "2a00:1450:4001::1",
+            "2001:200::1",
+            "2001:4860:4860::8888",
+            "2620:4f:8001::1",
         ] {
             assert_eq!(special(text.parse().unwrap(), &[]), None, "{text}");
         }
@@ -101,10 +164,19 @@ mod tests {
 
     #[test]
     fn also_allow_opens_what_it_names_and_nothing_else() {
-        let also: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap(), "10.20.0.0/16".parse().unwrap()];
+        let also: Vec<IpNet> = vec![
+            "127.0.0.0/8".parse().unwrap(),
+            "10.20.0.0/16".parse().unwrap(),
+        ];
         assert_eq!(special("127.0.0.1".parse().unwrap(), &also), None);
         assert_eq!(special("10.20.3.4".parse().unwrap(), &also), None);
-        for text in ["10.21.0.1", "::ffff:127.0.0.1", "::1", "::ffff:10.20.3.4", "64:ff9b::7f00:1"] {
+        for text in [
+            "10.21.0.1",
+            "::ffff:127.0.0.1",
+            "::1",
+            "::ffff:10.20.3.4",
+            "64:ff9b::7f00:1",
+        ] {
             assert!(special(text.parse().unwrap(), &also).is_some(), "{text}");
         }
     }

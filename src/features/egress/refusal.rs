@@ -52,10 +52,14 @@ pub enum Refusal {
     #[error("OptiDev egress: only TLS may go to {0}, and the connection did not begin with it.")]
     NotTls(Target),
     /// TLS that names no server.
-    #[error("OptiDev egress: the TLS connection to {0} names no server (SNI). Use a client that sends it.")]
+    #[error(
+        "OptiDev egress: the TLS connection to {0} names no server (SNI). Use a client that sends it."
+    )]
     NoServerName(Target),
     /// TLS to another server than the one asked for.
-    #[error("OptiDev egress: the TLS connection to {target} is for another server, {server_name:?}.")]
+    #[error(
+        "OptiDev egress: the TLS connection to {target} is for another server, {server_name:?}."
+    )]
     OtherServerName {
         /// Where the container wanted to go.
         target: Target,
@@ -63,7 +67,9 @@ pub enum Refusal {
         server_name: String,
     },
     /// The container has too many connections.
-    #[error("OptiDev egress: this container has {0} connections open, which is the most it may have. Close some.")]
+    #[error(
+        "OptiDev egress: this container has {0} connections open, which is the most it may have. Close some."
+    )]
     TooMany(usize),
 }
 

@@ -22,7 +22,12 @@ const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 ///
 /// # Errors
 /// The refusal, when the client's first bytes are not what was asked for; nothing reached the destination then.
-pub async fn run<S, F>(client: S, upstream: TcpStream, target: &Target, approved: F) -> Result<(), Refusal>
+pub async fn run<S, F>(
+    client: S,
+    upstream: TcpStream,
+    target: &Target,
+    approved: F,
+) -> Result<(), Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: FnOnce(),
@@ -64,7 +69,11 @@ where
 }
 
 /// Reads until it is clear whether the client's side may flow; gives the bytes that were read.
-async fn judge<R: AsyncRead + Unpin>(from: &mut R, target: &Target, strict: bool) -> Result<Vec<u8>, Refusal> {
+async fn judge<R: AsyncRead + Unpin>(
+    from: &mut R,
+    target: &Target,
+    strict: bool,
+) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     loop {
         let hello = client_hello::read(&bytes);
@@ -72,13 +81,19 @@ async fn judge<R: AsyncRead + Unpin>(from: &mut R, target: &Target, strict: bool
         let looks_like_tls = bytes.starts_with(&[22, 3]);
         match hello {
             Hello::Complete(name) => return approve(name, target).map(|()| bytes),
-            Hello::Invalid if strict || looks_like_tls => return Err(Refusal::NotTls(target.clone())),
+            Hello::Invalid if strict || looks_like_tls => {
+                return Err(Refusal::NotTls(target.clone()));
+            }
             Hello::Invalid => return Ok(bytes),
             Hello::Incomplete => {}
         }
         let wait = async {
             // On other ports a client may rightly wait for the server's first word.
-            if strict || !bytes.is_empty() { timeout(HELLO, from.read_buf(&mut bytes)).await.ok() } else { Some(from.read_buf(&mut bytes).await) }
+            if strict || !bytes.is_empty() {
+                timeout(HELLO, from.read_buf(&mut bytes)).await.ok()
+            } else {
+                Some(from.read_buf(&mut bytes).await)
+            }
         };
         match wait.await {
             Some(Ok(read)) if read > 0 => {}
@@ -96,7 +111,10 @@ fn approve(name: Option<String>, target: &Target) -> Result<(), Refusal> {
         (Some(name), host) if Host::parse(&name).as_ref() == Ok(host) => Ok(()),
         (Some(server_name), _) => {
             let server_name = server_name.chars().take(253).collect();
-            Err(Refusal::OtherServerName { target: target.clone(), server_name })
+            Err(Refusal::OtherServerName {
+                target: target.clone(),
+                server_name,
+            })
         }
     }
 }
@@ -110,7 +128,9 @@ where
     let mut buffer = vec![0u8; 32 * 1024];
     while let Ok(read) = from.read(&mut buffer).await {
         moved.now();
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
         if to.write_all(bytes).await.is_err() || to.flush().await.is_err() {
             break;
         }
@@ -129,13 +149,20 @@ impl Default for Moved {
 
 impl Moved {
     fn now(&self) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
     }
 
     /// Returns when nothing has moved for [`IDLE`].
     async fn idle(&self) {
         loop {
-            let end = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) + IDLE;
+            let end = *self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                + IDLE;
             if Instant::now() >= end {
                 return;
             }

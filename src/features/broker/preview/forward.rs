@@ -57,13 +57,20 @@ impl Forwarder {
         mut request: Request,
     ) -> Result<(Response<Body>, Option<(OnUpgrade, OnUpgrade)>), ForwardError> {
         let upgrade = request.headers().contains_key(header::UPGRADE);
-        let browser = upgrade.then(|| request.extensions_mut().remove::<OnUpgrade>()).flatten();
+        let browser = upgrade
+            .then(|| request.extensions_mut().remove::<OnUpgrade>())
+            .flatten();
         if browser.is_some() {
-            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            request
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         } else {
             request.headers_mut().remove(header::UPGRADE);
         }
-        let path = request.uri().path_and_query().map_or("/", |whole| whole.as_str());
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |whole| whole.as_str());
         *request.uri_mut() = Uri::builder()
             .scheme("http")
             .authority(format!("{}:{port}", container.suffix()))
@@ -83,7 +90,9 @@ impl Forwarder {
 
 /// Carries bytes between a browser and an application after an upgrade, until either ends.
 pub async fn carry(browser: OnUpgrade, application: OnUpgrade) {
-    let (Ok(browser), Ok(application)) = tokio::join!(browser, application) else { return };
+    let (Ok(browser), Ok(application)) = tokio::join!(browser, application) else {
+        return;
+    };
     let (mut browser, mut application) = (TokioIo::new(browser), TokioIo::new(application));
     let _ = tokio::io::copy_bidirectional(&mut browser, &mut application).await;
 }
@@ -93,11 +102,16 @@ fn reason(error: hyper_util::client::legacy::Error) -> ForwardError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(&error);
     while let Some(inner) = cause {
         let agent = inner.downcast_ref::<AgentError>().or_else(|| {
-            inner.downcast_ref::<io::Error>().and_then(|error| error.get_ref()).and_then(|inner| inner.downcast_ref())
+            inner
+                .downcast_ref::<io::Error>()
+                .and_then(|error| error.get_ref())
+                .and_then(|inner| inner.downcast_ref())
         });
         match agent {
             Some(AgentError::Refused { status: 502, .. }) => return ForwardError::NothingListens,
-            Some(AgentError::NotRunning | AgentError::Connect(_)) => return ForwardError::NotRunning,
+            Some(AgentError::NotRunning | AgentError::Connect(_)) => {
+                return ForwardError::NotRunning;
+            }
             _ => {}
         }
         text = format!("{text}: {inner}");
@@ -122,12 +136,19 @@ impl tower::Service<Uri> for Tunnels {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let agents = self.0.clone();
         Box::pin(async move {
-            let container = uri.host().and_then(|host| ContainerId::from_suffix(host).ok());
+            let container = uri
+                .host()
+                .and_then(|host| ContainerId::from_suffix(host).ok());
             let (Some(container), Some(port)) = (container, uri.port_u16()) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a container and a port"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "not a container and a port",
+                ));
             };
             let agent = agents.get(container).map_err(io::Error::other)?;
-            Ok(Tunnel(TokioIo::new(agent.tunnel(port).await.map_err(io::Error::other)?)))
+            Ok(Tunnel(TokioIo::new(
+                agent.tunnel(port).await.map_err(io::Error::other)?,
+            )))
         })
     }
 }
@@ -152,7 +173,11 @@ impl hyper::rt::Read for Tunnel {
 }
 
 impl hyper::rt::Write for Tunnel {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 

@@ -23,13 +23,23 @@ const HOP_BY_HOP: [&str; 8] = [
 
 /// The value of the preview's cookie in a request.
 pub fn cookie(headers: &HeaderMap) -> Option<String> {
-    cookies(headers).into_iter().find_map(|one| Some(one.strip_prefix(COOKIE)?.strip_prefix('=')?.to_owned()))
+    cookies(headers)
+        .into_iter()
+        .find_map(|one| Some(one.strip_prefix(COOKIE)?.strip_prefix('=')?.to_owned()))
 }
 
 /// Makes a browser's headers the application's.
-pub fn to_application(headers: &mut HeaderMap, host: &str, scheme: &'static str, address: Option<String>) {
+pub fn to_application(
+    headers: &mut HeaderMap,
+    host: &str,
+    scheme: &'static str,
+    address: Option<String>,
+) {
     remove_hop_by_hop(headers);
-    let kept: Vec<String> = cookies(headers).into_iter().filter(|one| !is_ours(one)).collect();
+    let kept: Vec<String> = cookies(headers)
+        .into_iter()
+        .filter(|one| !is_ours(one))
+        .collect();
     headers.remove(header::COOKIE);
     if !kept.is_empty()
         && let Ok(value) = HeaderValue::from_str(&kept.join("; "))
@@ -38,23 +48,45 @@ pub fn to_application(headers: &mut HeaderMap, host: &str, scheme: &'static str,
     }
     let token = |value: &HeaderValue| {
         let text = value.to_str().unwrap_or_default();
-        text.trim().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "))
+        text.trim()
+            .get(..7)
+            .is_some_and(|start| start.eq_ignore_ascii_case("bearer "))
             && text.contains(crate::authz::TOKEN_PREFIX)
     };
     if headers.get(header::AUTHORIZATION).is_some_and(token) {
         headers.remove(header::AUTHORIZATION);
     }
     headers.remove("x-csrf-token");
-    for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip"] {
+    for name in [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-real-ip",
+    ] {
         headers.remove(name);
     }
-    let port = host.rsplit_once(':').map_or(if scheme == "https" { "443" } else { "80" }, |(_, port)| port).to_owned();
+    let port = host
+        .rsplit_once(':')
+        .map_or(if scheme == "https" { "443" } else { "80" }, |(_, port)| {
+            port
+        })
+        .to_owned();
     set(headers, header::HOST, host);
     set(headers, HeaderName::from_static("x-forwarded-host"), host);
-    set(headers, HeaderName::from_static("x-forwarded-proto"), scheme);
+    set(
+        headers,
+        HeaderName::from_static("x-forwarded-proto"),
+        scheme,
+    );
     set(headers, HeaderName::from_static("x-forwarded-port"), &port);
     if let Some(address) = address {
-        set(headers, HeaderName::from_static("x-forwarded-for"), &address);
+        set(
+            headers,
+            HeaderName::from_static("x-forwarded-for"),
+            &address,
+        );
     }
 }
 
@@ -64,8 +96,11 @@ pub fn to_browser(headers: &mut HeaderMap) {
     // Both speak for the server, not for the application.
     headers.remove(header::STRICT_TRANSPORT_SECURITY);
     headers.remove(header::ALT_SVC);
-    let set_cookies: Vec<HeaderValue> =
-        headers.get_all(header::SET_COOKIE).iter().filter_map(own_cookie).collect();
+    let set_cookies: Vec<HeaderValue> = headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter_map(own_cookie)
+        .collect();
     headers.remove(header::SET_COOKIE);
     for value in set_cookies {
         headers.append(header::SET_COOKIE, value);
@@ -81,13 +116,20 @@ fn own_cookie(value: &HeaderValue) -> Option<HeaderValue> {
     }
     let parts: Vec<&str> = text
         .split(';')
-        .filter(|part| !part.trim().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("domain=")))
+        .filter(|part| {
+            !part
+                .trim()
+                .get(..7)
+                .is_some_and(|start| start.eq_ignore_ascii_case("domain="))
+        })
         .collect();
     HeaderValue::from_str(&parts.join(";")).ok()
 }
 
 fn is_ours(cookie: &str) -> bool {
-    cookie.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+    cookie
+        .get(..OURS.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<String> {
@@ -139,7 +181,10 @@ mod tests {
     #[test]
     fn the_application_gets_nothing_of_ours() {
         let mut headers = map(&[
-            ("cookie", "a=1; __Host-optidev=secret; __host-optidev-preview=x"),
+            (
+                "cookie",
+                "a=1; __Host-optidev=secret; __host-optidev-preview=x",
+            ),
             ("cookie", "b=2"),
             ("authorization", "Bearer odv_abc"),
             ("connection", "keep-alive, x-private"),
@@ -147,8 +192,16 @@ mod tests {
             ("x-forwarded-host", "evil"),
             ("transfer-encoding", "chunked"),
         ]);
-        assert_eq!(cookie(&map(&[("cookie", "a=1; __Host-optidev-preview=xyz")])), Some("xyz".to_owned()));
-        to_application(&mut headers, "80--x.localhost:8080", "http", Some("127.0.0.1".to_owned()));
+        assert_eq!(
+            cookie(&map(&[("cookie", "a=1; __Host-optidev-preview=xyz")])),
+            Some("xyz".to_owned())
+        );
+        to_application(
+            &mut headers,
+            "80--x.localhost:8080",
+            "http",
+            Some("127.0.0.1".to_owned()),
+        );
         let expected = map(&[
             ("cookie", "a=1; b=2"),
             ("host", "80--x.localhost:8080"),
@@ -166,12 +219,21 @@ mod tests {
     #[test]
     fn the_application_sets_nothing_of_ours() {
         let mut headers = map(&[
-            ("set-cookie", "__Host-optidev-preview=stolen; Path=/; Secure"),
+            (
+                "set-cookie",
+                "__Host-optidev-preview=stolen; Path=/; Secure",
+            ),
             ("set-cookie", "sid=1; Domain=localhost; Path=/"),
             ("strict-transport-security", "max-age=1; includeSubDomains"),
             ("content-type", "text/html"),
         ]);
         to_browser(&mut headers);
-        assert_eq!(headers, map(&[("set-cookie", "sid=1; Path=/"), ("content-type", "text/html")]));
+        assert_eq!(
+            headers,
+            map(&[
+                ("set-cookie", "sid=1; Path=/"),
+                ("content-type", "text/html")
+            ])
+        );
     }
 }

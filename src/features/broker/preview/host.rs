@@ -16,16 +16,28 @@ pub enum Named {
 /// Reads a `Host` header; its port is the server's and says nothing.
 pub fn parse(host: &str, apps_domain: &str) -> Named {
     let host = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
+        if port.bytes().all(|byte| byte.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
     });
     let host = host.to_ascii_lowercase();
     let host = host.strip_suffix('.').unwrap_or(&host);
-    let Some(label) = host.strip_suffix(&apps_domain.to_ascii_lowercase()).and_then(|rest| rest.strip_suffix('.')) else {
+    let Some(label) = host
+        .strip_suffix(&apps_domain.to_ascii_lowercase())
+        .and_then(|rest| rest.strip_suffix('.'))
+    else {
         return Named::Else;
     };
-    let Some((port, container)) = label.split_once("--") else { return Named::Else };
+    let Some((port, container)) = label.split_once("--") else {
+        return Named::Else;
+    };
     let plain = !port.starts_with('0') && port.bytes().all(|byte| byte.is_ascii_digit());
-    match (plain.then(|| port.parse::<u16>().ok()).flatten(), ContainerId::from_suffix(container)) {
+    match (
+        plain.then(|| port.parse::<u16>().ok()).flatten(),
+        ContainerId::from_suffix(container),
+    ) {
         (Some(port), Ok(container)) if port > 0 => Named::Port(container, port),
         _ => Named::Nothing,
     }
@@ -47,7 +59,13 @@ mod tests {
         let label = label(id, 5173);
         let good = Named::Port(id, 5173);
         assert_eq!(parse(&format!("{label}.localhost:8080"), "localhost"), good);
-        assert_eq!(parse(&format!("{}.Apps.Example.com.", label.to_uppercase()), "apps.example.com"), good);
+        assert_eq!(
+            parse(
+                &format!("{}.Apps.Example.com.", label.to_uppercase()),
+                "apps.example.com"
+            ),
+            good
+        );
         let suffix = id.suffix();
         for nothing in [
             format!("0--{suffix}.localhost"),
@@ -60,9 +78,19 @@ mod tests {
         ] {
             assert_eq!(parse(&nothing, "localhost"), Named::Nothing, "{nothing}");
         }
-        for other in ["localhost:8080", "127.0.0.1", "[::1]:8080", "www.localhost", "", "80--x.localhost.evil.com"] {
+        for other in [
+            "localhost:8080",
+            "127.0.0.1",
+            "[::1]:8080",
+            "www.localhost",
+            "",
+            "80--x.localhost.evil.com",
+        ] {
             assert_eq!(parse(other, "localhost"), Named::Else, "{other}");
         }
-        assert_eq!(parse(&format!("{label}evil.localhost"), "localhost"), Named::Nothing);
+        assert_eq!(
+            parse(&format!("{label}evil.localhost"), "localhost"),
+            Named::Nothing
+        );
     }
 }

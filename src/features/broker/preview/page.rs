@@ -27,19 +27,42 @@ pub fn message(
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
-    let page = Message { title, text, again, console };
+    let page = Message {
+        title,
+        text,
+        again,
+        console,
+    };
     let body = if html { page.render().ok() } else { None };
     let mut response = match body {
-        Some(page) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
-        None => (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{title}. {text}\n")).into_response(),
+        Some(page) => (
+            status,
+            [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
+            page,
+        )
+            .into_response(),
+        None => (
+            status,
+            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            format!("{title}. {text}\n"),
+        )
+            .into_response(),
     };
     let headers = response.headers_mut();
-    let policy = format!("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self' {console}");
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self' {console}"
+    );
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     response
 }

@@ -64,8 +64,18 @@ impl Pass {
     ///
     /// # Errors
     /// When the vault does not answer.
-    pub async fn issue(&self, kind: Kind, vault: &VaultClient, rng: &Rng, now_ms: i64) -> Result<String, VaultError> {
-        let mut bytes = self.encode(kind, now_ms.saturating_add(kind.lifetime_ms()), rng.bytes::<16>());
+    pub async fn issue(
+        &self,
+        kind: Kind,
+        vault: &VaultClient,
+        rng: &Rng,
+        now_ms: i64,
+    ) -> Result<String, VaultError> {
+        let mut bytes = self.encode(
+            kind,
+            now_ms.saturating_add(kind.lifetime_ms()),
+            rng.bytes::<16>(),
+        );
         let mac = vault.mac(MacPurpose::Ticket, &labelled(&bytes)).await?;
         bytes.extend_from_slice(&mac);
         Ok(URL_SAFE_NO_PAD.encode(bytes))
@@ -81,7 +91,11 @@ impl Pass {
         vault: &VaultClient,
         now_ms: i64,
     ) -> Result<Option<(Self, [u8; 16], i64)>, VaultError> {
-        let Some(bytes) = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == LENGTH + MAC) else {
+        let Some(bytes) = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .filter(|bytes| bytes.len() == LENGTH + MAC)
+        else {
             return Ok(None);
         };
         let (bytes, shown) = bytes.split_at(LENGTH);
@@ -89,7 +103,9 @@ impl Pass {
         if !bool::from(mac.as_slice().ct_eq(shown)) {
             return Ok(None);
         }
-        let Some((found, pass, expires_ms, number)) = Self::decode(bytes) else { return Ok(None) };
+        let Some((found, pass, expires_ms, number)) = Self::decode(bytes) else {
+            return Ok(None);
+        };
         Ok((found == kind.byte() && expires_ms > now_ms).then_some((pass, number, expires_ms)))
     }
 
@@ -133,7 +149,11 @@ impl Pass {
             container: ContainerId::from_uuid(id(container)),
             owner: UserId::from_uuid(id(owner)),
         };
-        let pass = Self { who, port: u16::from_be_bytes(*port), credential };
+        let pass = Self {
+            who,
+            port: u16::from_be_bytes(*port),
+            credential,
+        };
         Some((*kind, pass, i64::from_be_bytes(*expires), number))
     }
 }

@@ -54,10 +54,14 @@ pub async fn run(controller: &Controller, watched: &Watched) {
                 }
             }
             Ok(None) => {
-                actor.stop("The container's owner is no member any more.").await;
+                actor
+                    .stop("The container's owner is no member any more.")
+                    .await;
                 break;
             }
-            Err(error) => tracing::warn!(container = %watched.identity.container, %error, "cannot be read"),
+            Err(error) => {
+                tracing::warn!(container = %watched.identity.container, %error, "cannot be read")
+            }
         }
         if actor.wait().await.is_break() {
             return;
@@ -65,7 +69,6 @@ pub async fn run(controller: &Controller, watched: &Watched) {
     }
     controller.forget(watched.identity.container);
 }
-
 
 impl Actor<'_> {
     /// Takes over what an earlier server left running.
@@ -87,10 +90,15 @@ impl Actor<'_> {
                 tracing::info!(container = %id, "took over a running container");
                 self.out_of_memory = instance.out_of_memory();
                 self.running = Some((instance, agent));
-                self.watched.observed.send_modify(|observed| observed.state = State::Running);
+                self.watched
+                    .observed
+                    .send_modify(|observed| observed.state = State::Running);
             }
             Ok(None) => self.watched.observed.send_modify(|observed| {
-                if matches!(observed.state, State::Running | State::Starting | State::Stopping) {
+                if matches!(
+                    observed.state,
+                    State::Running | State::Starting | State::Stopping
+                ) {
                     observed.state = State::Stopped;
                 }
             }),
@@ -109,7 +117,9 @@ impl Actor<'_> {
         }
         let wanted = row.wanted();
         if self.watched.observed.borrow().wanted != wanted {
-            self.watched.observed.send_modify(|observed| observed.wanted = wanted);
+            self.watched
+                .observed
+                .send_modify(|observed| observed.wanted = wanted);
         }
         match (wanted, self.running.is_some()) {
             (Wanted::Running, false) => {
@@ -148,7 +158,10 @@ impl Actor<'_> {
                 self.out_of_memory = instance.out_of_memory();
                 self.running = Some((instance, agent));
                 self.asked_idle = Instant::now();
-                let (now, took) = (self.controller.services.clock.now_ms(), progress.elapsed_ms());
+                let (now, took) = (
+                    self.controller.services.clock.now_ms(),
+                    progress.elapsed_ms(),
+                );
                 self.show(|observed| {
                     observed.state = State::Running;
                     observed.started_at_ms = Some(now);
@@ -167,10 +180,18 @@ impl Actor<'_> {
     }
 
     fn failed(&mut self, error: &StartError, message: String) {
-        let wait = if error.is_permanent() { None } else { self.backoff.failed(Instant::now()) };
+        let wait = if error.is_permanent() {
+            None
+        } else {
+            self.backoff.failed(Instant::now())
+        };
         self.not_before = wait.map(|wait| Instant::now() + wait);
         self.given_up = wait.is_none();
-        let state = if self.given_up { State::Failed } else { State::Starting };
+        let state = if self.given_up {
+            State::Failed
+        } else {
+            State::Starting
+        };
         if !self.given_up {
             self.restart_reason = Some(message.clone());
         }
@@ -182,8 +203,13 @@ impl Actor<'_> {
 
     /// The container ended although it is wanted.
     async fn lost(&mut self, ended: Ended) {
-        let Some((instance, _)) = self.running.take() else { return };
-        self.controller.parts.agents.remove(self.watched.identity.container);
+        let Some((instance, _)) = self.running.take() else {
+            return;
+        };
+        self.controller
+            .parts
+            .agents
+            .remove(self.watched.identity.container);
         let full = instance.out_of_memory() > self.out_of_memory;
         if let Err(error) = self.controller.parts.runtime.kill(instance).await {
             tracing::warn!(container = %self.watched.identity.container, %error, "remains of it do not end");
@@ -222,12 +248,16 @@ impl Actor<'_> {
 
     /// What happens to a running container: memory that was full, nothing to do.
     async fn look_after(&mut self) {
-        let Some((instance, agent)) = &self.running else { return };
+        let Some((instance, agent)) = &self.running else {
+            return;
+        };
         let count = instance.out_of_memory();
         if count > self.out_of_memory {
             self.out_of_memory = count;
             let limit = self.controller.services.config.runtime.local.memory_mib;
-            let reason = format!("A process was ended because the container's {limit} MiB of memory were full.");
+            let reason = format!(
+                "A process was ended because the container's {limit} MiB of memory were full."
+            );
             self.show(|observed| observed.reason = Some(reason));
             self.write().await;
             return;
@@ -236,14 +266,24 @@ impl Actor<'_> {
             return;
         }
         self.asked_idle = Instant::now();
-        let Some(reason) = idle::reason(&self.controller.services, agent).await else { return };
-        match store::want_stopped_if(&self.controller.services.store, self.watched.identity, self.generation).await {
+        let Some(reason) = idle::reason(&self.controller.services, agent).await else {
+            return;
+        };
+        match store::want_stopped_if(
+            &self.controller.services.store,
+            self.watched.identity,
+            self.generation,
+        )
+        .await
+        {
             Ok(true) => {
                 self.show(|observed| observed.wanted = Wanted::Stopped);
                 self.stop(&reason).await;
             }
             Ok(false) => {}
-            Err(error) => tracing::warn!(container = %self.watched.identity.container, %error, "cannot be stopped"),
+            Err(error) => {
+                tracing::warn!(container = %self.watched.identity.container, %error, "cannot be stopped")
+            }
         }
     }
 
@@ -262,7 +302,10 @@ impl Actor<'_> {
             if agent.shutdown().await.is_ok() {
                 let _ = tokio::time::timeout(GRACE, instance.ended()).await;
             }
-            self.controller.parts.agents.remove(self.watched.identity.container);
+            self.controller
+                .parts
+                .agents
+                .remove(self.watched.identity.container);
             if let Err(error) = self.controller.parts.runtime.kill(instance).await {
                 let message = sentence(&error.to_string());
                 self.show(|observed| {
@@ -284,9 +327,16 @@ impl Actor<'_> {
     async fn delete(&mut self) -> ControlFlow<()> {
         let who = self.watched.identity;
         self.stop("It is being deleted.").await;
-        let removed = self.controller.parts.runtime.remove_volume(who.container).await;
+        let removed = self
+            .controller
+            .parts
+            .runtime
+            .remove_volume(who.container)
+            .await;
         let removed = match removed {
-            Ok(()) => store::remove(&self.controller.services.store, who).await.map_err(|error| error.to_string()),
+            Ok(()) => store::remove(&self.controller.services.store, who)
+                .await
+                .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match removed {
@@ -340,7 +390,9 @@ async fn ended(running: &mut Option<(Instance, Agent)>) -> Ended {
 }
 
 async fn write(controller: &Controller, watched: &Watched, observed: Observed) {
-    if let Err(error) = store::observe(&controller.services.store, watched.identity, &observed).await {
+    if let Err(error) =
+        store::observe(&controller.services.store, watched.identity, &observed).await
+    {
         tracing::warn!(container = %watched.identity.container, %error, "what was observed cannot be written");
     }
 }

@@ -57,7 +57,11 @@ struct Watched {
 impl Controller {
     /// A controller that does nothing yet.
     pub fn new(services: Services, parts: Parts) -> Arc<Self> {
-        Arc::new(Self { services, parts, containers: Mutex::default() })
+        Arc::new(Self {
+            services,
+            parts,
+            containers: Mutex::default(),
+        })
     }
 
     /// Works until the server shuts down; then it stops the containers, if the configuration says so.
@@ -83,9 +87,15 @@ impl Controller {
 
     /// What is known of a container; fresher than the database when a task works on it.
     pub fn observed(&self, row: &store::container::Model) -> Observed {
-        let containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
+        let containers = self
+            .containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match containers.get(&row.id) {
-            Some(watched) => Observed { wanted: row.wanted(), ..watched.observed.borrow().clone() },
+            Some(watched) => Observed {
+                wanted: row.wanted(),
+                ..watched.observed.borrow().clone()
+            },
             None => row.observed(),
         }
     }
@@ -101,7 +111,10 @@ impl Controller {
             State::Stopped => "The container is not running. Start it first.".to_owned(),
             State::Starting => "The container is starting. Try again in a moment.".to_owned(),
             State::Stopping => "The container is stopping. Start it again first.".to_owned(),
-            State::Failed => format!("The container failed to start: {}", observed.reason.unwrap_or_default()),
+            State::Failed => format!(
+                "The container failed to start: {}",
+                observed.reason.unwrap_or_default()
+            ),
         };
         Err(Problem::new(Code::Conflict, detail))
     }
@@ -131,7 +144,10 @@ impl Controller {
                 self.end_orphan(id).await;
             }
         }
-        let containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
+        let containers = self
+            .containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for watched in containers.values() {
             watched.look.notify_one();
         }
@@ -150,12 +166,18 @@ impl Controller {
     }
 
     fn is_watched(&self, id: ContainerId) -> bool {
-        self.containers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+        self.containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&id)
     }
 
     /// The task of this container, started when there is none.
     fn watch_over(self: &Arc<Self>, row: &store::container::Model) -> Arc<Watched> {
-        let mut containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut containers = self
+            .containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let watched = containers.entry(row.id).or_insert_with(|| {
             let watched = Arc::new(Watched {
                 identity: row.identity(),
@@ -163,7 +185,9 @@ impl Controller {
                 observed: watch::Sender::new(row.observed()),
             });
             let (controller, own) = (Arc::clone(self), Arc::clone(&watched));
-            self.services.tasks.spawn(async move { actor::run(&controller, &own).await });
+            self.services
+                .tasks
+                .spawn(async move { actor::run(&controller, &own).await });
             watched
         });
         Arc::clone(watched)
@@ -171,6 +195,9 @@ impl Controller {
 
     /// The task has ended: the container is gone.
     fn forget(&self, id: ContainerId) {
-        self.containers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
     }
 }

@@ -23,7 +23,11 @@ impl<'a> Progress<'a> {
             observed.start_duration_ms = None;
             observed.started_at_ms = None;
         });
-        Self { observed, started: Instant::now(), begun: Default::default() }
+        Self {
+            observed,
+            started: Instant::now(),
+            begun: Default::default(),
+        }
     }
 
     /// A step begins.
@@ -36,7 +40,12 @@ impl<'a> Progress<'a> {
 
     /// A step is done.
     pub fn done(&mut self, step: StepName, message: Option<String>) {
-        let since = self.begun.get(step as usize).copied().flatten().unwrap_or(self.started);
+        let since = self
+            .begun
+            .get(step as usize)
+            .copied()
+            .flatten()
+            .unwrap_or(self.started);
         self.set(step, StepState::Done, Some(ms(since.elapsed())), message);
     }
 
@@ -44,7 +53,11 @@ impl<'a> Progress<'a> {
     pub fn failed(&mut self, message: &str) {
         let begun = self.begun;
         self.observed.send_modify(|observed| {
-            for step in observed.steps.iter_mut().filter(|step| step.state == StepState::Running) {
+            for step in observed
+                .steps
+                .iter_mut()
+                .filter(|step| step.state == StepState::Running)
+            {
                 let since = begun.get(step.name as usize).copied().flatten();
                 step.duration_ms = since.map(|since| ms(since.elapsed()));
                 step.state = StepState::Failed;
@@ -58,7 +71,13 @@ impl<'a> Progress<'a> {
         ms(self.started.elapsed())
     }
 
-    fn set(&self, name: StepName, state: StepState, duration_ms: Option<i64>, message: Option<String>) {
+    fn set(
+        &self,
+        name: StepName,
+        state: StepState,
+        duration_ms: Option<i64>,
+        message: Option<String>,
+    ) {
         self.observed.send_modify(|observed| {
             if let Some(step) = observed.steps.iter_mut().find(|step| step.name == name) {
                 step.state = state;

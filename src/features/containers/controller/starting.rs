@@ -85,12 +85,17 @@ pub async fn resume(
 ) -> Result<Option<(Instance, Agent)>, StartError> {
     let who = watched.identity;
     let noted = instance.boot_id().map(str::to_owned);
-    let agent = controller.parts.agents.set(who.container, instance.endpoint());
+    let agent = controller
+        .parts
+        .agents
+        .set(who.container, instance.endpoint());
     let resumed = async {
         owner_grant(controller, who).await?;
         let hello = first_answer(&agent, &mut instance).await?;
         if noted.as_deref() != Some(hello.boot_id.as_str()) {
-            return Err(StartError::Agent(AgentError::Protocol("another agent answers than was started".to_owned())));
+            return Err(StartError::Agent(AgentError::Protocol(
+                "another agent answers than was started".to_owned(),
+            )));
         }
         controller.parts.runtime.prove_isolation(&instance).await?;
         open_egress(controller, who, &mut instance).await
@@ -114,9 +119,15 @@ async fn open(
     progress: &mut Progress<'_>,
 ) -> Result<Agent, StartError> {
     let runtime = &controller.parts.runtime;
-    let agent = controller.parts.agents.set(who.container, instance.endpoint());
+    let agent = controller
+        .parts
+        .agents
+        .set(who.container, instance.endpoint());
     let hello = first_answer(&agent, instance).await?;
-    progress.done(StepName::Agent, Some(format!("optidev-agent {}", short(&hello.version))));
+    progress.done(
+        StepName::Agent,
+        Some(format!("optidev-agent {}", short(&hello.version))),
+    );
     // Before secrets are delivered, and before anybody can run anything inside.
     let proof = runtime.prove_isolation(instance).await?;
     progress.done(StepName::Isolation, Some(proof));
@@ -125,27 +136,46 @@ async fn open(
     progress.enter(StepName::Egress);
     open_egress(controller, who, instance).await?;
     let hosts = controller.services.config.egress.allow.len();
-    progress.done(StepName::Egress, Some(format!("{hosts} allowed hosts, everything else is refused")));
+    progress.done(
+        StepName::Egress,
+        Some(format!("{hosts} allowed hosts, everything else is refused")),
+    );
 
     progress.enter(StepName::Secrets);
     deliver(controller, who, &agent, &hello).await?;
-    progress.done(StepName::Secrets, Some("sealed by the vault to the agent's key".to_owned()));
+    progress.done(
+        StepName::Secrets,
+        Some("sealed by the vault to the agent's key".to_owned()),
+    );
     progress.enter(StepName::Ready);
     progress.done(StepName::Ready, None);
     Ok(agent)
 }
 
 /// What the owner may do is what their container may do: read now, as for a request.
-async fn owner_grant(controller: &Controller, who: Identity) -> Result<Grant<permission::ContainersUse>, StartError> {
+async fn owner_grant(
+    controller: &Controller,
+    who: Identity,
+) -> Result<Grant<permission::ContainersUse>, StartError> {
     authorize_owner_process(&controller.services.store, who.owner, who.workspace)
         .await
-        .map_err(|error| StartError::Owner(format!("the owner may not have a container here: {error}")))
+        .map_err(|error| {
+            StartError::Owner(format!("the owner may not have a container here: {error}"))
+        })
 }
 
-async fn open_egress(controller: &Controller, who: Identity, instance: &mut Instance) -> Result<(), StartError> {
+async fn open_egress(
+    controller: &Controller,
+    who: Identity,
+    instance: &mut Instance,
+) -> Result<(), StartError> {
     let handler = controller.parts.egress.clone();
     let tasks = &controller.services.tasks;
-    Ok(controller.parts.runtime.open_egress(instance, who, handler, tasks).await?)
+    Ok(controller
+        .parts
+        .runtime
+        .open_egress(instance, who, handler, tasks)
+        .await?)
 }
 
 /// Asks until the agent answers, or the container ends.
@@ -168,23 +198,43 @@ async fn first_answer(agent: &Agent, instance: &mut Instance) -> Result<wire::He
 }
 
 /// Delivers the environment, which the vault seals to the agent's key: this process carries ciphertext.
-async fn deliver(controller: &Controller, who: Identity, agent: &Agent, hello: &wire::Hello) -> Result<(), StartError> {
-    let key: Option<[u8; 32]> =
-        STANDARD.decode(&hello.hpke_public_key).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let key = key.ok_or_else(|| AgentError::Protocol("hpke_public_key is not 32 bytes in base64".to_owned()))?;
+async fn deliver(
+    controller: &Controller,
+    who: Identity,
+    agent: &Agent,
+    hello: &wire::Hello,
+) -> Result<(), StartError> {
+    let key: Option<[u8; 32]> = STANDARD
+        .decode(&hello.hpke_public_key)
+        .ok()
+        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let key = key.ok_or_else(|| {
+        AgentError::Protocol("hpke_public_key is not 32 bytes in base64".to_owned())
+    })?;
     // Bound to this container and this start of its agent: a delivery recorded earlier does not open.
-    let info = format!("optidev environment v1 {} {}", who.container, short(&hello.boot_id));
+    let info = format!(
+        "optidev environment v1 {} {}",
+        who.container,
+        short(&hello.boot_id)
+    );
     let grant = owner_grant(controller, who).await?;
     let delivery = secrets::sealed_environment(&controller.services, &grant, key, &info)
         .await
         .map_err(|problem| StartError::Secrets(problem.detail.into_owned()))?;
-    let sealed =
-        wire::Sealed { enc: STANDARD.encode(delivery.enc), ciphertext: STANDARD.encode(delivery.ciphertext) };
-    agent.put_environment(&wire::Environment { sealed, info }).await?;
+    let sealed = wire::Sealed {
+        enc: STANDARD.encode(delivery.enc),
+        ciphertext: STANDARD.encode(delivery.ciphertext),
+    };
+    agent
+        .put_environment(&wire::Environment { sealed, info })
+        .await?;
     Ok(())
 }
 
 /// Text of the agent in a message or a binding: letters, digits and dots, not long.
 fn short(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+')).take(64).collect()
+    text.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))
+        .take(64)
+        .collect()
 }

@@ -14,8 +14,11 @@ use crate::kernel::ContainerId;
 
 /// Takes a connection that a container's agent makes to the outside, and speaks the HTTP proxy protocol on it until it
 /// ends. The egress feature's operation, given by `app`.
-pub type EgressHandler =
-    Arc<dyn Fn(Identity, tokio::net::UnixStream) -> futures_util::future::BoxFuture<'static, ()> + Send + Sync>;
+pub type EgressHandler = Arc<
+    dyn Fn(Identity, tokio::net::UnixStream) -> futures_util::future::BoxFuture<'static, ()>
+        + Send
+        + Sync,
+>;
 
 /// Why a runtime could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +132,9 @@ impl Runtime {
         tasks: &tokio_util::task::TaskTracker,
     ) -> Result<(), RuntimeError> {
         match (self, instance) {
-            (Self::Local(local), Instance::Local(process)) => local.open_egress(process, who, handler, tasks).await,
+            (Self::Local(local), Instance::Local(process)) => {
+                local.open_egress(process, who, handler, tasks).await
+            }
         }
     }
 
@@ -139,7 +144,9 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn remember(&self, instance: &Instance, boot_id: &str) -> Result<(), RuntimeError> {
         match (self, instance) {
-            (Self::Local(local), Instance::Local(process)) => local.remember(process, boot_id).await,
+            (Self::Local(local), Instance::Local(process)) => {
+                local.remember(process, boot_id).await
+            }
         }
     }
 

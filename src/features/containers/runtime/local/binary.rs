@@ -14,7 +14,11 @@ static AGENT: &[u8] = include_bytes!(env!("OPTIDEV_AGENT_BINARY"));
 /// File name that changes with the content, so that a running container keeps the agent that it was started with.
 pub fn file_name() -> String {
     let digest = Sha256::digest(AGENT);
-    let prefix: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let prefix: String = digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("agent-{prefix}")
 }
 
@@ -25,11 +29,14 @@ pub fn write(folders: &Folders) -> Result<(), RuntimeError> {
     if std::fs::read(&path).is_ok_and(|present| present == AGENT) {
         return Ok(());
     }
-    let failed = |error: std::io::Error| RuntimeError::io(format!("writing the agent to {}", path.display()), error);
+    let failed = |error: std::io::Error| {
+        RuntimeError::io(format!("writing the agent to {}", path.display()), error)
+    };
     let half = path.with_extension("new");
     let mut file = std::fs::File::create(&half).map_err(failed)?;
     file.write_all(AGENT).map_err(failed)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o755))
+        .map_err(failed)?;
     file.sync_all().map_err(failed)?;
     drop(file);
     std::fs::rename(&half, &path).map_err(failed)

@@ -31,7 +31,8 @@ pub fn open(
     handler: EgressHandler,
     tasks: &TaskTracker,
 ) -> Result<Egress, RuntimeError> {
-    let listener = bind(folder, uid).map_err(|error| RuntimeError::io("opening the way to the egress role", error))?;
+    let listener = bind(folder, uid)
+        .map_err(|error| RuntimeError::io("opening the way to the egress role", error))?;
     let closed = CancellationToken::new();
     let open = closed.clone().drop_guard();
     let connections = tasks.clone();
@@ -47,7 +48,9 @@ pub fn open(
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 continue;
             };
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                break;
+            };
             let (work, closed) = (handler(who, stream), closed.clone());
             connections.spawn(async move {
                 tokio::select! {
@@ -63,17 +66,36 @@ pub fn open(
 
 fn bind(folder: &Folder, uid: Option<u32>) -> io::Result<UnixListener> {
     let path = folder.join("egress");
-    let folder = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let folder = rustix::fs::openat(
+        CWD,
+        &path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     match rustix::fs::unlinkat(&folder, EGRESS_SOCKET, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
     // Through the descriptor, because a socket's path may have 108 bytes only (unix(7)).
-    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{EGRESS_SOCKET}", folder.as_raw_fd()))?;
-    rustix::fs::chmodat(&folder, EGRESS_SOCKET, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+    let listener = UnixListener::bind(format!(
+        "/proc/self/fd/{}/{EGRESS_SOCKET}",
+        folder.as_raw_fd()
+    ))?;
+    rustix::fs::chmodat(
+        &folder,
+        EGRESS_SOCKET,
+        Mode::RUSR | Mode::WUSR,
+        AtFlags::empty(),
+    )?;
     if let Some(uid) = uid {
         let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-        rustix::fs::chownat(&folder, EGRESS_SOCKET, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chownat(
+            &folder,
+            EGRESS_SOCKET,
+            Some(user),
+            Some(group),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
     }
     Ok(listener)
 }

@@ -15,10 +15,16 @@ const FILES: [(&str, &str); 9] = [
     ("group", "root:x:0:\ndev:x:1000:\nnogroup:x:65534:\n"),
     ("hostname", "optidev\n"),
     ("hosts", "127.0.0.1 localhost optidev\n::1 localhost\n"),
-    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+    (
+        "nsswitch.conf",
+        "passwd: files\ngroup: files\nhosts: files\n",
+    ),
     // Names are resolved by the egress role; there is nothing to ask here.
     ("resolv.conf", ""),
-    ("profile", "[ -n \"$BASH_VERSION\" ] && [ -r /etc/bash.bashrc ] && . /etc/bash.bashrc\n"),
+    (
+        "profile",
+        "[ -n \"$BASH_VERSION\" ] && [ -r /etc/bash.bashrc ] && . /etc/bash.bashrc\n",
+    ),
     (
         "bash.bashrc",
         "case $- in *i*) ;; *) return ;; esac\n\
@@ -32,11 +38,19 @@ const FILES: [(&str, &str); 9] = [
 /// Host folders that are shown in `/etc` as they are: certificates, and links that Debian's commands go through.
 pub const FOLDERS: [&str; 4] = ["ssl", "ca-certificates", "alternatives", "terminfo"];
 /// Host files that are shown in `/etc` as they are.
-pub const HOST_FILES: [&str; 6] = ["ld.so.cache", "ld.so.conf", "services", "protocols", "inputrc", "debian_version"];
+pub const HOST_FILES: [&str; 6] = [
+    "ld.so.cache",
+    "ld.so.conf",
+    "services",
+    "protocols",
+    "inputrc",
+    "debian_version",
+];
 
 /// Writes the folder; safe to call again while containers use it.
 pub fn write(folder: &Path) -> Result<(), RuntimeError> {
-    let failed = |error: std::io::Error| RuntimeError::io(format!("writing {}", folder.display()), error);
+    let failed =
+        |error: std::io::Error| RuntimeError::io(format!("writing {}", folder.display()), error);
     super::volume::make_folder(folder, 0o755).map_err(failed)?;
     for (name, content) in FILES {
         let path = folder.join(name);

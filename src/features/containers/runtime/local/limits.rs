@@ -41,7 +41,10 @@ impl Limiter {
     pub fn detect(config: &LocalRuntimeConfig) -> Self {
         let mount = Path::new(MOUNT);
         let candidates = [
-            Self::V1 { memory: mount.join("memory/optidev"), pids: mount.join("pids/optidev") },
+            Self::V1 {
+                memory: mount.join("memory/optidev"),
+                pids: mount.join("pids/optidev"),
+            },
             Self::V2(mount.join("optidev")),
         ];
         for candidate in candidates {
@@ -54,12 +57,16 @@ impl Limiter {
 
     fn works(&self, config: &LocalRuntimeConfig) -> bool {
         if let Self::V2(base) = self {
-            if !Path::new(MOUNT).join("cgroup.controllers").exists() || super::volume::make_folder(base, 0o755).is_err() {
+            if !Path::new(MOUNT).join("cgroup.controllers").exists()
+                || super::volume::make_folder(base, 0o755).is_err()
+            {
                 return false;
             }
             let _ = fs::write(base.join("cgroup.subtree_control"), "+memory +pids");
         }
-        let Ok(group) = self.make("probe", config) else { return false };
+        let Ok(group) = self.make("probe", config) else {
+            return false;
+        };
         group.remove();
         true
     }
@@ -72,13 +79,19 @@ impl Limiter {
                 format!("at most {memory} MiB of memory and {pids} processes (control groups)")
             }
             Self::Rlimits => {
-                format!("at most {memory} MiB of memory for each process and {pids} processes (resource limits)")
+                format!(
+                    "at most {memory} MiB of memory for each process and {pids} processes (resource limits)"
+                )
             }
         }
     }
 
     /// Makes the container's group, with its limits set.
-    pub fn group(&self, container: ContainerId, config: &LocalRuntimeConfig) -> Result<Group, RuntimeError> {
+    pub fn group(
+        &self,
+        container: ContainerId,
+        config: &LocalRuntimeConfig,
+    ) -> Result<Group, RuntimeError> {
         self.make(&container.to_string(), config)
             .map_err(|error| RuntimeError::io("making the container's control group", error))
     }
@@ -94,10 +107,14 @@ impl Limiter {
                 events: Some(memory.join(name).join("memory.oom_control")),
                 folders: vec![memory.join(name), pids.join(name)],
             },
-            Self::V2(base) => {
-                Group { events: Some(base.join(name).join("memory.events")), folders: vec![base.join(name)] }
-            }
-            Self::Rlimits => Group { folders: Vec::new(), events: None },
+            Self::V2(base) => Group {
+                events: Some(base.join(name).join("memory.events")),
+                folders: vec![base.join(name)],
+            },
+            Self::Rlimits => Group {
+                folders: Vec::new(),
+                events: None,
+            },
         }
     }
 
@@ -112,7 +129,10 @@ impl Limiter {
                 fs::create_dir_all(folder)?;
             }
             match self {
-                Self::V1 { memory: memory_base, pids: pids_base } => {
+                Self::V1 {
+                    memory: memory_base,
+                    pids: pids_base,
+                } => {
                     let folder = memory_base.join(name);
                     fs::write(folder.join("memory.limit_in_bytes"), &memory)?;
                     // Absent where swap is not counted; then there is no swap to hide in or nobody counts it.
@@ -135,26 +155,43 @@ impl Limiter {
     }
 
     /// Puts the waiting process `pid` under the limits; all that it starts inherits them.
-    pub fn apply(&self, group: &Group, pid: i32, config: &LocalRuntimeConfig) -> Result<(), RuntimeError> {
+    pub fn apply(
+        &self,
+        group: &Group,
+        pid: i32,
+        config: &LocalRuntimeConfig,
+    ) -> Result<(), RuntimeError> {
         for folder in &group.folders {
-            fs::write(folder.join("cgroup.procs"), pid.to_string())
-                .map_err(|error| RuntimeError::io("putting the container into its control group", error))?;
+            fs::write(folder.join("cgroup.procs"), pid.to_string()).map_err(|error| {
+                RuntimeError::io("putting the container into its control group", error)
+            })?;
         }
         let mut limits = vec![(Resource::Core, 0, 0), (Resource::Nofile, 65_536, 65_536)];
         if matches!(self, Self::Rlimits) {
             limits.push((Resource::Nproc, config.pids, config.pids));
-            limits.push((Resource::Data, config.memory_mib << 20, config.memory_mib << 20));
+            limits.push((
+                Resource::Data,
+                config.memory_mib << 20,
+                config.memory_mib << 20,
+            ));
         }
         for (resource, current, maximum) in limits {
             let pid = Pid::from_raw(pid);
-            let wanted = Rlimit { current: Some(current), maximum: Some(maximum) };
+            let wanted = Rlimit {
+                current: Some(current),
+                maximum: Some(maximum),
+            };
             if rustix::process::prlimit(pid, resource, wanted).is_err() {
                 // An ordinary user may not raise the hard limit: as far as it goes then.
                 let hard = rustix::process::getrlimit(resource).maximum;
                 let lower = hard.map_or(current, |hard| hard.min(current));
-                let wanted = Rlimit { current: Some(lower), maximum: hard };
-                rustix::process::prlimit(pid, resource, wanted)
-                    .map_err(|error| RuntimeError::io(format!("limiting {resource:?} of the container"), error))?;
+                let wanted = Rlimit {
+                    current: Some(lower),
+                    maximum: hard,
+                };
+                rustix::process::prlimit(pid, resource, wanted).map_err(|error| {
+                    RuntimeError::io(format!("limiting {resource:?} of the container"), error)
+                })?;
             }
         }
         Ok(())

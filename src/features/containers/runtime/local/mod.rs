@@ -49,7 +49,11 @@ impl LocalRuntime {
     /// # Errors
     /// [`RuntimeError::Machine`] when a toolchain folder is missing; [`RuntimeError::Failed`] when files cannot be
     /// written.
-    pub fn open(config: &LocalRuntimeConfig, folder: PathBuf, clock: Clock) -> Result<Self, RuntimeError> {
+    pub fn open(
+        config: &LocalRuntimeConfig,
+        folder: PathBuf,
+        clock: Clock,
+    ) -> Result<Self, RuntimeError> {
         sandbox::check(config)?;
         let folders = volume::Folders::open(folder)?;
         etc::write(&folders.etc())?;
@@ -65,7 +69,10 @@ impl LocalRuntime {
         })
     }
 
-    pub(super) async fn prepare_volume(&self, container: ContainerId) -> Result<String, RuntimeError> {
+    pub(super) async fn prepare_volume(
+        &self,
+        container: ContainerId,
+    ) -> Result<String, RuntimeError> {
         let slot = self.slots.of(container)?;
         let folder = self.folders.container(container);
         blocking(move || folder.prepare(slot)).await?;
@@ -79,9 +86,14 @@ impl LocalRuntime {
         start::launch(self, container).await
     }
 
-    pub(super) async fn adopt(&self, container: ContainerId) -> Result<Option<Process>, RuntimeError> {
+    pub(super) async fn adopt(
+        &self,
+        container: ContainerId,
+    ) -> Result<Option<Process>, RuntimeError> {
         let folder = self.folders.container(container);
-        let Some(meta) = folder.read_meta()? else { return Ok(None) };
+        let Some(meta) = folder.read_meta()? else {
+            return Ok(None);
+        };
         let Some(run) = meta.run else { return Ok(None) };
         Ok(Process::adopt(folder, run, &self.limits))
     }
@@ -90,7 +102,10 @@ impl LocalRuntime {
         let expected = sandbox::mount_points(&self.config);
         let uid = self.slots.of(process.container())?.uid;
         proof::prove(process.pid(), uid, &expected).map_err(RuntimeError::Unproven)?;
-        Ok(format!("no network device but lo, no capabilities, no host paths; {}", self.limits.describe(&self.config)))
+        Ok(format!(
+            "no network device but lo, no capabilities, no host paths; {}",
+            self.limits.describe(&self.config)
+        ))
     }
 
     pub(super) async fn open_egress(
@@ -106,7 +121,11 @@ impl LocalRuntime {
         Ok(())
     }
 
-    pub(super) async fn remember(&self, process: &Process, boot_id: &str) -> Result<(), RuntimeError> {
+    pub(super) async fn remember(
+        &self,
+        process: &Process,
+        boot_id: &str,
+    ) -> Result<(), RuntimeError> {
         let folder = self.folders.container(process.container());
         let mut meta = folder.read_meta()?.unwrap_or_default();
         meta.run = Some(process.record(boot_id, self.clock.now_ms()));
@@ -138,5 +157,7 @@ impl LocalRuntime {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
 ) -> Result<T, RuntimeError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| RuntimeError::io("a worker ended", error))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| RuntimeError::io("a worker ended", error))?
 }

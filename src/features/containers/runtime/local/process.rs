@@ -34,11 +34,25 @@ pub struct Process {
 
 impl Process {
     /// A container that was just started.
-    pub(super) fn started(folder: Folder, pid: i32, child: Child, group: Group) -> Result<Self, RuntimeError> {
+    pub(super) fn started(
+        folder: Folder,
+        pid: i32,
+        child: Child,
+        group: Group,
+    ) -> Result<Self, RuntimeError> {
         let failed = |error: std::io::Error| RuntimeError::io("the container ended at once", error);
         let pidfd = open(pid).map_err(failed)?;
         let start_ticks = procfs::start_ticks(pid).unwrap_or(0);
-        Ok(Self { folder, pid, start_ticks, pidfd, child: Some(child), group, egress: None, boot_id: None })
+        Ok(Self {
+            folder,
+            pid,
+            start_ticks,
+            pidfd,
+            child: Some(child),
+            group,
+            egress: None,
+            boot_id: None,
+        })
     }
 
     /// A container of an earlier server, when it still runs.
@@ -88,7 +102,10 @@ impl Process {
     }
 
     pub(in super::super) fn endpoint(&self) -> Endpoint {
-        Endpoint::Unix { folder: self.folder.join("run"), name: AGENT_SOCKET.to_owned() }
+        Endpoint::Unix {
+            folder: self.folder.join("run"),
+            name: AGENT_SOCKET.to_owned(),
+        }
     }
 
     pub(in super::super) fn boot_id(&self) -> Option<&str> {
@@ -98,13 +115,17 @@ impl Process {
     pub(in super::super) async fn ended(&mut self) -> Ended {
         // A pidfd is readable once the process has ended, whoever its parent is (pidfd_open(2)).
         let _ = self.pidfd.ready(Interest::READABLE).await;
-        let Some(child) = &mut self.child else { return Ended::Unknown };
+        let Some(child) = &mut self.child else {
+            return Ended::Unknown;
+        };
         // bubblewrap outside ends right after; it answers 128 + n for signal n.
         match tokio::time::timeout(Duration::from_secs(2), child.wait()).await {
             Ok(Ok(status)) => match status.code() {
                 Some(code) if code > 128 => Ended::Signal(code - 128),
                 Some(code) => Ended::Code(code),
-                None => Ended::Signal(std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)),
+                None => Ended::Signal(
+                    std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0),
+                ),
             },
             _ => Ended::Unknown,
         }
@@ -121,7 +142,10 @@ impl Process {
     pub(super) async fn kill(mut self) -> Result<(), RuntimeError> {
         // An error means that it has ended already.
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-        if tokio::time::timeout(Duration::from_secs(10), self.ended()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(10), self.ended())
+            .await
+            .is_err()
+        {
             return Err(RuntimeError::Failed(format!(
                 "process {} of the container did not end within 10 s after SIGKILL; it waits for a device",
                 self.pid
@@ -139,7 +163,10 @@ impl Process {
 fn open(pid: i32) -> std::io::Result<AsyncFd<OwnedFd>> {
     let pid = Pid::from_raw(pid).ok_or(std::io::ErrorKind::InvalidInput)?;
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-    #[expect(unsafe_code, reason = "tokio deprecated the safe constructor and has no other for a pidfd")]
+    #[expect(
+        unsafe_code,
+        reason = "tokio deprecated the safe constructor and has no other for a pidfd"
+    )]
     // SAFETY: an OwnedFd always answers the one descriptor that it owns, and keeps it open until it is dropped, which
     // happens inside AsyncFd only.
     let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?;

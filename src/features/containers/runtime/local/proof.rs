@@ -14,7 +14,8 @@ const NAMESPACES: [&str; 7] = ["user", "pid", "net", "mnt", "ipc", "uts", "cgrou
 /// Shows that the container whose first process is `pid` is isolated; `uid` is the host user that it must have.
 pub fn prove(pid: i32, uid: Option<u32>, mount_points: &[String]) -> Result<(), String> {
     let read = |name: &str| {
-        fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(|error| format!("/proc/{pid}/{name}: {error}"))
+        fs::read_to_string(format!("/proc/{pid}/{name}"))
+            .map_err(|error| format!("/proc/{pid}/{name}: {error}"))
     };
     rights(&read("status")?, uid)?;
     user(&read("uid_map")?)?;
@@ -26,7 +27,9 @@ pub fn prove(pid: i32, uid: Option<u32>, mount_points: &[String]) -> Result<(), 
         match (inside, outside) {
             (Ok(inside), Ok(outside)) if inside != outside => {}
             (Ok(_), Ok(_)) => return Err(format!("the {name} namespace is the server's own")),
-            (Err(error), _) | (_, Err(error)) => return Err(format!("the {name} namespace: {error}")),
+            (Err(error), _) | (_, Err(error)) => {
+                return Err(format!("the {name} namespace: {error}"));
+            }
         }
     }
     Ok(())
@@ -36,14 +39,24 @@ fn rights(status: &str, uid: Option<u32>) -> Result<(), String> {
     for name in ["CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"] {
         match status_line(status, name) {
             Some(set) if set.bytes().all(|digit| digit == b'0') => {}
-            other => return Err(format!("{name} is {}, not empty", other.unwrap_or("unknown"))),
+            other => {
+                return Err(format!(
+                    "{name} is {}, not empty",
+                    other.unwrap_or("unknown")
+                ));
+            }
         }
     }
     if status_line(status, "NoNewPrivs") != Some("1") {
         return Err("it could gain rights by executing a file (NoNewPrivs is off)".to_owned());
     }
-    let uids: Vec<&str> = status_line(status, "Uid").unwrap_or_default().split_whitespace().collect();
-    let expected = uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()).to_string();
+    let uids: Vec<&str> = status_line(status, "Uid")
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let expected = uid
+        .unwrap_or_else(|| rustix::process::geteuid().as_raw())
+        .to_string();
     if uids.len() != 4 || uids.iter().any(|one| *one != expected) {
         return Err(format!("it runs as host user {uids:?}, not {expected}"));
     }
@@ -61,25 +74,43 @@ fn user(uid_map: &str) -> Result<(), String> {
     let fields: Vec<&str> = uid_map.split_whitespace().collect();
     match fields.as_slice() {
         [inside, _, "1"] if *inside == UID.to_string() => Ok(()),
-        _ => Err(format!("more users than one are mapped: {}", uid_map.trim())),
+        _ => Err(format!(
+            "more users than one are mapped: {}",
+            uid_map.trim()
+        )),
     }
 }
 
 fn network(devices: &str) -> Result<(), String> {
     // Two lines of headings, then a line for each device.
-    let names: Vec<&str> =
-        devices.lines().skip(2).filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
-    if names == ["lo"] { Ok(()) } else { Err(format!("it has the network devices {names:?}, not just lo")) }
+    let names: Vec<&str> = devices
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name.trim())
+        .collect();
+    if names == ["lo"] {
+        Ok(())
+    } else {
+        Err(format!("it has the network devices {names:?}, not just lo"))
+    }
 }
 
 fn mounts(mountinfo: &str, expected: &[String]) -> Result<(), String> {
     let expected: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
     for line in mountinfo.lines() {
         let mut fields = line.split(' ').skip(4);
-        let (point, options) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let (point, options) = (
+            fields.next().unwrap_or_default(),
+            fields.next().unwrap_or_default(),
+        );
         let point = unescape(point);
         // Toolchains bring what is mounted below them.
-        let below_toolchain = || expected.iter().any(|known| known.len() > 1 && below(&point, known));
+        let below_toolchain = || {
+            expected
+                .iter()
+                .any(|known| known.len() > 1 && below(&point, known))
+        };
         if !expected.contains(point.as_str()) && !below_toolchain() {
             return Err(format!("{point} is mounted and should not be"));
         }
@@ -91,7 +122,9 @@ fn mounts(mountinfo: &str, expected: &[String]) -> Result<(), String> {
 }
 
 fn below(point: &str, folder: &str) -> bool {
-    point.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+    point
+        .strip_prefix(folder)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Spaces and the like are written as `\040` (proc_pid_mountinfo(5)).
@@ -100,7 +133,8 @@ fn unescape(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         let code = (byte == b'\\').then(|| after.get(..3)).flatten();
-        let code = code.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        let code =
+            code.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         match code {
             Some(code) => {
                 out.push(code);
@@ -134,7 +168,10 @@ mod tests {
             ("Groups:\t ", "Groups:\t4 27"),
             ("NSpid:\t4636\t1", "NSpid:\t4636"),
         ] {
-            assert!(rights(&STATUS.replace(from, to), Some(200_001)).is_err(), "{to}");
+            assert!(
+                rights(&STATUS.replace(from, to), Some(200_001)).is_err(),
+                "{to}"
+            );
         }
         assert!(rights("", Some(200_001)).is_err());
     }
@@ -151,7 +188,13 @@ mod tests {
         let good = "1 0 0:5 / / ro,nosuid,nodev - tmpfs t rw\n2 1 254:0 /usr /usr ro,nosuid - ext4 /dev/vda rw\n\
                     3 2 254:0 /x /usr/local\\040x ro,nosuid - ext4 /dev/vda rw\n";
         mounts(good, &expected).unwrap();
-        assert!(mounts(&format!("{good}4 1 254:0 /root /root ro,nosuid - ext4 d rw\n"), &expected).is_err());
+        assert!(
+            mounts(
+                &format!("{good}4 1 254:0 /root /root ro,nosuid - ext4 d rw\n"),
+                &expected
+            )
+            .is_err()
+        );
         assert!(mounts(&good.replace("ro,nosuid -", "ro -"), &expected).is_err());
     }
 }

@@ -38,20 +38,37 @@ pub struct Sources {
 
 /// Refuses settings that no container could start with.
 pub fn check(config: &LocalRuntimeConfig) -> Result<(), RuntimeError> {
-    const TAKEN: [&str; 8] = ["/", "/proc", "/dev", "/tmp", "/etc", "/run", "/home", "/var/lib/optidev"];
+    const TAKEN: [&str; 8] = [
+        "/",
+        "/proc",
+        "/dev",
+        "/tmp",
+        "/etc",
+        "/run",
+        "/home",
+        "/var/lib/optidev",
+    ];
     for folder in &config.toolchains {
         let shown = folder.display();
         let refused = |why: &str| {
-            Err(RuntimeError::Machine(format!("[runtime.local] toolchains: {shown} {why}")))
+            Err(RuntimeError::Machine(format!(
+                "[runtime.local] toolchains: {shown} {why}"
+            )))
         };
         if !folder.is_absolute() {
             return refused("is not an absolute path. Write it from / on.");
         }
         if !folder.is_dir() {
-            return refused("is not a folder on this machine. Install it there, or take it out of the list.");
+            return refused(
+                "is not a folder on this machine. Install it there, or take it out of the list.",
+            );
         }
-        if TAKEN.iter().any(|taken| folder == Path::new(taken) || (*taken == "/home" && folder.starts_with(HOME))) {
-            return refused("cannot be shown to containers: they have their own. Name a folder below it.");
+        if TAKEN.iter().any(|taken| {
+            folder == Path::new(taken) || (*taken == "/home" && folder.starts_with(HOME))
+        }) {
+            return refused(
+                "cannot be shown to containers: they have their own. Name a folder below it.",
+            );
         }
     }
     if config.memory_mib < 64 || config.pids < 32 {
@@ -65,7 +82,11 @@ pub fn check(config: &LocalRuntimeConfig) -> Result<(), RuntimeError> {
 
 /// The shell of terminals.
 pub fn shell(config: &LocalRuntimeConfig) -> &'static str {
-    let bash = config.toolchains.iter().any(|folder| folder == Path::new("/usr")) && Path::new("/usr/bin/bash").is_file();
+    let bash = config
+        .toolchains
+        .iter()
+        .any(|folder| folder == Path::new("/usr"))
+        && Path::new("/usr/bin/bash").is_file();
     if bash { "/bin/bash" } else { "/bin/sh" }
 }
 
@@ -74,8 +95,23 @@ pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> V
     let mut args = Arguments(Vec::with_capacity(160));
     // /proc, network, ids, messages, host name, control groups: nothing is shared. No further user namespaces,
     // because they open most of the kernel's attack surface to code without rights.
-    args.add(&["--unshare-all", "--unshare-user", "--disable-userns", "--new-session", "--cap-drop", "ALL"]);
-    args.add(&["--uid", &UID.to_string(), "--gid", &UID.to_string(), "--hostname", "optidev", "--clearenv"]);
+    args.add(&[
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+    ]);
+    args.add(&[
+        "--uid",
+        &UID.to_string(),
+        "--gid",
+        &UID.to_string(),
+        "--hostname",
+        "optidev",
+        "--clearenv",
+    ]);
 
     for (name, target) in links() {
         args.add(&["--symlink", &target, &name]);
@@ -93,15 +129,60 @@ pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> V
     args.add(&["--proc", "/proc", "--dev", "/dev"]);
     // Shared memory and /tmp are memory: together at most what the container may have.
     let half = (config.memory_mib << 20) / 2;
-    args.add(&["--perms", "1777", "--size", &half.to_string(), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
-    args.add(&["--perms", "1777", "--size", &half.to_string(), "--tmpfs", "/tmp"]);
-    for folder in ["/home", "/run", "/run/optidev", "/run/optidev/bin", "/var", "/var/lib"] {
+    args.add(&[
+        "--perms",
+        "1777",
+        "--size",
+        &half.to_string(),
+        "--tmpfs",
+        "/dev/shm",
+        "--remount-ro",
+        "/dev",
+    ]);
+    args.add(&[
+        "--perms",
+        "1777",
+        "--size",
+        &half.to_string(),
+        "--tmpfs",
+        "/tmp",
+    ]);
+    for folder in [
+        "/home",
+        "/run",
+        "/run/optidev",
+        "/run/optidev/bin",
+        "/var",
+        "/var/lib",
+    ] {
         args.add(&["--perms", "0755", "--dir", folder]);
     }
     args.add(&["--symlink", "/tmp", "/var/tmp"]);
-    args.add(&["--bind", &text(&sources.home), HOME, "--bind", &text(&sources.state), STATE]);
-    args.add(&["--bind", &text(&sources.run), SOCKETS, "--ro-bind", &text(&sources.egress), EGRESS]);
-    args.add(&["--ro-bind", &text(&sources.agent), AGENT, "--remount-ro", "/", "--chdir", HOME]);
+    args.add(&[
+        "--bind",
+        &text(&sources.home),
+        HOME,
+        "--bind",
+        &text(&sources.state),
+        STATE,
+    ]);
+    args.add(&[
+        "--bind",
+        &text(&sources.run),
+        SOCKETS,
+        "--ro-bind",
+        &text(&sources.egress),
+        EGRESS,
+    ]);
+    args.add(&[
+        "--ro-bind",
+        &text(&sources.agent),
+        AGENT,
+        "--remount-ro",
+        "/",
+        "--chdir",
+        HOME,
+    ]);
 
     for (name, value) in environment(config, shell) {
         args.add(&["--setenv", name, &value]);
@@ -112,27 +193,67 @@ pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> V
 /// The command inside: the agent.
 pub fn command(shell: &str) -> Vec<String> {
     let mut args = Arguments(Vec::new());
-    args.add(&["--", AGENT, "--socket", &format!("{SOCKETS}/{AGENT_SOCKET}"), "--home", HOME, "--state", STATE]);
-    args.add(&["--egress-socket", &format!("{EGRESS}/{EGRESS_SOCKET}"), "--proxy", "127.0.0.1:3128", "--shell", shell]);
+    args.add(&[
+        "--",
+        AGENT,
+        "--socket",
+        &format!("{SOCKETS}/{AGENT_SOCKET}"),
+        "--home",
+        HOME,
+        "--state",
+        STATE,
+    ]);
+    args.add(&[
+        "--egress-socket",
+        &format!("{EGRESS}/{EGRESS_SOCKET}"),
+        "--proxy",
+        "127.0.0.1:3128",
+        "--shell",
+        shell,
+    ]);
     args.0
 }
 
 /// Every place where something is mounted, for the proof: one that is not here is a hole.
 pub fn mount_points(config: &LocalRuntimeConfig) -> Vec<String> {
     let mut points: Vec<String> = [
-        "/", "/etc", "/proc", "/dev", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
-        "/dev/pts", "/dev/shm", "/tmp", HOME, STATE, SOCKETS, EGRESS, AGENT,
+        "/",
+        "/etc",
+        "/proc",
+        "/dev",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/full",
+        "/dev/random",
+        "/dev/urandom",
+        "/dev/tty",
+        "/dev/pts",
+        "/dev/shm",
+        "/tmp",
+        HOME,
+        STATE,
+        SOCKETS,
+        EGRESS,
+        AGENT,
     ]
     .map(str::to_owned)
     .to_vec();
     points.extend(config.toolchains.iter().map(|folder| text(folder)));
-    points.extend(etc::FOLDERS.iter().chain(&etc::HOST_FILES).map(|name| format!("/etc/{name}")));
+    points.extend(
+        etc::FOLDERS
+            .iter()
+            .chain(&etc::HOST_FILES)
+            .map(|name| format!("/etc/{name}")),
+    );
     points
 }
 
 fn environment(config: &LocalRuntimeConfig, shell: &str) -> Vec<(&'static str, String)> {
     let mut path: Vec<String> = config.path.iter().map(|folder| text(folder)).collect();
-    path.push("/home/dev/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    path.push(
+        "/home/dev/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            .to_owned(),
+    );
     vec![
         ("HOME", HOME.to_owned()),
         ("USER", "dev".to_owned()),

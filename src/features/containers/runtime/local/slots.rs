@@ -30,7 +30,11 @@ impl Slots {
     pub fn open(folders: &Folders, uid_base: u32) -> Result<Self, RuntimeError> {
         let mut used = BTreeMap::new();
         for container in folders.containers()? {
-            if let Some(slot) = folders.container(container).read_meta()?.and_then(|meta| meta.slot) {
+            if let Some(slot) = folders
+                .container(container)
+                .read_meta()?
+                .and_then(|meta| meta.slot)
+            {
                 if let Some(other) = used.insert(slot, container) {
                     return Err(RuntimeError::Machine(format!(
                         "{other} and {container} have the same number {slot} in their meta.json, so they would share a \
@@ -40,21 +44,32 @@ impl Slots {
             }
         }
         let uid_base = rustix::process::geteuid().is_root().then_some(uid_base);
-        Ok(Self { used: Mutex::new(used), uid_base })
+        Ok(Self {
+            used: Mutex::new(used),
+            uid_base,
+        })
     }
 
     /// The number of `container`: the one it has, or the lowest that is free.
     pub fn of(&self, container: ContainerId) -> Result<Slot, RuntimeError> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = used.iter().find(|(_, owner)| **owner == container).map(|(number, _)| *number);
+        let known = used
+            .iter()
+            .find(|(_, owner)| **owner == container)
+            .map(|(number, _)| *number);
         let number = known.or_else(|| (1..=MOST).find(|number| !used.contains_key(number)));
-        let number = number
-            .ok_or_else(|| RuntimeError::Machine(format!("all {MOST} container numbers of this machine are in use")))?;
+        let number = number.ok_or_else(|| {
+            RuntimeError::Machine(format!(
+                "all {MOST} container numbers of this machine are in use"
+            ))
+        })?;
         used.insert(number, container);
         let uid = match self.uid_base {
             None => None,
             Some(base) => Some(base.checked_add(number).ok_or_else(|| {
-                RuntimeError::Machine(format!("[runtime.local] uid_base = {base} leaves no user ids above it; lower it"))
+                RuntimeError::Machine(format!(
+                    "[runtime.local] uid_base = {base} leaves no user ids above it; lower it"
+                ))
             })?),
         };
         Ok(Slot { number, uid })

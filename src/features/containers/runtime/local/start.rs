@@ -38,7 +38,10 @@ const MOUNTING: &str = "read -r go && [ \"$go\" = go ] || exit 97\n\
     exec \"$@\" 3>&1 4<&0 >/dev/null </dev/null";
 
 /// Starts `container`; its volume is prepared.
-pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Process, RuntimeError> {
+pub async fn launch(
+    runtime: &LocalRuntime,
+    container: ContainerId,
+) -> Result<Process, RuntimeError> {
     let slot = runtime.slots.of(container)?;
     let folder = runtime.folders.container(container);
     let sources = Sources {
@@ -54,15 +57,25 @@ pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Pr
     let mut child = starter(slot, &sources, &log, runtime.shell)?;
 
     let made = tokio::time::timeout(MADE, async {
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| ended(&mut child, &log))?;
+        let pid = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .ok_or_else(|| ended(&mut child, &log))?;
         runtime.limits.apply(&group, pid, &runtime.config)?;
-        let inside = if slot.uid.is_some() { mounted() } else { sources };
+        let inside = if slot.uid.is_some() {
+            mounted()
+        } else {
+            sources
+        };
         let mut input = b"go\n".to_vec();
         for argument in sandbox::options(&runtime.config, &inside, runtime.shell) {
             input.extend_from_slice(argument.as_bytes());
             input.push(0);
         }
-        let mut pipe = child.stdin.take().ok_or_else(|| RuntimeError::Failed("the start has no input".to_owned()))?;
+        let mut pipe = child
+            .stdin
+            .take()
+            .ok_or_else(|| RuntimeError::Failed("the start has no input".to_owned()))?;
         if pipe.write_all(&input).await.is_err() {
             return Err(ended(&mut child, &log));
         }
@@ -70,7 +83,10 @@ pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Pr
         let mut told = String::new();
         if let Some(mut output) = child.stdout.take() {
             // Ends when bubblewrap has told everything; it closes this descriptor before user code runs.
-            output.read_to_string(&mut told).await.map_err(|error| RuntimeError::io("reading from bubblewrap", error))?;
+            output
+                .read_to_string(&mut told)
+                .await
+                .map_err(|error| RuntimeError::io("reading from bubblewrap", error))?;
         }
         #[derive(serde::Deserialize)]
         struct Told {
@@ -86,7 +102,11 @@ pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Pr
         }
     })
     .await
-    .unwrap_or_else(|_| Err(RuntimeError::Failed("bubblewrap made no container within 10 s".to_owned())));
+    .unwrap_or_else(|_| {
+        Err(RuntimeError::Failed(
+            "bubblewrap made no container within 10 s".to_owned(),
+        ))
+    });
     match made {
         Ok(pid) => Process::started(folder, pid, child, group),
         Err(error) => {
@@ -103,18 +123,47 @@ pub async fn launch(runtime: &LocalRuntime, container: ContainerId) -> Result<Pr
 }
 
 /// The waiting process.
-fn starter(slot: Slot, sources: &Sources, log: &std::path::Path, shell: &str) -> Result<Child, RuntimeError> {
-    let log_file =
-        std::fs::File::create(log).map_err(|error| RuntimeError::io(format!("writing {}", log.display()), error))?;
+fn starter(
+    slot: Slot,
+    sources: &Sources,
+    log: &std::path::Path,
+    shell: &str,
+) -> Result<Child, RuntimeError> {
+    let log_file = std::fs::File::create(log)
+        .map_err(|error| RuntimeError::io(format!("writing {}", log.display()), error))?;
     let mut command;
     if let Some(uid) = slot.uid {
         command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "--", "sh", "-c", MOUNTING, "sh"]);
-        for folder in [&sources.home, &sources.state, &sources.run, &sources.egress, &sources.etc, &sources.agent] {
+        command.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "--",
+            "sh",
+            "-c",
+            MOUNTING,
+            "sh",
+        ]);
+        for folder in [
+            &sources.home,
+            &sources.state,
+            &sources.run,
+            &sources.egress,
+            &sources.etc,
+            &sources.agent,
+        ] {
             command.arg(folder);
         }
         let uid = uid.to_string();
-        command.args(["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups", "--inh-caps=-all"]);
+        command.args([
+            "setpriv",
+            "--reuid",
+            &uid,
+            "--regid",
+            &uid,
+            "--clear-groups",
+            "--inh-caps=-all",
+        ]);
         command.args(["--no-new-privs", "--"]);
     } else {
         command = Command::new("sh");
@@ -124,7 +173,10 @@ fn starter(slot: Slot, sources: &Sources, log: &std::path::Path, shell: &str) ->
         .args(["bwrap", "--info-fd", "3", "--args", "4"])
         .args(sandbox::command(shell))
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .current_dir("/")
         // A group of its own: an interrupt at the server's terminal is for the server.
         .process_group(0)
@@ -133,14 +185,23 @@ fn starter(slot: Slot, sources: &Sources, log: &std::path::Path, shell: &str) ->
         .stderr(log_file)
         .spawn()
         .map_err(|error| {
-            RuntimeError::Machine(format!("a container cannot be started: {error}. Install util-linux and a shell."))
+            RuntimeError::Machine(format!(
+                "a container cannot be started: {error}. Install util-linux and a shell."
+            ))
         })
 }
 
 /// Where [`MOUNTING`] puts things.
 fn mounted() -> Sources {
     let at = |name: &str| PathBuf::from("/mnt").join(name);
-    Sources { home: at("home"), state: at("state"), run: at("run"), egress: at("egress"), etc: at("etc"), agent: at("agent") }
+    Sources {
+        home: at("home"),
+        state: at("state"),
+        run: at("run"),
+        egress: at("egress"),
+        etc: at("etc"),
+        agent: at("agent"),
+    }
 }
 
 fn ended(child: &mut Child, log: &std::path::Path) -> RuntimeError {
@@ -156,8 +217,13 @@ fn explain(log: &str, status: Option<std::process::ExitStatus>) -> RuntimeError 
     let log = log.trim();
     let last = log.lines().last().unwrap_or("no message");
     let has = |part: &str| log.contains(part);
-    if has("bwrap: not found") || has("failed to execute bwrap") || has("setpriv: failed to execute") {
-        return RuntimeError::Machine("bubblewrap is not installed. Install it: apt-get install bubblewrap".to_owned());
+    if has("bwrap: not found")
+        || has("failed to execute bwrap")
+        || has("setpriv: failed to execute")
+    {
+        return RuntimeError::Machine(
+            "bubblewrap is not installed. Install it: apt-get install bubblewrap".to_owned(),
+        );
     }
     if has("No permissions to creat") || has("setting up uid map") || has("max_user_namespaces") {
         return RuntimeError::Machine(format!(
@@ -192,5 +258,8 @@ pub fn last_words(folder: &Folder) -> String {
     let log = read_log(&folder.join("start.log"));
     let lines: Vec<&str> = log.lines().rev().take(3).collect();
     let text: String = lines.into_iter().rev().collect::<Vec<_>>().join(" ");
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(400)
+        .collect()
 }

@@ -35,21 +35,39 @@ impl Machine {
     fn new(config: LocalRuntimeConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // As a careful operator's data folder: nobody else gets in.
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        let local = LocalRuntime::open(&config, folder.path().join("containers"), Clock::system()).unwrap();
+        std::fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o700),
+        )
+        .unwrap();
+        let local =
+            LocalRuntime::open(&config, folder.path().join("containers"), Clock::system()).unwrap();
         let runtime = Runtime::Local(std::sync::Arc::new(local));
-        Self { folder, runtime, agents: Agents::new(), tasks: tokio_util::task::TaskTracker::new(), started: Default::default() }
+        Self {
+            folder,
+            runtime,
+            agents: Agents::new(),
+            tasks: tokio_util::task::TaskTracker::new(),
+            started: Default::default(),
+        }
     }
 
     async fn start(&self, id: ContainerId) -> (Instance, Agent) {
         self.runtime.prepare_volume(id).await.unwrap();
         let mut instance = self.runtime.launch(id).await.unwrap();
         let Instance::Local(process) = &instance;
-        self.started.lock().unwrap().push((process.pid(), procfs::start_ticks(process.pid())));
+        self.started
+            .lock()
+            .unwrap()
+            .push((process.pid(), procfs::start_ticks(process.pid())));
         let agent = self.agents.set(id, instance.endpoint());
         let since = Instant::now();
         while let Err(error) = agent.hello().await {
-            assert!(since.elapsed() < Duration::from_secs(10), "{error}: {}", instance.last_words());
+            assert!(
+                since.elapsed() < Duration::from_secs(10),
+                "{error}: {}",
+                instance.last_words()
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.runtime.prove_isolation(&instance).await.unwrap();
@@ -66,7 +84,10 @@ impl Machine {
                 let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 5\r\nconnection: close\r\n\r\nproxy").await;
             })
         });
-        self.runtime.open_egress(&mut instance, who, echo, &self.tasks).await.unwrap();
+        self.runtime
+            .open_egress(&mut instance, who, echo, &self.tasks)
+            .await
+            .unwrap();
         (instance, agent)
     }
 }
@@ -77,7 +98,14 @@ fn id() -> ContainerId {
 
 async fn sh(agent: &Agent, script: &str) -> wire::ExecResult {
     let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-    agent.exec(&wire::ExecRequest { command, timeout_ms: Some(20_000), ..Default::default() }).await.unwrap()
+    agent
+        .exec(&wire::ExecRequest {
+            command,
+            timeout_ms: Some(20_000),
+            ..Default::default()
+        })
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -87,36 +115,81 @@ async fn a_container_sees_nothing_of_the_host_and_reaches_nothing() {
     let (first, agent) = machine.start(own).await;
     let (second, _) = machine.start(other).await;
 
-    let out = sh(&agent, "id -un; id -u; pwd; cat /proc/self/status | grep -E 'CapEff|NoNewPrivs'").await;
-    assert_eq!(out.stdout, "dev\n1000\n/home/dev\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n", "{}", out.stderr);
+    let out = sh(
+        &agent,
+        "id -un; id -u; pwd; cat /proc/self/status | grep -E 'CapEff|NoNewPrivs'",
+    )
+    .await;
+    assert_eq!(
+        out.stdout, "dev\n1000\n/home/dev\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n",
+        "{}",
+        out.stderr
+    );
 
     let data = machine.folder.path().display().to_string();
-    for path in ["/root", "/work", "/etc/shadow", "/sys", "/boot", "/var/run", "/mnt", &data, "/run/user"] {
+    for path in [
+        "/root",
+        "/work",
+        "/etc/shadow",
+        "/sys",
+        "/boot",
+        "/var/run",
+        "/mnt",
+        &data,
+        "/run/user",
+    ] {
         let out = sh(&agent, &format!("ls -d {path}")).await;
         assert_ne!(out.exit_code, Some(0), "{path} is visible: {}", out.stdout);
     }
-    let out = sh(&agent, &format!("find / -name '{}*' 2>/dev/null; ls /home; ls /proc | grep -c '^[0-9]'", other)).await;
+    let out = sh(
+        &agent,
+        &format!(
+            "find / -name '{}*' 2>/dev/null; ls /home; ls /proc | grep -c '^[0-9]'",
+            other
+        ),
+    )
+    .await;
     assert!(out.stdout.starts_with("dev\n"), "{}", out.stdout);
 
     for (what, script) in [
-        ("write to the system", "touch /usr/x || touch /etc/x || touch /x || touch /run/x"),
+        (
+            "write to the system",
+            "touch /usr/x || touch /etc/x || touch /x || touch /run/x",
+        ),
         ("make a user namespace", "unshare -U true"),
         ("mount", "mount -t tmpfs none /tmp"),
         ("become root", "su -c true || sudo true"),
-        ("exchange the egress socket", "rm -f /run/optidev/egress/egress.sock"),
+        (
+            "exchange the egress socket",
+            "rm -f /run/optidev/egress/egress.sock",
+        ),
         ("make a device", "mknod /tmp/d b 254 0"),
         ("reach the network", "exec 3<>/dev/tcp/1.1.1.1/53"),
-        ("reach the host's loopback", "bash -c 'exec 3<>/dev/tcp/127.0.0.1/22'"),
+        (
+            "reach the host's loopback",
+            "bash -c 'exec 3<>/dev/tcp/127.0.0.1/22'",
+        ),
         ("resolve names", "getent hosts example.com"),
     ] {
-        assert_ne!(sh(&agent, script).await.exit_code, Some(0), "user code could {what}");
+        assert_ne!(
+            sh(&agent, script).await.exit_code,
+            Some(0),
+            "user code could {what}"
+        );
     }
     let out = sh(&agent, "cat /proc/net/dev | tail -n +3 | cut -d: -f1").await;
     assert_eq!(out.stdout.trim(), "lo");
     // The way out that there is leads to the server's handler.
-    let script = "exec 3<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT a:443 HTTP/1.1\\r\\n\\r\\n' >&3; cat <&3";
+    let script =
+        "exec 3<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT a:443 HTTP/1.1\\r\\n\\r\\n' >&3; cat <&3";
     let command = ["bash", "-c", script].map(str::to_owned).to_vec();
-    let out = agent.exec(&wire::ExecRequest { command, ..Default::default() }).await.unwrap();
+    let out = agent
+        .exec(&wire::ExecRequest {
+            command,
+            ..Default::default()
+        })
+        .await
+        .unwrap();
     assert!(out.stdout.ends_with("proxy"), "{out:?}");
 
     machine.runtime.kill(first).await.unwrap();
@@ -129,11 +202,20 @@ async fn a_container_outlives_its_server_and_is_found_again() {
     let own = id();
     let (instance, agent) = machine.start(own).await;
     let hello = agent.hello().await.unwrap();
-    machine.runtime.remember(&instance, &hello.boot_id).await.unwrap();
+    machine
+        .runtime
+        .remember(&instance, &hello.boot_id)
+        .await
+        .unwrap();
     sh(&agent, "echo kept > file").await;
     drop(instance);
 
-    let mut again = machine.runtime.adopt(own).await.unwrap().expect("it still runs");
+    let mut again = machine
+        .runtime
+        .adopt(own)
+        .await
+        .unwrap()
+        .expect("it still runs");
     assert_eq!(again.boot_id(), Some(hello.boot_id.as_str()));
     let agent = machine.agents.set(own, again.endpoint());
     assert_eq!(agent.hello().await.unwrap().boot_id, hello.boot_id);
@@ -142,8 +224,15 @@ async fn a_container_outlives_its_server_and_is_found_again() {
     // A killed agent is noticed at once, and takes everything with it.
     let since = Instant::now();
     let command = ["sh", "-c", "kill -9 $PPID"].map(str::to_owned).to_vec();
-    let _ = agent.exec(&wire::ExecRequest { command, ..Default::default() }).await;
-    tokio::time::timeout(Duration::from_secs(1), again.ended()).await.unwrap();
+    let _ = agent
+        .exec(&wire::ExecRequest {
+            command,
+            ..Default::default()
+        })
+        .await;
+    tokio::time::timeout(Duration::from_secs(1), again.ended())
+        .await
+        .unwrap();
     assert!(since.elapsed() < Duration::from_secs(1));
     machine.runtime.kill(again).await.unwrap();
     assert!(machine.runtime.adopt(own).await.unwrap().is_none());
@@ -157,11 +246,22 @@ async fn a_container_outlives_its_server_and_is_found_again() {
 
 #[tokio::test]
 async fn a_fork_bomb_and_a_memory_hog_are_contained() {
-    let config = LocalRuntimeConfig { memory_mib: 256, pids: 200, ..LocalRuntimeConfig::default() };
+    let config = LocalRuntimeConfig {
+        memory_mib: 256,
+        pids: 200,
+        ..LocalRuntimeConfig::default()
+    };
     let machine = Machine::new(config);
     let (mut instance, agent) = machine.start(id()).await;
-    let out = sh(&agent, "for i in $(seq 1 400); do sleep 1 & done; echo $(ls /proc | grep -c '^[0-9]')").await;
-    assert!(out.stderr.contains("fork") || out.stderr.contains("Resource"), "{out:?}");
+    let out = sh(
+        &agent,
+        "for i in $(seq 1 400); do sleep 1 & done; echo $(ls /proc | grep -c '^[0-9]')",
+    )
+    .await;
+    assert!(
+        out.stderr.contains("fork") || out.stderr.contains("Resource"),
+        "{out:?}"
+    );
     assert_eq!(instance.out_of_memory(), 0);
     // Nothing can be started while it lasts, but files can be read, and then it is over.
     agent.list("").await.unwrap();
@@ -169,8 +269,17 @@ async fn a_fork_bomb_and_a_memory_hog_are_contained() {
 
     let hog = "head -c 600M /dev/zero | tail";
     let command = ["sh", "-c", hog].map(str::to_owned).to_vec();
-    let _ = agent.exec(&wire::ExecRequest { command, timeout_ms: Some(20_000), ..Default::default() }).await;
-    assert!(instance.out_of_memory() > 0, "the hog was not ended by its group's limit");
+    let _ = agent
+        .exec(&wire::ExecRequest {
+            command,
+            timeout_ms: Some(20_000),
+            ..Default::default()
+        })
+        .await;
+    assert!(
+        instance.out_of_memory() > 0,
+        "the hog was not ended by its group's limit"
+    );
     // The hog goes, and not the agent.
     let gone = tokio::time::timeout(Duration::from_millis(200), instance.ended()).await;
     assert!(gone.is_err(), "{gone:?}");

@@ -11,7 +11,10 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
-const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const OPEN: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// Deletes `path` and what is in it. It is well when it is not there.
 pub fn remove(path: &Path) -> io::Result<()> {
@@ -68,7 +71,13 @@ pub fn give(path: &Path, uid: u32) -> io::Result<()> {
         // By its path each time: a descriptor for every folder that waits would be too many.
         let folder = match place.as_slice() {
             [] => root.try_clone()?,
-            place => rustix::fs::openat2(&root, place, OPEN, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)?,
+            place => rustix::fs::openat2(
+                &root,
+                place,
+                OPEN,
+                Mode::empty(),
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+            )?,
         };
         for (name, is_folder) in entries(&folder)? {
             if is_folder {
@@ -102,7 +111,12 @@ fn open<P: rustix::path::Arg + Copy>(at: impl AsFd, name: P) -> Result<OwnedFd, 
             let pinned = rustix::fs::openat(at, name, OPEN.union(OFlags::PATH), Mode::empty())?;
             let itself = format!("/proc/self/fd/{}", pinned.as_raw_fd());
             rustix::fs::chmodat(CWD, itself.as_str(), Mode::RWXU, AtFlags::empty())?;
-            rustix::fs::openat(CWD, itself.as_str(), OPEN.difference(OFlags::NOFOLLOW), Mode::empty())?
+            rustix::fs::openat(
+                CWD,
+                itself.as_str(),
+                OPEN.difference(OFlags::NOFOLLOW),
+                Mode::empty(),
+            )?
         }
         other => other?,
     };
@@ -123,9 +137,9 @@ fn entries(folder: &OwnedFd) -> Result<Vec<(CString, bool)>, Errno> {
             continue;
         }
         let kind = match entry.file_type() {
-            FileType::Unknown => {
-                FileType::from_raw_mode(rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
-            }
+            FileType::Unknown => FileType::from_raw_mode(
+                rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode,
+            ),
             known => known,
         };
         found.push((name.to_owned(), kind == FileType::Directory));
@@ -175,7 +189,11 @@ mod tests {
         }
         std::fs::create_dir(victim.join("locked")).unwrap();
         std::fs::write(victim.join("locked/file"), "1").unwrap();
-        std::fs::set_permissions(victim.join("locked"), std::fs::Permissions::from_mode(0o000)).unwrap();
+        std::fs::set_permissions(
+            victim.join("locked"),
+            std::fs::Permissions::from_mode(0o000),
+        )
+        .unwrap();
 
         remove(&victim).unwrap();
         assert!(!victim.exists());

@@ -66,7 +66,8 @@ pub struct Run {
 impl Folders {
     /// Makes the folder when it is not there.
     pub fn open(root: PathBuf) -> Result<Self, RuntimeError> {
-        make_folder(&root, 0o711).map_err(|error| RuntimeError::io(format!("making {}", root.display()), error))?;
+        make_folder(&root, 0o711)
+            .map_err(|error| RuntimeError::io(format!("making {}", root.display()), error))?;
         Ok(Self { root })
     }
 
@@ -82,12 +83,16 @@ impl Folders {
 
     /// The folder of one container, there or not.
     pub fn container(&self, container: ContainerId) -> Folder {
-        Folder { container, path: self.root.join(container.to_string()) }
+        Folder {
+            container,
+            path: self.root.join(container.to_string()),
+        }
     }
 
     /// Containers that have a folder.
     pub fn containers(&self) -> Result<Vec<ContainerId>, RuntimeError> {
-        let failed = |error: io::Error| RuntimeError::io(format!("listing {}", self.root.display()), error);
+        let failed =
+            |error: io::Error| RuntimeError::io(format!("listing {}", self.root.display()), error);
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.root).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
@@ -112,7 +117,9 @@ impl Folder {
 
     /// Makes what is missing and gives it to the container's user.
     pub fn prepare(&self, slot: Slot) -> Result<(), RuntimeError> {
-        let failed = |error: io::Error| RuntimeError::io(format!("preparing {}", self.path.display()), error);
+        let failed = |error: io::Error| {
+            RuntimeError::io(format!("preparing {}", self.path.display()), error)
+        };
         make_folder(&self.path, 0o711).map_err(failed)?;
         let mut meta = self.read_meta()?.unwrap_or_default();
         if meta.slot != Some(slot.number) {
@@ -139,18 +146,25 @@ impl Folder {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(RuntimeError::io(format!("reading {}", path.display()), error)),
+            Err(error) => {
+                return Err(RuntimeError::io(
+                    format!("reading {}", path.display()),
+                    error,
+                ));
+            }
         };
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| RuntimeError::Machine(format!("{} is damaged: {error}", path.display())))
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            RuntimeError::Machine(format!("{} is damaged: {error}", path.display()))
+        })
     }
 
     /// Remembers `meta`: the old content or the new one is there after a crash, never half.
     pub fn write_meta(&self, meta: &Meta) -> Result<(), RuntimeError> {
         let path = self.join("meta.json");
-        let failed = |error: io::Error| RuntimeError::io(format!("writing {}", path.display()), error);
-        let text = serde_json::to_vec(meta).map_err(|error| RuntimeError::io("writing meta.json", error))?;
+        let failed =
+            |error: io::Error| RuntimeError::io(format!("writing {}", path.display()), error);
+        let text = serde_json::to_vec(meta)
+            .map_err(|error| RuntimeError::io("writing meta.json", error))?;
         let half = self.join("meta.json.new");
         fs::write(&half, text).map_err(failed)?;
         fs::rename(&half, &path).map_err(failed)
@@ -158,7 +172,8 @@ impl Folder {
 
     /// Deletes the folder; nothing outside is followed or touched.
     pub fn remove(&self) -> Result<(), RuntimeError> {
-        tree::remove(&self.path).map_err(|error| RuntimeError::io(format!("deleting {}", self.path.display()), error))
+        tree::remove(&self.path)
+            .map_err(|error| RuntimeError::io(format!("deleting {}", self.path.display()), error))
     }
 }
 
@@ -170,7 +185,10 @@ pub fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
             if fs::symlink_metadata(path)?.is_dir() {
                 return Ok(());
             }
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a folder"))
+            Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "it exists and is not a folder",
+            ))
         }
         Err(error) => Err(error),
     }

@@ -1,0 +1,147 @@
+//! What a running turn writes: events to listeners and database, messages to the conversation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::hub::Live;
+use super::model::EventBody;
+use super::store::{self, Message};
+use crate::authz;
+use crate::authz::permission::AssistantUse;
+use crate::context::Services;
+use crate::kernel::{AssistantSessionId, Problem, TurnId, UserId, WorkspaceId};
+use crate::store::{ScopedTx, StoreError};
+
+/// Pieces of text are written together, at most this long after the first: a row each would wait for the disk.
+const GATHER: Duration = Duration::from_millis(300);
+
+/// The writing end of one turn. Works after its request has ended, so the membership is checked at each transaction:
+/// who is removed from the workspace has no turn that goes on.
+pub struct Pen {
+    services: Services,
+    workspace: WorkspaceId,
+    owner: UserId,
+    session: AssistantSessionId,
+    turn: TurnId,
+    live: Arc<Live>,
+    written_at: Instant,
+}
+
+impl Pen {
+    /// A pen for `turn` of `session`.
+    pub fn new(
+        services: Services,
+        workspace: WorkspaceId,
+        owner: UserId,
+        session: AssistantSessionId,
+        turn: TurnId,
+        live: Arc<Live>,
+    ) -> Self {
+        Self {
+            services,
+            workspace,
+            owner,
+            session,
+            turn,
+            live,
+            written_at: Instant::now(),
+        }
+    }
+
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub fn session(&self) -> AssistantSessionId {
+        self.session
+    }
+
+    pub fn turn(&self) -> TurnId {
+        self.turn
+    }
+
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    pub fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    /// A transaction of the owner's workspace.
+    pub async fn tx(&self) -> Result<ScopedTx, Problem> {
+        let grant = authz::authorize_owner_process::<AssistantUse>(
+            &self.services.store,
+            self.owner,
+            self.workspace,
+        )
+        .await?;
+        Ok(self.services.store.scoped(&grant).await?)
+    }
+
+    /// Tells the listeners at once, and the database with the next flush.
+    pub fn emit(&self, body: EventBody) {
+        self.live.emit(&self.services.clock, self.turn, body);
+    }
+
+    /// As [`Pen::emit`], for the last event of the turn.
+    pub fn end(&self, body: EventBody) {
+        self.live.end(&self.services.clock, self.turn, body);
+    }
+
+    /// Tells the listeners, and makes it durable.
+    pub async fn tell(&mut self, body: EventBody) -> Result<(), Problem> {
+        self.emit(body);
+        self.flush().await
+    }
+
+    /// More text of the assistant.
+    pub async fn text(&mut self, delta: String) -> Result<(), Problem> {
+        self.emit(EventBody::Text { delta });
+        if self.written_at.elapsed() >= GATHER {
+            self.flush().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes every event durable.
+    pub async fn flush(&mut self) -> Result<(), Problem> {
+        let live = Arc::clone(&self.live);
+        let _writing = live.writing.lock().await;
+        let unwritten = self.live.unwritten();
+        let Some(last) = unwritten.last().map(|one| one.sequence) else {
+            return Ok(());
+        };
+        let tx = self.tx().await?;
+        store::append_events(&tx, self.session, &unwritten).await?;
+        tx.commit().await?;
+        self.live.written(last);
+        self.written_at = Instant::now();
+        Ok(())
+    }
+
+    /// Adds a message to the conversation, and makes the events before it durable with it.
+    pub async fn message(&mut self, message: &Message) -> Result<(), Problem> {
+        let live = Arc::clone(&self.live);
+        let _writing = live.writing.lock().await;
+        let unwritten = self.live.unwritten();
+        let tx = self.tx().await?;
+        let written: Result<(), StoreError> = async {
+            store::append_events(&tx, self.session, &unwritten).await?;
+            store::append_message(&tx, self.session, self.turn, message).await
+        }
+        .await;
+        written?;
+        tx.commit().await?;
+        if let Some(last) = unwritten.last() {
+            self.live.written(last.sequence);
+            self.written_at = Instant::now();
+        }
+        Ok(())
+    }
+}

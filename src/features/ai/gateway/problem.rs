@@ -1,0 +1,111 @@
+//! Errors of the gateway in the shape that clients of the Messages API read.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::super::key::KeyError;
+use super::super::upstream::UpstreamError;
+use crate::kernel::{Code, Problem};
+
+/// An error of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayError {
+    status: u16,
+    kind: &'static str,
+    message: String,
+}
+
+impl GatewayError {
+    /// The request cannot be passed on as it is.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self {
+            status: 400,
+            kind: "invalid_request_error",
+            message: message.into(),
+        }
+    }
+
+    /// The gateway has no such address.
+    pub fn no_such_address() -> Self {
+        Self {
+            status: 404,
+            kind: "not_found_error",
+            message: "OptiDev's gateway has /ai/v1/messages, /ai/v1/messages/count_tokens and /ai/v1/models.".to_owned(),
+        }
+    }
+
+    /// The body is over the limit.
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!(
+            "the body has more than {} MiB, which is the most that OptiDev passes on",
+            limit >> 20
+        );
+        Self {
+            status: 413,
+            kind: "request_too_large",
+            message,
+        }
+    }
+}
+
+impl From<Problem> for GatewayError {
+    fn from(problem: Problem) -> Self {
+        if let Some(cause) = &problem.cause {
+            tracing::error!(cause, "the gateway failed");
+        }
+        let (status, kind) = match problem.code {
+            Code::Unauthenticated => (401, "authentication_error"),
+            Code::Forbidden | Code::ReauthenticationRequired => (403, "permission_error"),
+            Code::NotFound => (404, "not_found_error"),
+            Code::TooLarge => (413, "request_too_large"),
+            Code::RateLimited => (429, "rate_limit_error"),
+            Code::Unavailable => (529, "overloaded_error"),
+            Code::Internal | Code::BadGateway => (500, "api_error"),
+            code => (code.status(), "invalid_request_error"),
+        };
+        Self {
+            status,
+            kind,
+            message: problem.detail.into_owned(),
+        }
+    }
+}
+
+impl From<UpstreamError> for GatewayError {
+    fn from(error: UpstreamError) -> Self {
+        match error {
+            UpstreamError::Key(KeyError::Vault(cause)) => Problem::from(cause).into(),
+            // The status that the setting's absence has everywhere: the operator can act, the client cannot.
+            UpstreamError::Key(error) => Self {
+                status: 503,
+                kind: "api_error",
+                message: format!("OptiDev's gateway is not ready: {error}"),
+            },
+            UpstreamError::Outbound(error) => {
+                let cause = std::error::Error::source(&error)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                tracing::warn!(%error, cause, "the upstream did not answer");
+                Self {
+                    status: 502,
+                    kind: "api_error",
+                    message: "the upstream did not answer OptiDev. Try again.".to_owned(),
+                }
+            }
+        }
+    }
+}
+
+impl IntoResponse for GatewayError {
+    fn into_response(self) -> Response {
+        let body =
+            json!({ "type": "error", "error": { "type": self.kind, "message": self.message } });
+        (
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            Json(body),
+        )
+            .into_response()
+    }
+}
