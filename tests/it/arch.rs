@@ -85,6 +85,26 @@ const ALLOWED: &[Edge] = &[
         to: "features::containers",
         reason: "whose connection it is, and whose decisions may be seen, is the containers' to say",
     },
+    Edge {
+        from: "features/broker",
+        to: "features::containers",
+        reason: "the inside of a container is reached through its owner's rule, containers::enter, only",
+    },
+    Edge {
+        from: "features/containers",
+        to: "features::audit",
+        reason: "each start, stop and deletion is written to the audit log in its own transaction",
+    },
+    Edge {
+        from: "features/containers",
+        to: "features::projects",
+        reason: "a project's source is brought into a container",
+    },
+    Edge {
+        from: "features/containers",
+        to: "features::secrets",
+        reason: "secrets are delivered, sealed to the agent, when a container starts",
+    },
 ];
 
 /// Files that are longer than [`LONGEST`], with the number of lines that they may have.

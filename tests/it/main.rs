@@ -19,4 +19,5 @@ mod identity;
 mod preview;
 mod projects;
 mod support;
+mod survival;
 mod vault;
