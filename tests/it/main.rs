@@ -14,6 +14,7 @@
 
 mod arch;
 mod identity;
+mod postgres;
 mod projects;
 mod support;
 mod vault;
