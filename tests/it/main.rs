@@ -13,8 +13,11 @@
 )]
 
 mod arch;
+mod broker;
+mod containers;
 mod identity;
 mod postgres;
+mod preview;
 mod projects;
 mod support;
 mod vault;
