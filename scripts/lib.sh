@@ -32,7 +32,7 @@ as_root() {
     elif have sudo && sudo -n true 2>/dev/null; then
         sudo -n "$@"
     else
-        die "this needs root: $*" "run it as root, or run 'sudo -v' first so that sudo does not ask for a password"
+        die "installing packages needs root" "run this as root, or run 'sudo -v' first so that sudo does not ask for a password"
     fi
 }
 
@@ -40,7 +40,8 @@ as_root() {
 quietly() {
     local log code=0
     log=$(mktemp)
-    "$@" </dev/null >"$log" 2>&1 || code=$?
+    # In a subshell, so that what ends the command does not end the script before its output is shown.
+    ("$@") </dev/null >"$log" 2>&1 || code=$?
     if [ "$code" != 0 ]; then
         tail -n 40 "$log" >&2
     fi
@@ -55,6 +56,7 @@ debian() {
     have apt-get || die "these packages are missing and there is no apt-get here: $*" \
         "install them with this system's package manager ($why), then run the same make command again"
     say "apt-get install $*" "$why"
+    as_root true
     # Third-party sources may be unreachable; what matters is whether the install succeeds.
     quietly as_root apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update ||
         say "apt-get update failed in part" "going on with the package lists there are"

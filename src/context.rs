@@ -55,7 +55,10 @@ impl Ctx {
     ///
     /// # Errors
     /// 404 for foreign and absent workspaces alike, 403 when the role or the token's scopes do not allow it.
-    pub async fn authorize<P: Permission>(&self, workspace: WorkspaceId) -> Result<Grant<P>, Problem> {
+    pub async fn authorize<P: Permission>(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<Grant<P>, Problem> {
         Ok(authz::authorize::<P>(&self.services.store, &self.actor, workspace).await?)
     }
 

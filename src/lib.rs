@@ -23,4 +23,3 @@ pub mod kernel;
 pub mod store;
 pub mod vault;
 pub mod web;
-

@@ -29,7 +29,11 @@ impl MigrationTrait for Migration {
                     .col(text("name"))
                     .col(bytes("wrapped_key"))
                     .col(big("created_at_ms"))
-                    .foreign_key(ForeignKey::create().from("workspace", "organization_id").to("organization", "id"))
+                    .foreign_key(
+                        ForeignKey::create()
+                            .from("workspace", "organization_id")
+                            .to("organization", "id"),
+                    )
                     .take(),
             )
             .await?;
@@ -106,7 +110,11 @@ impl MigrationTrait for Migration {
             &["account_id"],
             vec![uuid("account_id"), text("role"), big("created_at_ms")],
             &[],
-            &[tenant::Link { columns: &["account_id"], table: "account", to: &["id"] }],
+            &[tenant::Link {
+                columns: &["account_id"],
+                table: "account",
+                to: &["id"],
+            }],
         )
         .await?;
         tenant::create(

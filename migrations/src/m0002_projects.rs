@@ -47,7 +47,11 @@ impl MigrationTrait for Migration {
                 maybe_big("start_duration_ms"),
             ],
             &[&["owner_id"]],
-            &[Link { columns: &["workspace_id", "owner_id"], table: "member", to: &["workspace_id", "account_id"] }],
+            &[Link {
+                columns: &["workspace_id", "owner_id"],
+                table: "member",
+                to: &["workspace_id", "account_id"],
+            }],
         )
         .await
     }

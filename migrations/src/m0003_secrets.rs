@@ -42,7 +42,11 @@ impl MigrationTrait for Migration {
                 big("created_at_ms"),
             ],
             &[],
-            &[Link { columns: &["workspace_id", "secret_id"], table: "secret", to: &["workspace_id", "id"] }],
+            &[Link {
+                columns: &["workspace_id", "secret_id"],
+                table: "secret",
+                to: &["workspace_id", "id"],
+            }],
         )
         .await
     }

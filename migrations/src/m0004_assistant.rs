@@ -25,18 +25,35 @@ impl MigrationTrait for Migration {
             ],
             &[],
             &[
-                Link { columns: &["workspace_id", "project_id"], table: "project", to: &["workspace_id", "id"] },
-                Link { columns: &["workspace_id", "container_id"], table: "container", to: &["workspace_id", "id"] },
+                Link {
+                    columns: &["workspace_id", "project_id"],
+                    table: "project",
+                    to: &["workspace_id", "id"],
+                },
+                Link {
+                    columns: &["workspace_id", "container_id"],
+                    table: "container",
+                    to: &["workspace_id", "id"],
+                },
             ],
         )
         .await?;
-        let to_session =
-            || Link { columns: &["workspace_id", "session_id"], table: "assistant_session", to: &["workspace_id", "id"] };
+        let to_session = || Link {
+            columns: &["workspace_id", "session_id"],
+            table: "assistant_session",
+            to: &["workspace_id", "id"],
+        };
         tenant::create(
             manager,
             "assistant_message",
             &["session_id", "position"],
-            vec![uuid("session_id"), big("position"), uuid("turn_id"), text("role"), text("content")],
+            vec![
+                uuid("session_id"),
+                big("position"),
+                uuid("turn_id"),
+                text("role"),
+                text("content"),
+            ],
             &[],
             &[to_session()],
         )
@@ -45,7 +62,12 @@ impl MigrationTrait for Migration {
             manager,
             "assistant_event",
             &["session_id", "sequence"],
-            vec![uuid("session_id"), big("sequence"), big("at_ms"), text("body")],
+            vec![
+                uuid("session_id"),
+                big("sequence"),
+                big("at_ms"),
+                text("body"),
+            ],
             &[],
             &[to_session()],
         )

@@ -78,7 +78,10 @@ pub async fn create(
     statement.foreign_key(&mut to_workspace);
     for link in links {
         let mut foreign = ForeignKey::create();
-        foreign.from_tbl(table).to_tbl(link.table).on_delete(ForeignKeyAction::Cascade);
+        foreign
+            .from_tbl(table)
+            .to_tbl(link.table)
+            .on_delete(ForeignKeyAction::Cascade);
         for column in link.columns {
             foreign.from_col(*column);
         }

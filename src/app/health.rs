@@ -29,6 +29,10 @@ pub async fn ready(State(services): State<Services>) -> Response {
         "database": word(database),
         "vault": word(vault),
     });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, axum::Json(body)).into_response()
 }

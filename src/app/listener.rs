@@ -31,7 +31,10 @@ pub enum Listener {
     /// Without TLS.
     Plain(TcpListener),
     /// Handshakes happen beside each other; finished ones arrive here.
-    Tls(mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>, SocketAddr),
+    Tls(
+        mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+        SocketAddr,
+    ),
 }
 
 /// One connection.
@@ -45,15 +48,18 @@ pub enum Stream {
 /// Binds the configured address.
 pub async fn bind(config: &Config, paths: &Paths) -> anyhow::Result<Listener> {
     let address = config.server.listen;
-    let tcp = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listening on {address}: is it in use? Choose another with [server] listen"))?;
+    let tcp = TcpListener::bind(address).await.with_context(|| {
+        format!("listening on {address}: is it in use? Choose another with [server] listen")
+    })?;
     if !config.tls.enabled {
         return Ok(Listener::Plain(tcp));
     }
     let acceptor = TlsAcceptor::from(Arc::new(tls(config, paths)?));
     let (finished, incoming) = mpsc::channel(64);
-    #[expect(clippy::disallowed_methods, reason = "ends with the process, like the listener that it feeds")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the process, like the listener that it feeds"
+    )]
     tokio::spawn(accept_all(tcp, acceptor, finished));
     Ok(Listener::Tls(incoming, address))
 }
@@ -80,12 +86,18 @@ fn tls(config: &Config, paths: &Paths) -> anyhow::Result<rustls::ServerConfig> {
     let (certificate, key) = match (&config.tls.certificate_file, &config.tls.key_file) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         (None, None) => self_signed(config, paths)?,
-        (Some(_), None) => bail!("[tls] certificate_file is set and key_file is not: set both, or neither"),
-        (None, Some(_)) => bail!("[tls] key_file is set and certificate_file is not: set both, or neither"),
+        (Some(_), None) => {
+            bail!("[tls] certificate_file is set and key_file is not: set both, or neither")
+        }
+        (None, Some(_)) => {
+            bail!("[tls] key_file is set and certificate_file is not: set both, or neither")
+        }
     };
     let chain = CertificateDer::pem_file_iter(&certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| anyhow::anyhow!("[tls] certificate_file {}: {error}", certificate.display()))?;
+        .map_err(|error| {
+            anyhow::anyhow!("[tls] certificate_file {}: {error}", certificate.display())
+        })?;
     let private = PrivateKeyDer::from_pem_file(&key)
         .map_err(|error| anyhow::anyhow!("[tls] key_file {}: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -99,19 +111,34 @@ fn tls(config: &Config, paths: &Paths) -> anyhow::Result<rustls::ServerConfig> {
 }
 
 /// Makes a certificate once and keeps it, so that a browser's exception stays good.
-fn self_signed(config: &Config, paths: &Paths) -> anyhow::Result<(std::path::PathBuf, std::path::PathBuf)> {
+fn self_signed(
+    config: &Config,
+    paths: &Paths,
+) -> anyhow::Result<(std::path::PathBuf, std::path::PathBuf)> {
     let folder = paths.tls();
-    let (certificate_file, key_file) = (folder.join("self-signed.crt"), folder.join("self-signed.key"));
+    let (certificate_file, key_file) = (
+        folder.join("self-signed.crt"),
+        folder.join("self-signed.key"),
+    );
     if certificate_file.exists() && key_file.exists() {
         return Ok((certificate_file, key_file));
     }
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let apps = &config.server.apps_domain;
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), format!("*.{apps}")];
-    if let Some(host) = url::Url::parse(&config.server.public_url).ok().and_then(|url| url.host_str().map(str::to_owned)) {
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+        format!("*.{apps}"),
+    ];
+    if let Some(host) = url::Url::parse(&config.server.public_url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+    {
         names.push(host);
     }
-    let made = rcgen::generate_simple_self_signed(names).context("making a self-signed certificate")?;
+    let made =
+        rcgen::generate_simple_self_signed(names).context("making a self-signed certificate")?;
     write_private(&key_file, made.signing_key.serialize_pem().as_bytes())?;
     std::fs::write(&certificate_file, made.cert.pem())?;
     tracing::warn!(file = %certificate_file.display(), "no certificate is configured: made a self-signed one");
@@ -120,7 +147,12 @@ fn self_signed(config: &Config, paths: &Paths) -> anyhow::Result<(std::path::Pat
 
 fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     Ok(())
 }
@@ -174,7 +206,11 @@ impl Connected<IncomingStream<'_, Listener>> for Peer {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(task, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(task, buffer),
@@ -183,7 +219,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, task: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(task, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(task, bytes),

@@ -31,8 +31,12 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let _lock = services::lock(&paths)?;
     let listener = listener::bind(&loaded.config, &paths).await?;
     let services = services::build(loaded.config, paths).await?;
-    let vault = VaultProcess::supervise(&services)?;
-    services.store.migrate().await.context("bringing the database schema up to date")?;
+    services
+        .store
+        .migrate()
+        .await
+        .context("bringing the database schema up to date")?;
+    let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;
     vault.ready().await?;
     let address = identity::sign_in_address(&services)
         .await
@@ -40,7 +44,8 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let application = router::build(&services)?;
 
     let shutdown = services.shutdown.clone();
-    let server = axum::serve(listener, application).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let server = axum::serve(listener, application)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let mut server = std::pin::pin!(server.into_future());
     announce(&address);
     let signalled = tokio::select! {
@@ -50,7 +55,10 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     tracing::info!("stopping: no new requests, the running ones may finish");
     shutdown.cancel();
     if signalled && tokio::time::timeout(DRAIN, server).await.is_err() {
-        tracing::warn!(after_ms = 10_000, "connections were still open and are closed now");
+        tracing::warn!(
+            after_ms = 10_000,
+            "connections were still open and are closed now"
+        );
     }
     finish(&services).await;
     vault.stop().await;
@@ -58,7 +66,10 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
 }
 
 /// The one line on standard output that people and scripts wait for.
-#[expect(clippy::print_stdout, reason = "the one line that `optidev serve` prints for people and scripts")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the one line that `optidev serve` prints for people and scripts"
+)]
 fn announce(address: &str) {
     use std::io::Write;
     println!("Sign in: {address}");
@@ -66,8 +77,10 @@ fn announce(address: &str) {
 }
 
 async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -79,7 +92,10 @@ async fn stop_signal() {
 /// Waits for background work, which watches the shutdown token.
 async fn finish(services: &Services) {
     services.tasks.close();
-    if tokio::time::timeout(DRAIN, services.tasks.wait()).await.is_err() {
+    if tokio::time::timeout(DRAIN, services.tasks.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("background work did not end in time");
     }
 }

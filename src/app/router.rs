@@ -32,10 +32,12 @@ pub fn build(services: &Services) -> anyhow::Result<IntoMakeServiceWithConnectIn
         .merge(docs::routes(docs::Document::new(&document)?))
         .merge(api)
         .fallback(|| async { Problem::not_found() })
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            use axum::response::IntoResponse;
-            Problem::internal("a handler panicked").into_response()
-        }))
+        .layer(CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| {
+                use axum::response::IntoResponse;
+                Problem::internal("a handler panicked").into_response()
+            },
+        ))
         .layer(from_fn_with_state(services.clone(), middleware::wrap))
         .with_state(services.clone());
     Ok(application.into_make_service_with_connect_info::<Peer>())

@@ -13,6 +13,7 @@ use super::VaultProcess;
 use crate::authz::{Credentials, SessionLimits};
 use crate::config::{Config, Loaded, Paths};
 use crate::context::Services;
+use crate::features::members;
 use crate::kernel::{Clock, Rng};
 use crate::store::Store;
 use crate::vault::VaultClient;
@@ -28,7 +29,9 @@ pub fn lock(paths: &Paths) -> anyhow::Result<File> {
             "another optidev serve uses {} already: stop it, or choose another folder with --data-dir",
             paths.data_dir().display()
         ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("locking {}", path.display()))
+        }
     }
 }
 
@@ -38,7 +41,12 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
         .recursive(true)
         .mode(0o711)
         .create(path)
-        .with_context(|| format!("making the folder {}: choose another one with --data-dir", path.display()))
+        .with_context(|| {
+            format!(
+                "making the folder {}: choose another one with --data-dir",
+                path.display()
+            )
+        })
 }
 
 /// Opens the database and makes clients of the other processes; starts nothing.
@@ -86,17 +94,21 @@ fn public_url(config: &Config) -> String {
 ///
 /// # Errors
 /// When the database or the vault cannot be reached.
-pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<(Services, Option<VaultProcess>)> {
+pub async fn offline(
+    loaded: Loaded,
+    data_dir: &Path,
+) -> anyhow::Result<(Services, Option<VaultProcess>)> {
     let paths = Paths::new(data_dir.to_path_buf());
-    let serving = match lock(&paths) {
-        Ok(lock) => Some(lock),
-        Err(_) => None,
-    };
+    let serving = lock(&paths).ok();
     let services = build(loaded.config, paths).await?;
     let vault = match &serving {
         Some(_) => {
-            let vault = VaultProcess::supervise(&services)?;
-            services.store.migrate().await.context("bringing the database schema up to date")?;
+            services
+                .store
+                .migrate()
+                .await
+                .context("bringing the database schema up to date")?;
+            let vault = VaultProcess::supervise(&services, is_new(&services).await?)?;
             vault.ready().await?;
             Some(vault)
         }
@@ -104,4 +116,15 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<(Service
     };
     drop(serving);
     Ok((services, vault))
+}
+
+/// Whether nothing was sealed here yet: no workspace has a wrapped key.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_new(services: &Services) -> anyhow::Result<bool> {
+    members::any_workspace(services)
+        .await
+        .map(|any| !any)
+        .context("looking for workspaces in the database")
 }

@@ -36,12 +36,13 @@ impl VaultProcess {
         paths.run().join("vault.sock")
     }
 
-    /// Starts it and keeps it running.
+    /// Starts it and keeps it running. Only a `new_install` may make a master secret: where keys were wrapped already,
+    /// a lost master must be an error and not a fresh one that opens nothing.
     ///
     /// # Errors
     /// When it cannot be started at all.
-    pub fn supervise(services: &Services) -> anyhow::Result<Self> {
-        let first = start(&services.paths)?;
+    pub fn supervise(services: &Services, new_install: bool) -> anyhow::Result<Self> {
+        let first = start(&services.paths, new_install)?;
         let stopping = CancellationToken::new();
         let paths = services.paths.clone();
         let token = stopping.clone();
@@ -59,7 +60,8 @@ impl VaultProcess {
                             return;
                         }
                     };
-                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    let status =
+                        status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     tracing::error!(status, "the vault process ended and is started again");
                     if started.elapsed() > LONGEST_PAUSE {
                         pause = FIRST_PAUSE;
@@ -70,7 +72,7 @@ impl VaultProcess {
                     () = token.cancelled() => return,
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
-                running = match start(&paths) {
+                running = match start(&paths, false) {
                     Ok(running) => Some(running),
                     Err(error) => {
                         tracing::error!(%error, "the vault process could not be started");
@@ -79,7 +81,11 @@ impl VaultProcess {
                 };
             }
         });
-        Ok(Self { client: services.vault.clone(), stopping, loop_task })
+        Ok(Self {
+            client: services.vault.clone(),
+            stopping,
+            loop_task,
+        })
     }
 
     /// Waits until it answers.
@@ -93,11 +99,16 @@ impl VaultProcess {
                 Ok(status) => {
                     let missing = status.hardening.missing();
                     if !missing.is_empty() {
-                        tracing::warn!(?missing, "the kernel does not give the vault process all its hardening");
+                        tracing::warn!(
+                            ?missing,
+                            "the kernel does not give the vault process all its hardening"
+                        );
                     }
                     return Ok(());
                 }
-                Err(error) if tokio::time::Instant::now() > deadline => bail!("the vault does not start: {error}"),
+                Err(error) if tokio::time::Instant::now() > deadline => {
+                    bail!("the vault does not start: {error}")
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
@@ -110,7 +121,7 @@ impl VaultProcess {
     }
 }
 
-fn start(paths: &Paths) -> anyhow::Result<Running> {
+fn start(paths: &Paths, new_install: bool) -> anyhow::Result<Running> {
     let program = std::env::current_exe().context("finding the running executable")?;
     let folder = paths.vault();
     let mut child = Command::new(program)
@@ -119,7 +130,7 @@ fn start(paths: &Paths) -> anyhow::Result<Running> {
         .arg(VaultProcess::socket(paths))
         .arg("--master")
         .arg(folder.join("master"))
-        .arg("--create-master")
+        .args(new_install.then_some("--create-master"))
         .arg("--record")
         .arg(folder.join("record.jsonl"))
         .arg("--die-with-parent")
@@ -130,7 +141,15 @@ fn start(paths: &Paths) -> anyhow::Result<Running> {
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("starting the vault process (exit codes from {})", exit::KEYS))?;
+        .with_context(|| {
+            format!(
+                "starting the vault process (exit codes from {})",
+                exit::KEYS
+            )
+        })?;
     let lifeline = child.stdin.take();
-    Ok(Running { child, _lifeline: lifeline })
+    Ok(Running {
+        child,
+        _lifeline: lifeline,
+    })
 }

@@ -36,7 +36,9 @@ pub mod account {
     impl std::fmt::Debug for Model {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             // Hash and seed stay out of every log.
-            f.debug_struct("account").field("id", &self.id).finish_non_exhaustive()
+            f.debug_struct("account")
+                .field("id", &self.id)
+                .finish_non_exhaustive()
         }
     }
 }

@@ -29,11 +29,15 @@ impl From<AuthzError> for Problem {
             AuthzError::NotAMember => Problem::not_found(),
             AuthzError::Role(role) => Problem::new(
                 Code::Forbidden,
-                format!("Your role here, {}, does not allow this. Ask an owner or admin of the workspace.", role.as_str()),
+                format!(
+                    "Your role here, {}, does not allow this. Ask an owner or admin of the workspace.",
+                    role.as_str()
+                ),
             ),
-            AuthzError::Scope(scope) => {
-                Problem::new(Code::Forbidden, format!("The token lacks the scope {scope:?}. Make one that has it."))
-            }
+            AuthzError::Scope(scope) => Problem::new(
+                Code::Forbidden,
+                format!("The token lacks the scope {scope:?}. Make one that has it."),
+            ),
             AuthzError::Store(cause) => cause.into(),
         }
     }
@@ -76,11 +80,18 @@ pub async fn authorize_owner_process<P: Permission>(
 }
 
 async fn role_of(store: &Store, user: UserId, workspace: WorkspaceId) -> Result<Role, AuthzError> {
-    let tx = store.system(SystemPurpose::Memberships).await.map_err(AuthzError::Store)?;
+    let tx = store
+        .system(SystemPurpose::Memberships)
+        .await
+        .map_err(AuthzError::Store)?;
     let query = membership::Entity::find()
         .filter(membership::Column::WorkspaceId.eq(workspace))
         .filter(membership::Column::AccountId.eq(user));
-    let row = tx.one(query).await.map_err(AuthzError::Store)?.ok_or(AuthzError::NotAMember)?;
+    let row = tx
+        .one(query)
+        .await
+        .map_err(AuthzError::Store)?
+        .ok_or(AuthzError::NotAMember)?;
     // An unknown word in the database gives no rights.
     row.role.parse().map_err(|_| AuthzError::NotAMember)
 }

@@ -15,7 +15,8 @@ pub use actor::{Actor, Credential};
 pub use authorize::{AuthzError, authorize, authorize_owner_process};
 pub use permission::{PermissionId, Scope};
 pub use recognize::{
-    Credentials, RecognizeError, Recognized, SessionLimits, TOKEN_PREFIX, new_session_value, new_token,
+    Credentials, RecognizeError, Recognized, SessionLimits, TOKEN_PREFIX, new_session_value,
+    new_token,
 };
 pub use role::Role;
 

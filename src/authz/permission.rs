@@ -25,7 +25,13 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] = [Self::All, Self::Projects, Self::Containers, Self::Secrets, Self::Ai];
+    pub const ALL: [Self; 5] = [
+        Self::All,
+        Self::Projects,
+        Self::Containers,
+        Self::Secrets,
+        Self::Ai,
+    ];
 
     /// The word in tokens and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -46,7 +52,9 @@ impl FromStr for Scope {
         Self::ALL
             .into_iter()
             .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is not a scope; use all, projects, containers, secrets or ai"))
+            .ok_or_else(|| {
+                format!("{text:?} is not a scope; use all, projects, containers, secrets or ai")
+            })
     }
 }
 
@@ -102,7 +110,9 @@ impl Role {
         match permission {
             P::ProjectsRead | P::ContainersRead | P::SecretsRead => true,
             P::ProjectsWrite | P::ContainersUse | P::AssistantUse => self != Self::Viewer,
-            P::ContainersManage | P::SecretsWrite | P::SecretsReveal => matches!(self, Self::Owner | Self::Admin),
+            P::ContainersManage | P::SecretsWrite | P::SecretsReveal => {
+                matches!(self, Self::Owner | Self::Admin)
+            }
         }
     }
 }
@@ -129,7 +139,10 @@ mod tests {
     fn a_viewer_changes_nothing() {
         for permission in PermissionId::ALL {
             if Role::Viewer.allows(*permission) {
-                assert!(format!("{permission:?}").ends_with("Read"), "{permission:?}");
+                assert!(
+                    format!("{permission:?}").ends_with("Read"),
+                    "{permission:?}"
+                );
             }
         }
     }

@@ -41,6 +41,9 @@ impl From<RecognizeError> for Problem {
     }
 }
 
+/// What was recognised lately and when, by a hash of the credential.
+type Cache = HashMap<[u8; 32], (i64, Recognized)>;
+
 /// Limits of a session, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionLimits {
@@ -68,35 +71,51 @@ pub struct Credentials {
     vault: VaultClient,
     clock: Clock,
     limits: SessionLimits,
-    cache: Arc<Mutex<HashMap<[u8; 32], (i64, Recognized)>>>,
+    cache: Arc<Mutex<Cache>>,
 }
 
 impl Credentials {
     /// Recognises credentials of `store` with the vault's keyed hashes.
     pub fn new(store: Store, vault: VaultClient, clock: Clock, limits: SessionLimits) -> Self {
-        Self { store, vault, clock, limits, cache: Arc::default() }
+        Self {
+            store,
+            vault,
+            clock,
+            limits,
+            cache: Arc::default(),
+        }
     }
 
     /// Whose session this cookie value belongs to, if it is alive.
     ///
     /// # Errors
     /// [`RecognizeError`] when it could not be checked.
-    pub async fn session(&self, cookie: &str, address: &str) -> Result<Option<Recognized>, RecognizeError> {
+    pub async fn session(
+        &self,
+        cookie: &str,
+        address: &str,
+    ) -> Result<Option<Recognized>, RecognizeError> {
         if cookie.len() != 43 {
             return Ok(None);
         }
-        self.cached(b"session", cookie, address, self.look_up_session(cookie)).await
+        self.cached(b"session", cookie, address, self.look_up_session(cookie))
+            .await
     }
 
     /// Whose API token this is, if it is alive.
     ///
     /// # Errors
     /// [`RecognizeError`] when it could not be checked.
-    pub async fn token(&self, token: &str, address: &str) -> Result<Option<Recognized>, RecognizeError> {
+    pub async fn token(
+        &self,
+        token: &str,
+        address: &str,
+    ) -> Result<Option<Recognized>, RecognizeError> {
         if !is_well_formed(token) {
             return Ok(None);
         }
-        self.cached(b"token", token, address, self.look_up_token(token)).await
+        self.cached(b"token", token, address, self.look_up_token(token))
+            .await
     }
 
     /// Whether a credential that was recognised earlier still is: for terminals and sockets that outlive a request.
@@ -120,7 +139,10 @@ impl Credentials {
 
     /// Forgets what was cached, so that an ended or changed session is seen at once.
     pub fn forget_all(&self) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     async fn cached(
@@ -130,16 +152,26 @@ impl Credentials {
         address: &str,
         look_up: impl Future<Output = Result<Option<Recognized>, RecognizeError>>,
     ) -> Result<Option<Recognized>, RecognizeError> {
-        let key: [u8; 32] = Sha256::new().chain_update(kind).chain_update([0]).chain_update(value).finalize().into();
+        let key: [u8; 32] = Sha256::new()
+            .chain_update(kind)
+            .chain_update([0])
+            .chain_update(value)
+            .finalize()
+            .into();
         let now = self.clock.now_ms();
         let hit = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.get(&key).filter(|(at, _)| now - at < CACHE_MS).map(|(_, known)| known.clone())
+            cache
+                .get(&key)
+                .filter(|(at, _)| now - at < CACHE_MS)
+                .map(|(_, known)| known.clone())
         };
         let mut known = match hit {
             Some(known) => known,
             None => {
-                let Some(known) = look_up.await? else { return Ok(None) };
+                let Some(known) = look_up.await? else {
+                    return Ok(None);
+                };
                 let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
                 cache.retain(|_, (at, _)| now - *at < CACHE_MS);
                 cache.insert(key, (now, known.clone()));
@@ -151,22 +183,34 @@ impl Credentials {
     }
 
     fn alive(&self, row: &login_session::Model, now: i64) -> bool {
-        now - row.last_seen_ms < self.limits.idle_ms && now - row.created_at_ms < self.limits.absolute_ms
+        now - row.last_seen_ms < self.limits.idle_ms
+            && now - row.created_at_ms < self.limits.absolute_ms
     }
 
     async fn look_up_session(&self, cookie: &str) -> Result<Option<Recognized>, RecognizeError> {
-        let hash = self.vault.mac(MacPurpose::SessionToken, cookie.as_bytes()).await?;
+        let hash = self
+            .vault
+            .mac(MacPurpose::SessionToken, cookie.as_bytes())
+            .await?;
         let now = self.clock.now_ms();
         let tx = self.store.system(SystemPurpose::SignInRead).await?;
-        let query = login_session::Entity::find().filter(login_session::Column::TokenHash.eq(hash.to_vec()));
-        let Some(row) = tx.one(query).await?.filter(|row| self.alive(row, now)) else { return Ok(None) };
-        let Some(person) = tx.one(account::Entity::find_by_id(row.account_id)).await? else { return Ok(None) };
+        let query = login_session::Entity::find()
+            .filter(login_session::Column::TokenHash.eq(hash.to_vec()));
+        let Some(row) = tx.one(query).await?.filter(|row| self.alive(row, now)) else {
+            return Ok(None);
+        };
+        let Some(person) = tx.one(account::Entity::find_by_id(row.account_id)).await? else {
+            return Ok(None);
+        };
         drop(tx);
         if now - row.last_seen_ms > TOUCH_MS {
             let tx = self.store.system(SystemPurpose::SignInWrite).await?;
-            let touched =
-                login_session::ActiveModel { last_seen_ms: ActiveValue::Set(now), ..Default::default() };
-            tx.update_where::<login_session::Entity>(login_session::Column::Id.eq(row.id), touched).await?;
+            let touched = login_session::ActiveModel {
+                last_seen_ms: ActiveValue::Set(now),
+                ..Default::default()
+            };
+            tx.update_where::<login_session::Entity>(login_session::Column::Id.eq(row.id), touched)
+                .await?;
             tx.commit().await?;
         }
         let csrf = self.vault.mac(MacPurpose::Csrf, &row.id.bytes()).await?;
@@ -178,22 +222,40 @@ impl Credentials {
     }
 
     async fn look_up_token(&self, token: &str) -> Result<Option<Recognized>, RecognizeError> {
-        let hash = self.vault.mac(MacPurpose::ApiToken, token.as_bytes()).await?;
+        let hash = self
+            .vault
+            .mac(MacPurpose::ApiToken, token.as_bytes())
+            .await?;
         let now = self.clock.now_ms();
         let tx = self.store.system(SystemPurpose::SignInRead).await?;
-        let query = api_token::Entity::find().filter(api_token::Column::TokenHash.eq(hash.to_vec()));
-        let Some(row) = tx.one(query).await?.filter(|row| row.expires_at_ms.is_none_or(|end| end > now)) else {
+        let query =
+            api_token::Entity::find().filter(api_token::Column::TokenHash.eq(hash.to_vec()));
+        let Some(row) = tx
+            .one(query)
+            .await?
+            .filter(|row| row.expires_at_ms.is_none_or(|end| end > now))
+        else {
             return Ok(None);
         };
-        let Some(person) = tx.one(account::Entity::find_by_id(row.account_id)).await? else { return Ok(None) };
+        let Some(person) = tx.one(account::Entity::find_by_id(row.account_id)).await? else {
+            return Ok(None);
+        };
         drop(tx);
         if row.last_used_ms.is_none_or(|used| now - used > TOUCH_MS) {
             let tx = self.store.system(SystemPurpose::SignInWrite).await?;
-            let touched = api_token::ActiveModel { last_used_ms: ActiveValue::Set(Some(now)), ..Default::default() };
-            tx.update_where::<api_token::Entity>(api_token::Column::Id.eq(row.id), touched).await?;
+            let touched = api_token::ActiveModel {
+                last_used_ms: ActiveValue::Set(Some(now)),
+                ..Default::default()
+            };
+            tx.update_where::<api_token::Entity>(api_token::Column::Id.eq(row.id), touched)
+                .await?;
             tx.commit().await?;
         }
-        let scopes: Vec<Scope> = row.scopes.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let scopes: Vec<Scope> = row
+            .scopes
+            .split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect();
         Ok(Some(Recognized {
             actor: actor(person, Credential::Token(row.id, scopes), 0),
             awaiting_second_factor: false,
@@ -204,7 +266,14 @@ impl Credentials {
 
 fn actor(person: account::Model, credential: Credential, authenticated_at_ms: i64) -> Actor {
     let user: UserId = person.id;
-    Actor { user, name: person.name, email: person.email, credential, authenticated_at_ms, address: String::new() }
+    Actor {
+        user,
+        name: person.name,
+        email: person.email,
+        credential,
+        authenticated_at_ms,
+        address: String::new(),
+    }
 }
 
 /// A new session cookie value: 256 random bits in 43 characters.

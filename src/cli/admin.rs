@@ -94,20 +94,56 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         None => anyhow::anyhow!("{}", problem.detail),
     };
     match args.command {
-        AdminCommand::CreateOwner { email, name, organization, workspace, password_stdin: _, json } => {
-            let made = identity::create_owner(&services, email, name, password()?, organization, workspace)
-                .await
-                .map_err(say)?;
+        AdminCommand::CreateOwner {
+            email,
+            name,
+            organization,
+            workspace,
+            password_stdin: _,
+            json,
+        } => {
+            let made = identity::create_owner(
+                &services,
+                email,
+                name,
+                password()?,
+                organization,
+                workspace,
+            )
+            .await
+            .map_err(say)?;
             let words = format!("made {} in {}", made.user_id, made.workspace_id);
             print(json, &serde_json::to_value(made)?, &words);
         }
-        AdminCommand::AddMember { workspace, email, name, role, password_stdin: _, json } => {
-            let user = identity::add_member(&services, workspace, &email, &name, role, password()?).await.map_err(say)?;
-            print(json, &json!({"user_id": user, "workspace_id": workspace}), &format!("{user} is a member of {workspace}"));
+        AdminCommand::AddMember {
+            workspace,
+            email,
+            name,
+            role,
+            password_stdin: _,
+            json,
+        } => {
+            let user = identity::add_member(&services, workspace, &email, &name, role, password()?)
+                .await
+                .map_err(say)?;
+            print(
+                json,
+                &json!({"user_id": user, "workspace_id": workspace}),
+                &format!("{user} is a member of {workspace}"),
+            );
         }
-        AdminCommand::Token { user, scopes, name, expires_in_days, json } => {
-            let ends = expires_in_days.map(|days| services.clock.now_ms() + i64::from(days) * 86_400_000);
-            let token = identity::create_token(&services, &user, &name, &scopes, ends).await.map_err(say)?;
+        AdminCommand::Token {
+            user,
+            scopes,
+            name,
+            expires_in_days,
+            json,
+        } => {
+            let ends =
+                expires_in_days.map(|days| services.clock.now_ms() + i64::from(days) * 86_400_000);
+            let token = identity::create_token(&services, &user, &name, &scopes, ends)
+                .await
+                .map_err(say)?;
             print(json, &json!({"token": token}), &token);
         }
     }
@@ -129,9 +165,17 @@ fn print(json: bool, value: &serde_json::Value, words: &str) {
 /// The first line of standard input.
 fn password() -> anyhow::Result<SecretString> {
     let mut text = String::new();
-    std::io::stdin().take(4096).read_to_string(&mut text).context("reading the password from standard input")?;
+    std::io::stdin()
+        .take(4096)
+        .read_to_string(&mut text)
+        .context("reading the password from standard input")?;
     let secret = SecretString::from(text);
-    let line = secret.expose().lines().next().unwrap_or_default().to_owned();
+    let line = secret
+        .expose()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     if line.is_empty() {
         bail!("standard input holds no password: send it as one line");
     }

@@ -12,14 +12,20 @@ use crate::config::{LogConfig, LogFormat};
 /// # Errors
 /// When `[log] level` is not a filter.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level)
-        .with_context(|| format!("[log] level {:?} is not a level such as \"info\"", config.level))?;
+    let filter = EnvFilter::try_new(&config.level).with_context(|| {
+        format!(
+            "[log] level {:?} is not a level such as \"info\"",
+            config.level
+        )
+    })?;
     let text = match config.format {
         LogFormat::Json => false,
         LogFormat::Text => true,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = if text {
         builder.compact().with_target(false).try_init()
     } else {

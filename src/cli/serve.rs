@@ -28,5 +28,8 @@ pub async fn migrate(place: &Place) -> anyhow::Result<()> {
     let data_dir = place.absolute_data_dir()?;
     std::fs::create_dir_all(&data_dir).with_context(|| format!("making {}", data_dir.display()))?;
     let store = Store::open(&loaded.config.database, &Paths::new(data_dir).sqlite()).await?;
-    store.migrate().await.context("bringing the database schema up to date")
+    store
+        .migrate()
+        .await
+        .context("bringing the database schema up to date")
 }

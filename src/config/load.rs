@@ -21,7 +21,9 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file named on the command line is not there.
-    #[error("the configuration file {path} cannot be read: {source}. Check the path after --config.")]
+    #[error(
+        "the configuration file {path} cannot be read: {source}. Check the path after --config."
+    )]
     File {
         /// As given.
         path: String,
@@ -40,22 +42,34 @@ pub enum ConfigError {
 pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::File { path: path.display().to_string(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+            path: path.display().to_string(),
+            source,
+        })?;
         figment = figment.merge(NamedToml::new(path, &text)?);
     }
     // Only names with a section count: other programs' OPTIDEV_ variables are none of ours.
-    let env = Env::prefixed("OPTIDEV_").filter(|key| key.as_str().contains("__")).split("__");
+    let env = Env::prefixed("OPTIDEV_")
+        .filter(|key| key.as_str().contains("__"))
+        .split("__");
     figment = figment.merge(env);
-    let config: Config = figment.extract().map_err(|error| ConfigError::Setting(explain(error)))?;
-    Ok(Loaded { config, file: file.map(Path::to_path_buf) })
+    let config: Config = figment
+        .extract()
+        .map_err(|error| ConfigError::Setting(explain(error)))?;
+    Ok(Loaded {
+        config,
+        file: file.map(Path::to_path_buf),
+    })
 }
 
 /// TOML with the file's name in error messages.
 struct NamedToml;
 
 impl NamedToml {
-    #[expect(clippy::new_ret_no_self, reason = "a constructor for figment's own provider")]
+    #[expect(
+        clippy::new_ret_no_self,
+        reason = "a constructor for figment's own provider"
+    )]
     fn new(path: &Path, text: &str) -> Result<figment::providers::Data<Toml>, ConfigError> {
         // Parsed here once more so that syntax errors carry figment's line and column with the file's name.
         if let Err(error) = Figment::from(Toml::string(text)).extract::<figment::value::Dict>() {
@@ -71,7 +85,9 @@ fn explain(error: figment::Error) -> String {
         let place = match &one.metadata {
             Some(metadata) => match &metadata.source {
                 Some(source) => format!(" in {source}"),
-                None if metadata.name.contains("environment") => " in the environment (OPTIDEV_SECTION__KEY)".to_owned(),
+                None if metadata.name.contains("environment") => {
+                    " in the environment (OPTIDEV_SECTION__KEY)".to_owned()
+                }
                 None => String::new(),
             },
             None => String::new(),
@@ -79,11 +95,25 @@ fn explain(error: figment::Error) -> String {
         let path = one.path.join(".");
         lines.push(match &one.kind {
             Kind::UnknownField(name, known) => {
-                let section = one.path.iter().filter(|part| part.as_str() != name).cloned().collect::<Vec<_>>();
-                let whole = if section.is_empty() { name.clone() } else { format!("{}.{name}", section.join(".")) };
+                let section = one
+                    .path
+                    .iter()
+                    .filter(|part| part.as_str() != name)
+                    .cloned()
+                    .collect::<Vec<_>>();
+                let whole = if section.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{}.{name}", section.join("."))
+                };
                 match nearest(name, known) {
-                    Some(near) => format!("unknown setting {whole:?}{place}: did you mean {near:?}?"),
-                    None => format!("unknown setting {whole:?}{place}: known here are {}", known.join(", ")),
+                    Some(near) => {
+                        format!("unknown setting {whole:?}{place}: did you mean {near:?}?")
+                    }
+                    None => format!(
+                        "unknown setting {whole:?}{place}: known here are {}",
+                        known.join(", ")
+                    ),
                 }
             }
             kind => format!("setting {path:?}{place}: {kind}"),
@@ -121,14 +151,24 @@ mod tests {
 
     #[test]
     fn an_unknown_key_names_the_nearest() {
-        let error = load_text("[server]\nlisten_on = \"127.0.0.1:1\"\n").unwrap_err().to_string();
-        assert!(error.contains("server.listen_on") && error.contains("\"listen\""), "{error}");
+        let error = load_text("[server]\nlisten_on = \"127.0.0.1:1\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("server.listen_on") && error.contains("\"listen\""),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_wrong_value_names_key_value_and_file() {
-        let error = load_text("[server]\nlisten = \"nowhere\"\n").unwrap_err().to_string();
-        assert!(error.contains("server.listen") && error.contains("optidev.toml"), "{error}");
+        let error = load_text("[server]\nlisten = \"nowhere\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("server.listen") && error.contains("optidev.toml"),
+            "{error}"
+        );
         let error = load_text("[server\n").unwrap_err().to_string();
         assert!(error.contains("optidev.toml"), "{error}");
     }

@@ -72,7 +72,8 @@ impl<K: Kind> Id<K> {
     /// A new id: 48 bits of time, 74 random bits (RFC 9562, version 7).
     pub fn new(clock: &Clock, rng: &Rng) -> Self {
         let millis = u64::try_from(clock.now_ms()).unwrap_or(0);
-        let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &rng.bytes::<10>()).into_uuid();
+        let uuid =
+            uuid::Builder::from_unix_timestamp_millis(millis, &rng.bytes::<10>()).into_uuid();
         Self(uuid, PhantomData)
     }
 
@@ -108,14 +109,20 @@ impl<K: Kind> Id<K> {
     /// # Errors
     /// [`InvalidId`] when there are not exactly 26 characters of the alphabet, or they exceed 128 bits.
     pub fn from_suffix(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId { value: text.chars().take(64).collect(), prefix: K::PREFIX };
+        let invalid = || InvalidId {
+            value: text.chars().take(64).collect(),
+            prefix: K::PREFIX,
+        };
         // 26 characters hold 130 bits: the first may be at most 7.
         if text.len() != 26 || !matches!(text.as_bytes().first(), Some(b'0'..=b'7')) {
             return Err(invalid());
         }
         let mut value = 0u128;
         for byte in text.bytes() {
-            let digit = ALPHABET.iter().position(|&known| known == byte).ok_or_else(invalid)?;
+            let digit = ALPHABET
+                .iter()
+                .position(|&known| known == byte)
+                .ok_or_else(invalid)?;
             value = (value << 5) | u128::try_from(digit).unwrap_or(0);
         }
         Ok(Self(Uuid::from_u128(value), PhantomData))
@@ -129,7 +136,10 @@ impl<K: Kind> FromStr for Id<K> {
         text.strip_prefix(K::PREFIX)
             .and_then(|rest| rest.strip_prefix('_'))
             .and_then(|suffix| Self::from_suffix(suffix).ok())
-            .ok_or_else(|| InvalidId { value: text.chars().take(64).collect(), prefix: K::PREFIX })
+            .ok_or_else(|| InvalidId {
+                value: text.chars().take(64).collect(),
+                prefix: K::PREFIX,
+            })
     }
 }
 
@@ -205,7 +215,13 @@ mod tests {
     fn other_prefixes_and_bad_text_are_refused() {
         let id = ProjectId::new(&Clock::system(), &Rng).to_string();
         assert!(id.parse::<ContainerId>().is_err());
-        for bad in ["", "prj_", "prj_u", "prj_8zzzzzzzzzzzzzzzzzzzzzzzzz", &id.to_uppercase()] {
+        for bad in [
+            "",
+            "prj_",
+            "prj_u",
+            "prj_8zzzzzzzzzzzzzzzzzzzzzzzzz",
+            &id.to_uppercase(),
+        ] {
             assert!(bad.parse::<ProjectId>().is_err(), "{bad:?}");
         }
     }

@@ -115,7 +115,11 @@ pub struct Problem {
 impl Problem {
     /// A problem of `code` with a sentence for the person.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), cause: None }
+        Self {
+            code,
+            detail: detail.into(),
+            cause: None,
+        }
     }
 
     /// The one answer for absent and for foreign things.
@@ -136,7 +140,14 @@ impl Problem {
     }
 
     /// A part behind the server is away.
-    pub fn unavailable(detail: impl Into<Cow<'static, str>>, cause: impl std::fmt::Display) -> Self {
-        Self { code: Code::Unavailable, detail: detail.into(), cause: Some(cause.to_string()) }
+    pub fn unavailable(
+        detail: impl Into<Cow<'static, str>>,
+        cause: impl std::fmt::Display,
+    ) -> Self {
+        Self {
+            code: Code::Unavailable,
+            detail: detail.into(),
+            cause: Some(cause.to_string()),
+        }
     }
 }

@@ -21,7 +21,9 @@ impl From<sea_orm::DbErr> for StoreError {
         match error.sql_err() {
             Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => Self::Duplicate,
             _ => match error {
-                sea_orm::DbErr::RecordNotUpdated | sea_orm::DbErr::RecordNotFound(_) => Self::Absent,
+                sea_orm::DbErr::RecordNotUpdated | sea_orm::DbErr::RecordNotFound(_) => {
+                    Self::Absent
+                }
                 other => Self::Database(other),
             },
         }
@@ -31,7 +33,9 @@ impl From<sea_orm::DbErr> for StoreError {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Duplicate => Problem::new(Code::Conflict, "This exists already. Choose another name."),
+            StoreError::Duplicate => {
+                Problem::new(Code::Conflict, "This exists already. Choose another name.")
+            }
             StoreError::Absent => Problem::not_found(),
             StoreError::Database(cause) => Problem::internal(cause),
         }

@@ -22,7 +22,12 @@ pub struct Grant<P> {
 impl<P: Permission> Grant<P> {
     /// Makes a grant; only `authz` has the key.
     pub fn mint(_: MintKey, workspace: WorkspaceId, user: UserId, role: Role) -> Self {
-        Self { workspace, user, role, permission: PhantomData }
+        Self {
+            workspace,
+            user,
+            role,
+            permission: PhantomData,
+        }
     }
 
     /// The workspace that the grant is for.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use optidev_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use super::{Grant, Permission, ScopedTx, StoreError, SystemPurpose, SystemTx};
@@ -30,9 +30,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`] when the address is wrong or the database does not answer.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that makes the pool"
+    )]
     pub async fn open(config: &DatabaseConfig, sqlite: &Path) -> Result<Self, StoreError> {
         let embedded = config.url.is_empty();
-        let url = if embedded { format!("sqlite://{}?mode=rwc", sqlite.display()) } else { config.url.clone() };
+        let url = if embedded {
+            format!("sqlite://{}?mode=rwc", sqlite.display())
+        } else {
+            config.url.clone()
+        };
         let mut options = ConnectOptions::new(url);
         options
             .max_connections(config.max_connections)
@@ -48,7 +56,9 @@ impl Store {
                     .pragma("busy_timeout", "10000")
             });
         }
-        Ok(Self { pool: Database::connect(options).await? })
+        Ok(Self {
+            pool: Database::connect(options).await?,
+        })
     }
 
     /// Brings the schema up to date. Safe to call again.
@@ -72,7 +82,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when no connection can be had.
     pub async fn scoped<P: Permission>(&self, grant: &Grant<P>) -> Result<ScopedTx, StoreError> {
-        let tx = self.begin(Mode::Write, ("app.workspace", &grant.workspace().uuid().to_string())).await?;
+        let tx = self
+            .begin(
+                Mode::Write,
+                ("app.workspace", &grant.workspace().uuid().to_string()),
+            )
+            .await?;
         Ok(ScopedTx::new(tx, grant.workspace()))
     }
 
@@ -80,8 +95,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`] when no connection can be had.
-    pub async fn scoped_read<P: Permission>(&self, grant: &Grant<P>) -> Result<ScopedTx, StoreError> {
-        let tx = self.begin(Mode::Read, ("app.workspace", &grant.workspace().uuid().to_string())).await?;
+    pub async fn scoped_read<P: Permission>(
+        &self,
+        grant: &Grant<P>,
+    ) -> Result<ScopedTx, StoreError> {
+        let tx = self
+            .begin(
+                Mode::Read,
+                ("app.workspace", &grant.workspace().uuid().to_string()),
+            )
+            .await?;
         Ok(ScopedTx::new(tx, grant.workspace()))
     }
 
@@ -90,11 +113,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when no connection can be had.
     pub async fn system(&self, purpose: SystemPurpose) -> Result<SystemTx, StoreError> {
-        let mode = if purpose.writes() { Mode::Write } else { Mode::Read };
-        Ok(SystemTx::new(self.begin(mode, ("app.system", purpose.as_str())).await?))
+        let mode = if purpose.writes() {
+            Mode::Write
+        } else {
+            Mode::Read
+        };
+        Ok(SystemTx::new(
+            self.begin(mode, ("app.system", purpose.as_str())).await?,
+        ))
     }
 
-    async fn begin(&self, mode: Mode, setting: (&str, &str)) -> Result<DatabaseTransaction, StoreError> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "set_config has no form in the query builder"
+    )]
+    async fn begin(
+        &self,
+        mode: Mode,
+        setting: (&str, &str),
+    ) -> Result<DatabaseTransaction, StoreError> {
         let options = match (self.pool.get_database_backend(), mode) {
             // A deferred transaction that turns to writing fails when another wrote meanwhile; an immediate one waits.
             (DatabaseBackend::Sqlite, Mode::Write) => TransactionOptions {

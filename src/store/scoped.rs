@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{IntoCondition, SimpleExpr};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Order,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait,
+    IntoActiveModel, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::StoreError;
@@ -35,7 +35,10 @@ impl ScopedTx {
 
     /// Rows of `E` in this workspace.
     pub fn find<E: Tenant>(&self) -> ScopedSelect<'_, E> {
-        ScopedSelect { select: E::find().filter(E::scope_column().eq(self.workspace)), tx: &self.tx }
+        ScopedSelect {
+            select: E::find().filter(E::scope_column().eq(self.workspace)),
+            tx: &self.tx,
+        }
     }
 
     /// Adds a row to this workspace, whatever workspace the model named.
@@ -65,18 +68,26 @@ impl ScopedTx {
     {
         let mut model = model;
         E::set_scope(&mut model, self.workspace);
-        let statement = E::update(model).validate()?.filter(E::scope_column().eq(self.workspace));
+        let statement = E::update(model)
+            .validate()?
+            .filter(E::scope_column().eq(self.workspace));
         Ok(statement.exec(&self.tx).await?)
     }
 
     /// Changes all rows of `E` in this workspace that the filters leave.
     pub fn update_many<E: Tenant>(&self) -> ScopedUpdate<'_, E> {
-        ScopedUpdate { update: E::update_many().filter(E::scope_column().eq(self.workspace)), tx: &self.tx }
+        ScopedUpdate {
+            update: E::update_many().filter(E::scope_column().eq(self.workspace)),
+            tx: &self.tx,
+        }
     }
 
     /// Deletes all rows of `E` in this workspace that the filters leave.
     pub fn delete_many<E: Tenant>(&self) -> ScopedDelete<'_, E> {
-        ScopedDelete { delete: E::delete_many().filter(E::scope_column().eq(self.workspace)), tx: &self.tx }
+        ScopedDelete {
+            delete: E::delete_many().filter(E::scope_column().eq(self.workspace)),
+            tx: &self.tx,
+        }
     }
 
     /// Makes everything durable.

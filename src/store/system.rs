@@ -1,8 +1,8 @@
 //! Work that has no tenant yet. The list of purposes is counted by a test and may only shrink.
 
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, Select,
-    sea_query::IntoCondition,
+    ActiveModelBehavior, ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
+    QueryFilter, Select, sea_query::IntoCondition,
 };
 
 use super::StoreError;
@@ -47,7 +47,10 @@ impl SystemPurpose {
     }
 
     pub(super) fn writes(self) -> bool {
-        matches!(self, Self::SignInWrite | Self::Setup | Self::ContainerObserve)
+        matches!(
+            self,
+            Self::SignInWrite | Self::Setup | Self::ContainerObserve
+        )
     }
 }
 
@@ -65,7 +68,10 @@ impl SystemTx {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn one<E: EntityTrait>(&self, query: Select<E>) -> Result<Option<E::Model>, StoreError> {
+    pub async fn one<E: EntityTrait>(
+        &self,
+        query: Select<E>,
+    ) -> Result<Option<E::Model>, StoreError> {
         Ok(query.one(&self.tx).await?)
     }
 
@@ -86,7 +92,9 @@ impl SystemTx {
         A: ActiveModelTrait + ActiveModelBehavior + Send,
         <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
     {
-        Ok(<A::Entity as EntityTrait>::insert(model).exec_with_returning(&self.tx).await?)
+        Ok(<A::Entity as EntityTrait>::insert(model)
+            .exec_with_returning(&self.tx)
+            .await?)
     }
 
     /// Changes one row, found by its primary key.
@@ -98,7 +106,9 @@ impl SystemTx {
         A: ActiveModelTrait + ActiveModelBehavior + Send,
         <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
     {
-        Ok(<A::Entity as EntityTrait>::update(model).exec(&self.tx).await?)
+        Ok(<A::Entity as EntityTrait>::update(model)
+            .exec(&self.tx)
+            .await?)
     }
 
     /// Sets columns of the rows that meet `condition`, and says how many there were.
@@ -110,15 +120,27 @@ impl SystemTx {
         condition: impl IntoCondition,
         values: E::ActiveModel,
     ) -> Result<u64, StoreError> {
-        Ok(E::update_many().set(values).filter(condition).exec(&self.tx).await?.rows_affected)
+        Ok(E::update_many()
+            .set(values)
+            .filter(condition)
+            .exec(&self.tx)
+            .await?
+            .rows_affected)
     }
 
     /// Deletes the rows that meet `condition`, and says how many there were.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn delete_where<E: EntityTrait>(&self, condition: impl IntoCondition) -> Result<u64, StoreError> {
-        Ok(E::delete_many().filter(condition).exec(&self.tx).await?.rows_affected)
+    pub async fn delete_where<E: EntityTrait>(
+        &self,
+        condition: impl IntoCondition,
+    ) -> Result<u64, StoreError> {
+        Ok(E::delete_many()
+            .filter(condition)
+            .exec(&self.tx)
+            .await?
+            .rows_affected)
     }
 
     /// Makes everything durable.

@@ -26,12 +26,17 @@ fn manifest() -> &'static HashMap<String, String> {
 
 /// The address of the file that the bundler made from `name`.
 pub fn url(name: &str) -> String {
-    format!("/assets/{}", manifest().get(name).map_or(name, String::as_str))
+    format!(
+        "/assets/{}",
+        manifest().get(name).map_or(name, String::as_str)
+    )
 }
 
 /// `GET /assets/{file}`
 pub async fn serve(Path(name): Path<String>) -> Response {
-    let Some(file) = Bundle::get(&name) else { return Problem::not_found().into_response() };
+    let Some(file) = Bundle::get(&name) else {
+        return Problem::not_found().into_response();
+    };
     let kind = match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
@@ -42,10 +47,13 @@ pub async fn serve(Path(name): Path<String>) -> Response {
         _ => "application/octet-stream",
     };
     let mut response = file.data.into_owned().into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    // The name holds the content's hash, so the content of a name never changes.
     response
         .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    // The name holds the content's hash, so the content of a name never changes.
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=31536000, immutable"),
+    );
     response
 }

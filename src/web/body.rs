@@ -42,7 +42,10 @@ where
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
             Err(rejection) => Err(Problem::new(
                 Code::BadRequest,
-                format!("The query of the address is not right: {}. Correct it.", rejection.body_text()),
+                format!(
+                    "The query of the address is not right: {}. Correct it.",
+                    rejection.body_text()
+                ),
             )),
         }
     }
@@ -67,7 +70,10 @@ where
             )),
             Err(JsonRejection::JsonDataError(error)) => Err(Problem::new(
                 Code::Unprocessable,
-                format!("The body is JSON but not what this route takes: {}.", error.body_text()),
+                format!(
+                    "The body is JSON but not what this route takes: {}.",
+                    error.body_text()
+                ),
             )),
             Err(rejection) if rejection.status().as_u16() == 413 => Err(Problem::new(
                 Code::TooLarge,

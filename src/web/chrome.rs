@@ -47,7 +47,10 @@ pub struct WorkspaceChip {
 impl Chrome {
     /// For pages of nobody in particular.
     pub fn bare(nonce: String) -> Self {
-        Self { nonce, ..Self::default() }
+        Self {
+            nonce,
+            ..Self::default()
+        }
     }
 
     /// For pages of a signed-in person.
@@ -55,7 +58,10 @@ impl Chrome {
         Self {
             nonce: page.nonce.clone(),
             csrf: page.csrf.clone(),
-            user: Some(UserChip { name: page.ctx.actor.name.clone(), email: page.ctx.actor.email.clone() }),
+            user: Some(UserChip {
+                name: page.ctx.actor.name.clone(),
+                email: page.ctx.actor.email.clone(),
+            }),
             workspace,
             active,
             flash: None,
@@ -88,7 +94,8 @@ pub struct ErrorPage {
 impl ErrorPage {
     /// Renders it; falls back to plain text, which cannot fail.
     pub fn render(chrome: Chrome, problem: &Problem, request_id: &str) -> Response {
-        let status = StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(problem.code.status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let page = Self {
             chrome,
             status: problem.code.status(),

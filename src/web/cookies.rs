@@ -19,7 +19,10 @@ pub fn session_value(headers: &HeaderMap) -> Option<String> {
 
 /// A `Set-Cookie` that signs a browser in.
 pub fn session_cookie(value: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("{NAME}={value}; Path=/; Secure; HttpOnly; SameSite=Lax")).ok()
+    HeaderValue::from_str(&format!(
+        "{NAME}={value}; Path=/; Secure; HttpOnly; SameSite=Lax"
+    ))
+    .ok()
 }
 
 /// A `Set-Cookie` that signs a browser out.

@@ -31,18 +31,32 @@ pub(super) fn address(parts: &Parts) -> String {
 }
 
 pub(super) fn request_id(parts: &Parts) -> String {
-    parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+    parts
+        .extensions
+        .get::<RequestId>()
+        .map(|id| id.0.clone())
+        .unwrap_or_default()
 }
 
 pub(super) fn nonce(parts: &Parts) -> String {
-    parts.extensions.get::<Nonce>().map(|nonce| nonce.0.clone()).unwrap_or_default()
+    parts
+        .extensions
+        .get::<Nonce>()
+        .map(|nonce| nonce.0.clone())
+        .unwrap_or_default()
 }
 
 /// Recognises the bearer token or the session cookie of a request, whatever its stage.
-pub(super) async fn recognize(parts: &Parts, services: &Services) -> Result<Option<Recognized>, Problem> {
+pub(super) async fn recognize(
+    parts: &Parts,
+    services: &Services,
+) -> Result<Option<Recognized>, Problem> {
     let address = address(parts);
     if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.strip_prefix("Bearer "));
         return match token {
             Some(token) => Ok(services.credentials.token(token.trim(), &address).await?),
             None => Ok(None),
@@ -76,7 +90,9 @@ impl FromRequestParts<Services> for Ctx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        let known = recognize(parts, services).await?.ok_or_else(unauthenticated)?;
+        let known = recognize(parts, services)
+            .await?
+            .ok_or_else(unauthenticated)?;
         if known.awaiting_second_factor {
             return Err(unauthenticated());
         }
@@ -84,12 +100,20 @@ impl FromRequestParts<Services> for Ctx {
         // handshake is a GET that acts: the origin middleware has checked it.
         let safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if !safe && matches!(known.actor.credential, Credential::Session(_)) {
-            let shown = parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let shown = parts
+                .headers
+                .get(CSRF_HEADER)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default();
             if !csrf_matches(&known, shown) {
                 return Err(bad_csrf());
             }
         }
-        Ok(Self { services: services.clone(), actor: known.actor, request_id: request_id(parts) })
+        Ok(Self {
+            services: services.clone(),
+            actor: known.actor,
+            request_id: request_id(parts),
+        })
     }
 }
 
@@ -117,13 +141,20 @@ impl FromRequestParts<Services> for PageCtx {
 
 /// As [`PageCtx`] without regard to the method; callers check the CSRF token.
 pub(super) async fn page_ctx(parts: &Parts, services: &Services) -> Result<PageCtx, Response> {
-    let known = recognize(parts, services).await.map_err(IntoResponse::into_response)?;
-    let path = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
+    let known = recognize(parts, services)
+        .await
+        .map_err(IntoResponse::into_response)?;
+    let path = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |whole| whole.as_str());
     let to_sign_in = || {
         let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
         Redirect::to(&format!("/sign-in?next={next}")).into_response()
     };
-    let Some(known) = known else { return Err(to_sign_in()) };
+    let Some(known) = known else {
+        return Err(to_sign_in());
+    };
     if !matches!(known.actor.credential, Credential::Session(_)) {
         return Err(to_sign_in());
     }
@@ -132,7 +163,11 @@ pub(super) async fn page_ctx(parts: &Parts, services: &Services) -> Result<PageC
         return Err(Redirect::to(&format!("/sign-in/second-factor?next={next}")).into_response());
     }
     Ok(PageCtx {
-        ctx: Ctx { services: services.clone(), actor: known.actor, request_id: request_id(parts) },
+        ctx: Ctx {
+            services: services.clone(),
+            actor: known.actor,
+            request_id: request_id(parts),
+        },
         csrf: known.csrf,
         nonce: nonce(parts),
     })
@@ -150,8 +185,14 @@ impl FromRequestParts<Services> for PendingSecondFactor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Response> {
-        match recognize(parts, services).await.map_err(IntoResponse::into_response)? {
-            Some(known) if known.awaiting_second_factor => Ok(Self { known, nonce: nonce(parts) }),
+        match recognize(parts, services)
+            .await
+            .map_err(IntoResponse::into_response)?
+        {
+            Some(known) if known.awaiting_second_factor => Ok(Self {
+                known,
+                nonce: nonce(parts),
+            }),
             _ => Err(Redirect::to("/sign-in").into_response()),
         }
     }
@@ -174,8 +215,15 @@ pub struct Anonymous {
 impl FromRequestParts<Services> for Anonymous {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Self::Rejection> {
-        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    async fn from_request_parts(
+        parts: &mut Parts,
+        services: &Services,
+    ) -> Result<Self, Self::Rejection> {
+        let user_agent = parts
+            .headers
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("");
         Ok(Self {
             services: services.clone(),
             address: address(parts),

@@ -16,21 +16,43 @@ struct WithToken {
     csrf_token: String,
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "extractors reject with a Response; it is not on a hot path"
+)]
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
-    serde_urlencoded_from(bytes)
-        .map_err(|error| Problem::new(Code::Unprocessable, format!("The form is not right: {error}.")).into_response())
+    serde_urlencoded_from(bytes).map_err(|error| {
+        Problem::new(
+            Code::Unprocessable,
+            format!("The form is not right: {error}."),
+        )
+        .into_response()
+    })
 }
 
 fn serde_urlencoded_from<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let request = axum::http::Request::get(format!("/?{}", String::from_utf8_lossy(bytes))).body(());
-    let uri = request.map_err(|error| error.to_string())?.into_parts().0.uri;
-    axum::extract::Query::<T>::try_from_uri(&uri).map(|query| query.0).map_err(|error| error.body_text())
+    let request =
+        axum::http::Request::get(format!("/?{}", String::from_utf8_lossy(bytes))).body(());
+    let uri = request
+        .map_err(|error| error.to_string())?
+        .into_parts()
+        .0
+        .uri;
+    axum::extract::Query::<T>::try_from_uri(&uri)
+        .map(|query| query.0)
+        .map_err(|error| error.body_text())
 }
 
 async fn body(request: Request) -> Result<axum::body::Bytes, Response> {
-    axum::body::Bytes::from_request(request, &()).await.map_err(|rejection| {
-        Problem::new(Code::TooLarge, format!("The form could not be read: {}.", rejection.body_text())).into_response()
-    })
+    axum::body::Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| {
+            Problem::new(
+                Code::TooLarge,
+                format!("The form could not be read: {}.", rejection.body_text()),
+            )
+            .into_response()
+        })
 }
 
 /// A form of a signed-in person's page.
@@ -49,10 +71,16 @@ impl<T: DeserializeOwned> FromRequest<Services> for PageForm<T> {
         let page = page_ctx(&parts, services).await?;
         let bytes = body(Request::from_parts(parts, rest)).await?;
         let token: WithToken = parse(&bytes)?;
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(token.csrf_token.as_bytes(), page.csrf.as_bytes())) {
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(
+            token.csrf_token.as_bytes(),
+            page.csrf.as_bytes(),
+        )) {
             return Err(bad_csrf().into_response());
         }
-        Ok(Self { page, form: parse(&bytes)? })
+        Ok(Self {
+            page,
+            form: parse(&bytes)?,
+        })
     }
 }
 
@@ -75,10 +103,15 @@ impl FromRequest<Services> for PageMultipart {
             .map_err(|error| Problem::new(Code::BadRequest, error.body_text()).into_response())?;
         let first = fields.next_field().await.ok().flatten();
         let token = match first {
-            Some(field) if field.name() == Some("csrf_token") => field.text().await.unwrap_or_default(),
+            Some(field) if field.name() == Some("csrf_token") => {
+                field.text().await.unwrap_or_default()
+            }
             _ => String::new(),
         };
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(token.as_bytes(), page.csrf.as_bytes())) {
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(
+            token.as_bytes(),
+            page.csrf.as_bytes(),
+        )) {
             return Err(bad_csrf().into_response());
         }
         Ok(Self { page, fields })
@@ -103,7 +136,10 @@ impl<T: DeserializeOwned> FromRequest<Services> for AnonymousForm<T> {
             Err(never) => match never {},
         };
         let bytes = body(Request::from_parts(parts, rest)).await?;
-        Ok(Self { from, form: parse(&bytes)? })
+        Ok(Self {
+            from,
+            form: parse(&bytes)?,
+        })
     }
 }
 
@@ -132,7 +168,11 @@ impl<T: DeserializeOwned> FromRequest<Services> for PendingForm<T> {
         if !csrf_matches(&pending.known, &token.csrf_token) {
             return Err(bad_csrf().into_response());
         }
-        Ok(Self { pending, from, form: parse(&bytes)? })
+        Ok(Self {
+            pending,
+            from,
+            form: parse(&bytes)?,
+        })
     }
 }
 
@@ -149,8 +189,14 @@ impl FieldError {
     /// Splits `field: sentence` of a problem where `field` is one of `fields`; else it belongs to `fallback`.
     pub fn of(problem: &Problem, fields: &[&str], fallback: &str) -> Self {
         match problem.detail.split_once(": ") {
-            Some((field, rest)) if fields.contains(&field) => Self { field: field.to_owned(), message: rest.to_owned() },
-            _ => Self { field: fallback.to_owned(), message: problem.detail.to_string() },
+            Some((field, rest)) if fields.contains(&field) => Self {
+                field: field.to_owned(),
+                message: rest.to_owned(),
+            },
+            _ => Self {
+                field: fallback.to_owned(),
+                message: problem.detail.to_string(),
+            },
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -30,11 +30,16 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
     let started = Instant::now();
     let request_id = URL_SAFE_NO_PAD.encode(services.rng.bytes::<12>());
     let nonce = URL_SAFE_NO_PAD.encode(services.rng.bytes::<16>());
-    request.extensions_mut().insert(RequestId(request_id.clone()));
+    request
+        .extensions_mut()
+        .insert(RequestId(request_id.clone()));
     request.extensions_mut().insert(Nonce(nonce.clone()));
-    let method = request.method().clone();
+    let (method, version) = (request.method().clone(), request.version());
     let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let wants_page = wants_page(&path, request.headers());
 
     let mut response = match check_origin(&services, request.method(), request.headers()) {
@@ -57,6 +62,12 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
             tracing::error!(request_id, cause, "request failed");
         }
     }
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
+        // The rest of the body was not read: the client must not put its next request behind it.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     security_headers(&services, &nonce, response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
@@ -74,7 +85,9 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
 }
 
 fn wants_page(path: &str, headers: &HeaderMap) -> bool {
-    let machine = ["/api/v1", "/ai/", "/healthz", "/readyz"].iter().any(|prefix| path.starts_with(prefix));
+    let machine = ["/api/v1", "/ai/", "/healthz", "/readyz"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix));
     let accepts_html = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
@@ -98,9 +111,10 @@ fn take_problem(response: &mut Response) -> Option<Problem> {
             Code::MethodNotAllowed,
             "This address does not take that method. The header Allow lists those that it takes.",
         )),
-        413 if empty || plain => {
-            Some(Problem::new(Code::TooLarge, "The body is larger than this route takes. Send less."))
-        }
+        413 if empty || plain => Some(Problem::new(
+            Code::TooLarge,
+            "The body is larger than this route takes. Send less.",
+        )),
         _ => None,
     }
 }
@@ -117,22 +131,34 @@ fn check_origin(services: &Services, method: &Method, headers: &HeaderMap) -> Re
             "The request comes from a page of another site. Open OptiDev itself and repeat it there.",
         )
     };
-    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    let site = headers
+        .get("sec-fetch-site")
+        .and_then(|value| value.to_str().ok());
     if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return Err(refused());
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let origin = origin.to_str().unwrap_or_default();
     let same = origin == &*services.public_url
-        || origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) == Some(host);
+        || origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"))
+            == Some(host);
     if same { Ok(()) } else { Err(refused()) }
 }
 
 fn security_headers(services: &Services, nonce: &str, headers: &mut HeaderMap) {
     let tls = services.public_url.starts_with("https://");
     let scheme = if tls { "https" } else { "http" };
-    let port = url::Url::parse(&services.public_url).ok().and_then(|url| url.port());
+    let port = url::Url::parse(&services.public_url)
+        .ok()
+        .and_then(|url| url.port());
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();
     let apps = &services.config.server.apps_domain;
     let policy = format!(
@@ -149,8 +175,14 @@ fn security_headers(services: &Services, nonce: &str, headers: &mut HeaderMap) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), microphone=(), geolocation=()",
+        ),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
@@ -159,6 +191,9 @@ fn security_headers(services: &Services, nonce: &str, headers: &mut HeaderMap) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if tls {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
     }
 }

@@ -32,8 +32,9 @@ pub fn json_response(problem: &Problem, request_id: &str) -> Response {
         body.to_string(),
     )
         .into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     response
 }

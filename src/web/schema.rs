@@ -1,7 +1,7 @@
 //! OpenAPI schemas of kernel types.
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::kernel::Id;
@@ -11,8 +11,13 @@ impl<K: Kind> PartialSchema for Id<K> {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::String)
-            .description(Some("A prefix and 26 characters of lower-case Crockford base32"))
-            .pattern(Some(format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", K::PREFIX)))
+            .description(Some(
+                "A prefix and 26 characters of lower-case Crockford base32",
+            ))
+            .pattern(Some(format!(
+                "^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$",
+                K::PREFIX
+            )))
             .into()
     }
 }

@@ -60,6 +60,31 @@ const ALLOWED: &[Edge] = &[
         to: "features::containers",
         reason: "whose connection it is, and whose decisions may be seen, is the containers' to say",
     },
+    Edge {
+        from: "features/projects",
+        to: "features::audit",
+        reason: "each change is written to the audit log in its own transaction",
+    },
+    Edge {
+        from: "features/secrets",
+        to: "features::audit",
+        reason: "each change and each reveal is written to the audit log",
+    },
+    Edge {
+        from: "features/projects",
+        to: "features::members",
+        reason: "pages show the workspace's name and the person's role",
+    },
+    Edge {
+        from: "features/secrets",
+        to: "features::members",
+        reason: "the workspace's wrapped key and its name belong to members",
+    },
+    Edge {
+        from: "features/docs",
+        to: "features::members",
+        reason: "the page keeps the reader's navigation",
+    },
 ];
 
 /// Files that are longer than [`LONGEST`], with the number of lines that they may have.

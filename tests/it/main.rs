@@ -13,5 +13,7 @@
 )]
 
 mod arch;
+mod identity;
+mod projects;
 mod support;
 mod vault;

@@ -1,5 +1,7 @@
 /** Puts the parts of the IDE together: sidebar, editor, terminals, preview and assistant, and the keys that move between them. */
 import { find, h, icon } from "../lib/dom";
+import { Problem } from "../lib/api";
+import { backoff } from "../lib/sequence";
 import { fail } from "../lib/toast";
 import { AssistantPanel } from "./assistant";
 import { Editor } from "./editor";
@@ -91,19 +93,24 @@ export function mount(ide: Ide, root: HTMLElement): void {
     stops[(at + step + stops.length) % stops.length]?.go();
   }
 
+  let round = 0;
   const ready = () => {
     bench.hidden = false;
-    files.reload().catch(fail);
+    round += 1;
+    const mine = round;
+    const current = () => mine === round;
+    void persist(() => files.reload(), current);
     watcher.start();
-    terminals.attach().catch(fail);
+    void persist(() => terminals.attach(), current);
     preview.start();
-    assistant.start().catch(fail);
+    void persist(() => assistant.start(), current);
   };
   ide.on("container.ready", () => {
     ready();
     editor.recheck();
   });
   ide.on("container.gone", () => {
+    round += 1;
     bench.hidden = true;
     watcher.stop();
     terminals.detach();
@@ -112,4 +119,18 @@ export function mount(ide: Ide, root: HTMLElement): void {
   });
   ready();
   editor.reopen();
+}
+
+/** Runs what a part needs to be useful until it works: an agent or a server may be away for a moment. Says so once. */
+async function persist(work: () => Promise<void>, current: () => boolean): Promise<void> {
+  for (let attempt = 0; current(); attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const away = error instanceof Problem && (error.status === 0 || error.status === 502 || error.status === 503 || error.status === 504);
+      if (attempt === 0 || !away) fail(error);
+      if (!away) return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, backoff(attempt, Math.random())));
+  }
 }

@@ -43,6 +43,13 @@ pub fn routes(document: Document) -> Router<Services> {
         .layer(Extension(Arc::new(document)))
 }
 
-async fn json(State(_): State<Services>, Extension(document): Extension<Arc<Document>>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document.json.clone()).into_response()
+async fn json(
+    State(_): State<Services>,
+    Extension(document): Extension<Arc<Document>>,
+) -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        document.json.clone(),
+    )
+        .into_response()
 }

@@ -50,32 +50,60 @@ struct Answer {
 }
 
 fn text(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    value
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 /// The operations of a document by tag.
 pub fn groups(document: &Value) -> Vec<Group> {
     let mut groups: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-    let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
+    let paths = document
+        .get("paths")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            let tag = list(operation, "tags").next().and_then(Value::as_str).unwrap_or("Other").to_owned();
-            groups.entry(tag).or_default().push(read(document, path, method, operation));
+            let tag = list(operation, "tags")
+                .next()
+                .and_then(Value::as_str)
+                .unwrap_or("Other")
+                .to_owned();
+            groups
+                .entry(tag)
+                .or_default()
+                .push(read(document, path, method, operation));
         }
     }
-    groups.into_iter().map(|(name, operations)| Group { name, operations }).collect()
+    groups
+        .into_iter()
+        .map(|(name, operations)| Group { name, operations })
+        .collect()
 }
 
 fn read(document: &Value, path: &str, method: &str, operation: &Value) -> Operation {
     let parameters = list(operation, "parameters").map(|parameter| Parameter {
         name: text(parameter, "name"),
         place: text(parameter, "in"),
-        required: parameter.get("required").and_then(Value::as_bool).unwrap_or(false),
-        kind: parameter.get("schema").map(|schema| outline(document, schema, 0)).unwrap_or_default(),
+        required: parameter
+            .get("required")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+        kind: parameter
+            .get("schema")
+            .map(|schema| outline(document, schema, 0))
+            .unwrap_or_default(),
         description: text(parameter, "description"),
     });
     let request = operation
@@ -84,10 +112,21 @@ fn read(document: &Value, path: &str, method: &str, operation: &Value) -> Operat
         .and_then(Value::as_object)
         .and_then(|content| content.iter().next())
         .map(|(kind, content)| {
-            let shape = content.get("schema").map(|schema| outline(document, schema, 0)).unwrap_or_default();
-            if kind == "application/json" { shape } else { format!("{kind}: raw bytes") }
+            let shape = content
+                .get("schema")
+                .map(|schema| outline(document, schema, 0))
+                .unwrap_or_default();
+            if kind == "application/json" {
+                shape
+            } else {
+                format!("{kind}: raw bytes")
+            }
         });
-    let responses = operation.get("responses").and_then(Value::as_object).into_iter().flatten();
+    let responses = operation
+        .get("responses")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
     let responses = responses.map(|(status, answer)| {
         let shape = answer
             .get("content")
@@ -97,7 +136,10 @@ fn read(document: &Value, path: &str, method: &str, operation: &Value) -> Operat
             .map(|schema| outline(document, schema, 0))
             .unwrap_or_default();
         let words = text(answer, "description");
-        Answer { status: status.clone(), description: format!("{words} {shape}").trim().to_owned() }
+        Answer {
+            status: status.clone(),
+            description: format!("{words} {shape}").trim().to_owned(),
+        }
     });
     Operation {
         method: method.to_owned(),
@@ -117,30 +159,45 @@ fn outline(document: &Value, schema: &Value, depth: usize) -> String {
     }
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let pointer = reference.trim_start_matches('#');
-        return document.pointer(pointer).map(|target| outline(document, target, depth + 1)).unwrap_or_default();
+        return document
+            .pointer(pointer)
+            .map(|target| outline(document, target, depth + 1))
+            .unwrap_or_default();
     }
     for key in ["oneOf", "anyOf", "allOf"] {
-        let parts: Vec<String> = list(schema, key).map(|part| outline(document, part, depth + 1)).collect();
+        let parts: Vec<String> = list(schema, key)
+            .map(|part| outline(document, part, depth + 1))
+            .collect();
         if !parts.is_empty() {
             return parts.join(if key == "allOf" { " & " } else { " | " });
         }
     }
     if schema.get("enum").is_some() {
-        return list(schema, "enum").map(ToString::to_string).collect::<Vec<_>>().join(" | ");
+        return list(schema, "enum")
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" | ");
     }
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        let fields = properties.iter().map(|(name, field)| format!("{name}: {}", outline(document, field, depth + 1)));
+        let fields = properties
+            .iter()
+            .map(|(name, field)| format!("{name}: {}", outline(document, field, depth + 1)));
         return format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "));
     }
     match schema.get("type") {
         Some(Value::String(kind)) if kind == "array" => {
-            let items = schema.get("items").map(|items| outline(document, items, depth + 1)).unwrap_or_default();
+            let items = schema
+                .get("items")
+                .map(|items| outline(document, items, depth + 1))
+                .unwrap_or_default();
             format!("[{items}]")
         }
         Some(Value::String(kind)) => kind.clone(),
-        Some(Value::Array(kinds)) => {
-            kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ")
-        }
+        Some(Value::Array(kinds)) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" | "),
         _ => String::new(),
     }
 }
@@ -180,5 +237,9 @@ pub async fn show(
     Reader(chrome): Reader,
     Extension(document): Extension<Arc<Document>>,
 ) -> Result<Response, Problem> {
-    html(&Page { chrome, groups: document.groups.clone(), version: document.version.clone() })
+    html(&Page {
+        chrome,
+        groups: document.groups.clone(),
+        version: document.version.clone(),
+    })
 }

@@ -9,9 +9,7 @@ use crate::authz::accounts::{account, api_token};
 use crate::authz::{Role, Scope, new_token};
 use crate::context::Services;
 use crate::features::members;
-use crate::kernel::{
-    Code, OrganizationId, Problem, SecretString, TokenId, UserId, WorkspaceId,
-};
+use crate::kernel::{Code, OrganizationId, Problem, SecretString, TokenId, UserId, WorkspaceId};
 use crate::store::{StoreError, SystemPurpose};
 use crate::vault::MacPurpose;
 
@@ -38,14 +36,27 @@ pub async fn create_owner(
     organization: String,
     workspace: String,
 ) -> Result<CreatedOwner, Problem> {
-    let owner = Owner { name, email, password, organization, workspace };
+    let owner = Owner {
+        name,
+        email,
+        password,
+        organization,
+        workspace,
+    };
     let errors = setup::complaints(&owner);
     if !errors.is_empty() {
-        let text = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>();
+        let text = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field, error.message))
+            .collect::<Vec<_>>();
         return Err(Problem::new(Code::Unprocessable, text.join(" ")));
     }
     let made = setup::make(services, owner, None).await?;
-    Ok(CreatedOwner { user_id: made.user, organization_id: made.organization, workspace_id: made.workspace })
+    Ok(CreatedOwner {
+        user_id: made.user,
+        organization_id: made.organization,
+        workspace_id: made.workspace,
+    })
 }
 
 /// Makes an account if there is none with this address, and adds it to a workspace.
@@ -61,12 +72,17 @@ pub async fn add_member(
     secret: SecretString,
 ) -> Result<UserId, Problem> {
     if let Some(message) = password::complaint(&secret, email) {
-        return Err(Problem::new(Code::Unprocessable, format!("password: {message}")));
+        return Err(Problem::new(
+            Code::Unprocessable,
+            format!("password: {message}"),
+        ));
     }
     let email = normal_email(email);
     let password_hash = password::hash(secret, services.rng).await?;
     let tx = services.store.system(SystemPurpose::Setup).await?;
-    let known = tx.one(account::Entity::find().filter(account::Column::Email.eq(&email))).await?;
+    let known = tx
+        .one(account::Entity::find().filter(account::Column::Email.eq(&email)))
+        .await?;
     let user = match known {
         Some(row) => row.id,
         None => {
@@ -84,10 +100,15 @@ pub async fn add_member(
             id
         }
     };
-    members::add_member(&tx, services, workspace, user, role).await.map_err(|error| match error {
-        StoreError::Duplicate => Problem::new(Code::Conflict, format!("{email} is a member of {workspace} already.")),
-        other => other.into(),
-    })?;
+    members::add_member(&tx, services, workspace, user, role)
+        .await
+        .map_err(|error| match error {
+            StoreError::Duplicate => Problem::new(
+                Code::Conflict,
+                format!("{email} is a member of {workspace} already."),
+            ),
+            other => other.into(),
+        })?;
     tx.commit().await?;
     Ok(user)
 }
@@ -104,18 +125,31 @@ pub async fn create_token(
     expires_at_ms: Option<i64>,
 ) -> Result<String, Problem> {
     let token = new_token(&services.rng);
-    let hash = services.vault.mac(MacPurpose::ApiToken, token.as_bytes()).await?;
+    let hash = services
+        .vault
+        .mac(MacPurpose::ApiToken, token.as_bytes())
+        .await?;
     let email = normal_email(email);
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
-    let person = tx.one(account::Entity::find().filter(account::Column::Email.eq(&email))).await?.ok_or_else(|| {
-        Problem::new(Code::Unprocessable, format!("There is no account with the address {email}. Check --user."))
-    })?;
+    let person = tx
+        .one(account::Entity::find().filter(account::Column::Email.eq(&email)))
+        .await?
+        .ok_or_else(|| {
+            Problem::new(
+                Code::Unprocessable,
+                format!("There is no account with the address {email}. Check --user."),
+            )
+        })?;
     tx.insert(api_token::ActiveModel {
         id: Set(TokenId::new(&services.clock, &services.rng)),
         account_id: Set(person.id),
         name: Set(name.to_owned()),
         token_hash: Set(hash.to_vec()),
-        scopes: Set(scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")),
+        scopes: Set(scopes
+            .iter()
+            .map(|scope| scope.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")),
         created_at_ms: Set(services.clock.now_ms()),
         expires_at_ms: Set(expires_at_ms),
         last_used_ms: Set(None),

@@ -30,6 +30,11 @@ struct Person {
 pub async fn me(ctx: Ctx) -> Result<Json<Me>, Problem> {
     let second_factor = sign_in::has_second_factor(&ctx).await?;
     let workspaces = members::memberships(&ctx.services, ctx.actor.user).await?;
-    let user = Person { id: ctx.actor.user, email: ctx.actor.email, name: ctx.actor.name, second_factor };
+    let user = Person {
+        id: ctx.actor.user,
+        email: ctx.actor.email,
+        name: ctx.actor.name,
+        second_factor,
+    };
     Ok(Json(Me { user, workspaces }))
 }

@@ -23,13 +23,18 @@ impl Limiter {
     pub fn check(&self, keys: &[&str], now_ms: i64) -> Result<(), Problem> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
-            let Some(times) = failures.get_mut(*key) else { continue };
+            let Some(times) = failures.get_mut(*key) else {
+                continue;
+            };
             times.retain(|at| now_ms - at < WINDOW_MS);
             if times.len() >= FAILURES {
                 let wait_ms = times.first().map_or(0, |first| first + WINDOW_MS - now_ms);
                 return Err(Problem::new(
                     Code::RateLimited,
-                    format!("Too many failed sign-ins. Wait {} minutes and try again.", wait_ms / 60_000 + 1),
+                    format!(
+                        "Too many failed sign-ins. Wait {} minutes and try again.",
+                        wait_ms / 60_000 + 1
+                    ),
                 ));
             }
         }

@@ -4,6 +4,7 @@
 //! transaction that accepts them; passwords are hashed with argon2id on a blocking thread, and a sign-in takes as
 //! long for an unknown address as for a known one.
 
+mod account_pages;
 mod admin;
 mod api;
 mod limiter;

@@ -21,9 +21,14 @@ pub fn complaint(password: &SecretString, email: &str) -> Option<String> {
     if text.len() > MAX_BYTES {
         return Some(format!("Use at most {MAX_BYTES} bytes."));
     }
-    let distinct = text.chars().collect::<std::collections::BTreeSet<_>>().len();
+    let distinct = text
+        .chars()
+        .collect::<std::collections::BTreeSet<_>>()
+        .len();
     if distinct < 5 || text.eq_ignore_ascii_case(email) {
-        return Some("Too easy to guess. Use a sentence, or a password manager's suggestion.".to_owned());
+        return Some(
+            "Too easy to guess. Use a sentence, or a password manager's suggestion.".to_owned(),
+        );
     }
     None
 }
@@ -45,7 +50,9 @@ pub async fn verify(password: SecretString, stored: Option<String>) -> Result<bo
     blocking(move || {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| nobody().to_owned());
-        let fits = Argon2::default().verify_password(password.expose().as_bytes(), stored.as_str()).is_ok();
+        let fits = Argon2::default()
+            .verify_password(password.expose().as_bytes(), stored.as_str())
+            .is_ok();
         fits && known
     })
     .await
@@ -64,8 +71,12 @@ fn nobody() -> &'static str {
     HASH.get_or_init(|| hash_now("nobody has this password", &[7; 16]).unwrap_or_default())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(Problem::internal)
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Problem::internal)
 }
 
 #[cfg(test)]
@@ -76,9 +87,21 @@ mod tests {
     async fn the_right_password_fits_and_no_other() {
         let stored = hash("correct horse battery".into(), Rng).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$"), "{stored}");
-        assert!(verify("correct horse battery".into(), Some(stored.clone())).await.unwrap());
-        assert!(!verify("correct horse batterx".into(), Some(stored)).await.unwrap());
-        assert!(!verify("nobody has this password".into(), None).await.unwrap());
+        assert!(
+            verify("correct horse battery".into(), Some(stored.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !verify("correct horse batterx".into(), Some(stored))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !verify("nobody has this password".into(), None)
+                .await
+                .unwrap()
+        );
     }
 
     #[test]

@@ -59,13 +59,18 @@ fn picture(email: &str, seed: &SecretString, sealed: &Sealed) -> Result<Enrolmen
 /// `forbidden` when the code does not fit.
 pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
     ctx.require_fresh()?;
-    let sealed = STANDARD
-        .decode(sealed)
-        .map(Sealed)
-        .map_err(|_| Problem::new(Code::BadRequest, "The form is incomplete. Load the page again."))?;
+    let sealed = STANDARD.decode(sealed).map(Sealed).map_err(|_| {
+        Problem::new(
+            Code::BadRequest,
+            "The form is incomplete. Load the page again.",
+        )
+    })?;
     let services = &ctx.services;
     let user = ctx.actor.user;
-    let step = services.vault.totp_verify(user.bytes(), &sealed, code.trim(), ctx.now_ms(), None).await?;
+    let step = services
+        .vault
+        .totp_verify(user.bytes(), &sealed, code.trim(), ctx.now_ms(), None)
+        .await?;
     let Some(step) = step else {
         return Err(Problem::new(
             Code::Forbidden,
@@ -78,7 +83,8 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
         totp_last_step: Set(Some(step)),
         ..Default::default()
     };
-    tx.update_where::<account::Entity>(account::Column::Id.eq(user), values).await?;
+    tx.update_where::<account::Entity>(account::Column::Id.eq(user), values)
+        .await?;
     tx.commit().await?;
     Ok(())
 }
@@ -89,11 +95,24 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
 /// When the vault or the database does not answer.
 pub async fn accept(services: &Services, user: UserId, code: &str) -> Result<bool, Problem> {
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
-    let Some(person) = tx.one(account::Entity::find_by_id(user)).await? else { return Ok(false) };
+    let Some(person) = tx.one(account::Entity::find_by_id(user)).await? else {
+        return Ok(false);
+    };
     drop(tx);
-    let Some(sealed) = person.totp_sealed.map(Sealed) else { return Ok(false) };
+    let Some(sealed) = person.totp_sealed.map(Sealed) else {
+        return Ok(false);
+    };
     let now = services.clock.now_ms();
-    let step = services.vault.totp_verify(user.bytes(), &sealed, code.trim(), now, person.totp_last_step).await?;
+    let step = services
+        .vault
+        .totp_verify(
+            user.bytes(),
+            &sealed,
+            code.trim(),
+            now,
+            person.totp_last_step,
+        )
+        .await?;
     let Some(step) = step else { return Ok(false) };
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     // The row decides between two that show the same code at once.
@@ -102,7 +121,10 @@ pub async fn accept(services: &Services, user: UserId, code: &str) -> Result<boo
             .add(account::Column::TotpLastStep.is_null())
             .add(account::Column::TotpLastStep.lt(step)),
     );
-    let values = account::ActiveModel { totp_last_step: Set(Some(step)), ..Default::default() };
+    let values = account::ActiveModel {
+        totp_last_step: Set(Some(step)),
+        ..Default::default()
+    };
     let won = tx.update_where::<account::Entity>(unused, values).await? == 1;
     tx.commit().await?;
     Ok(won)

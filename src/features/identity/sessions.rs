@@ -34,8 +34,15 @@ impl NewSession {
     /// When the vault does not answer.
     pub async fn prepare(services: &Services) -> Result<Self, Problem> {
         let value = new_session_value(&services.rng);
-        let hash = services.vault.mac(MacPurpose::SessionToken, value.as_bytes()).await?;
-        Ok(Self { value, id: SessionId::new(&services.clock, &services.rng), hash })
+        let hash = services
+            .vault
+            .mac(MacPurpose::SessionToken, value.as_bytes())
+            .await?;
+        Ok(Self {
+            value,
+            id: SessionId::new(&services.clock, &services.rng),
+            hash,
+        })
     }
 
     /// Writes it.
@@ -55,7 +62,12 @@ impl NewSession {
             id: Set(self.id),
             account_id: Set(account),
             token_hash: Set(self.hash.to_vec()),
-            stage: Set(if stage == Stage::Active { "active" } else { "second_factor" }.to_owned()),
+            stage: Set(if stage == Stage::Active {
+                "active"
+            } else {
+                "second_factor"
+            }
+            .to_owned()),
             address: Set(address.to_owned()),
             user_agent: Set(user_agent.to_owned()),
             created_at_ms: Set(now_ms),
@@ -89,7 +101,8 @@ pub struct SessionRow {
 /// [`StoreError`].
 pub async fn list(ctx: &Ctx) -> Result<Vec<SessionRow>, StoreError> {
     let tx = ctx.services.store.system(SystemPurpose::SignInRead).await?;
-    let query = login_session::Entity::find().filter(login_session::Column::AccountId.eq(ctx.actor.user));
+    let query =
+        login_session::Entity::find().filter(login_session::Column::AccountId.eq(ctx.actor.user));
     let mut rows = tx.all(query).await?;
     rows.sort_by_key(|row| std::cmp::Reverse(row.created_at_ms));
     Ok(rows
@@ -117,7 +130,11 @@ pub async fn end(services: &Services, owner: UserId, id: SessionId) -> Result<()
     let gone = tx.delete_where::<login_session::Entity>(condition).await?;
     tx.commit().await?;
     services.credentials.forget_all();
-    if gone == 0 { Err(Problem::not_found()) } else { Ok(()) }
+    if gone == 0 {
+        Err(Problem::not_found())
+    } else {
+        Ok(())
+    }
 }
 
 /// Marks a session as having passed its second factor, or as freshly authenticated.
@@ -131,6 +148,7 @@ pub async fn advance(tx: &SystemTx, id: SessionId, now_ms: i64) -> Result<(), St
         last_seen_ms: Set(now_ms),
         ..Default::default()
     };
-    tx.update_where::<login_session::Entity>(login_session::Column::Id.eq(id), changed).await?;
+    tx.update_where::<login_session::Entity>(login_session::Column::Id.eq(id), changed)
+        .await?;
     Ok(())
 }

@@ -65,9 +65,13 @@ pub async fn sign_in_address(services: &Services) -> Result<String, Problem> {
         return Ok(format!("{}/", services.public_url));
     }
     let code = URL_SAFE_NO_PAD.encode(services.rng.bytes::<32>());
-    let hash = services.vault.mac(MacPurpose::SetupCode, code.as_bytes()).await?;
+    let hash = services
+        .vault
+        .mac(MacPurpose::SetupCode, code.as_bytes())
+        .await?;
     // Earlier links end: only the one printed last works.
-    tx.delete_where::<setup_code::Entity>(Condition::all()).await?;
+    tx.delete_where::<setup_code::Entity>(Condition::all())
+        .await?;
     tx.insert(setup_code::ActiveModel {
         code_hash: Set(hash.to_vec()),
         expires_at_ms: Set(services.clock.now_ms() + LINK_MS),
@@ -91,9 +95,15 @@ fn link_is_over() -> Problem {
 /// # Errors
 /// 404 when it would not.
 pub async fn check_code(services: &Services, code: &str) -> Result<(), Problem> {
-    let hash = services.vault.mac(MacPurpose::SetupCode, code.as_bytes()).await?;
+    let hash = services
+        .vault
+        .mac(MacPurpose::SetupCode, code.as_bytes())
+        .await?;
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
-    let row = tx.one(setup_code::Entity::find_by_id(hash.to_vec())).await?.ok_or_else(link_is_over)?;
+    let row = tx
+        .one(setup_code::Entity::find_by_id(hash.to_vec()))
+        .await?
+        .ok_or_else(link_is_over)?;
     if row.used_at_ms.is_some() || row.expires_at_ms < services.clock.now_ms() {
         return Err(link_is_over());
     }
@@ -116,11 +126,27 @@ pub async fn complete(
     if !errors.is_empty() {
         return Err(SetupError::Fields(errors));
     }
-    let code_hash = services.vault.mac(MacPurpose::SetupCode, code.as_bytes()).await?;
+    let code_hash = services
+        .vault
+        .mac(MacPurpose::SetupCode, code.as_bytes())
+        .await?;
     let session = NewSession::prepare(services).await?;
-    let opened = (&session, address, user_agent);
-    make(services, owner, Some((code_hash.to_vec(), opened))).await?;
+    let link = Link {
+        code_hash: code_hash.to_vec(),
+        session: &session,
+        address,
+        user_agent,
+    };
+    make(services, owner, Some(link)).await?;
     Ok(session)
+}
+
+/// The link that is used up by making the owner, and the session that it opens.
+pub struct Link<'a> {
+    code_hash: Vec<u8>,
+    session: &'a NewSession,
+    address: &'a str,
+    user_agent: &'a str,
 }
 
 /// Makes an owner with an organization and a workspace of their own.
@@ -130,7 +156,7 @@ pub async fn complete(
 pub async fn make(
     services: &Services,
     owner: Owner,
-    link: Option<(Vec<u8>, (&NewSession, &str, &str))>,
+    link: Option<Link<'_>>,
 ) -> Result<Made, Problem> {
     let now = services.clock.now_ms();
     let workspace = NewWorkspace::prepare(services).await?;
@@ -138,13 +164,16 @@ pub async fn make(
     let password_hash = password::hash(owner.password, services.rng).await?;
     let user = UserId::new(&services.clock, &services.rng);
     let tx = services.store.system(SystemPurpose::Setup).await?;
-    if let Some((code_hash, _)) = &link {
+    if let Some(link) = &link {
         // The row itself decides who came first, whatever was checked before.
         let unused = Condition::all()
-            .add(setup_code::Column::CodeHash.eq(code_hash.clone()))
+            .add(setup_code::Column::CodeHash.eq(link.code_hash.clone()))
             .add(setup_code::Column::UsedAtMs.is_null())
             .add(setup_code::Column::ExpiresAtMs.gt(now));
-        let used = setup_code::ActiveModel { used_at_ms: Set(Some(now)), ..Default::default() };
+        let used = setup_code::ActiveModel {
+            used_at_ms: Set(Some(now)),
+            ..Default::default()
+        };
         if tx.update_where::<setup_code::Entity>(unused, used).await? != 1 {
             return Err(link_is_over());
         }
@@ -160,9 +189,13 @@ pub async fn make(
     })
     .await
     .map_err(|error| match error {
-        StoreError::Duplicate => {
-            Problem::new(Code::Conflict, format!("An account with the address {} exists. Use another.", owner.email))
-        }
+        StoreError::Duplicate => Problem::new(
+            Code::Conflict,
+            format!(
+                "An account with the address {} exists. Use another.",
+                owner.email
+            ),
+        ),
         other => other.into(),
     })?;
     let organization = members::create_organization(
@@ -174,11 +207,17 @@ pub async fn make(
         user,
     )
     .await?;
-    if let Some((_, (session, address, user_agent))) = link {
-        session.open(&tx, user, Stage::Active, now, address, user_agent).await?;
+    if let Some(link) = link {
+        link.session
+            .open(&tx, user, Stage::Active, now, link.address, link.user_agent)
+            .await?;
     }
     tx.commit().await?;
-    Ok(Made { user, organization, workspace: workspace_id })
+    Ok(Made {
+        user,
+        organization,
+        workspace: workspace_id,
+    })
 }
 
 /// Addresses are compared in lower case.
@@ -195,17 +234,28 @@ pub fn complaints(owner: &Owner) -> Vec<FieldError> {
     }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
     if !well_formed {
         let message = format!("{email:?} is not an email address. Write it like name@example.com.");
-        errors.push(FieldError { field: "email".to_owned(), message });
+        errors.push(FieldError {
+            field: "email".to_owned(),
+            message,
+        });
     }
-    for (field, value) in
-        [("name", &owner.name), ("organization", &owner.organization), ("workspace", &owner.workspace)]
-    {
+    for (field, value) in [
+        ("name", &owner.name),
+        ("organization", &owner.organization),
+        ("workspace", &owner.workspace),
+    ] {
         if let Some(message) = name_complaint(value) {
-            errors.push(FieldError { field: field.to_owned(), message });
+            errors.push(FieldError {
+                field: field.to_owned(),
+                message,
+            });
         }
     }
     if let Some(message) = password::complaint(&owner.password, email) {
-        errors.push(FieldError { field: "password".to_owned(), message });
+        errors.push(FieldError {
+            field: "password".to_owned(),
+            message,
+        });
     }
     errors
 }

@@ -34,34 +34,63 @@ pub async fn with_password(
     let services = &from.services;
     let now = services.clock.now_ms();
     let email = normal_email(email);
-    let keys = [format!("address {}", from.address), format!("account {email}")];
+    let keys = [
+        format!("address {}", from.address),
+        format!("account {email}"),
+    ];
     let keys = [keys[0].as_str(), keys[1].as_str()];
     limiter.check(&keys, now)?;
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
-    let person = tx.one(account::Entity::find().filter(account::Column::Email.eq(&email))).await?;
+    let person = tx
+        .one(account::Entity::find().filter(account::Column::Email.eq(&email)))
+        .await?;
     drop(tx);
-    let fits = password::verify(secret, person.as_ref().map(|row| row.password_hash.clone())).await?;
+    let fits =
+        password::verify(secret, person.as_ref().map(|row| row.password_hash.clone())).await?;
     let Some(person) = person.filter(|_| fits) else {
         limiter.failed(&keys, now);
-        tracing::warn!(address = from.address, request_id = from.request_id, "sign-in failed");
-        return Err(Problem::new(Code::Forbidden, "This address and password do not fit together. Try again."));
+        tracing::warn!(
+            address = from.address,
+            request_id = from.request_id,
+            "sign-in failed"
+        );
+        return Err(Problem::new(
+            Code::Forbidden,
+            "This address and password do not fit together. Try again.",
+        ));
     };
     let second_factor_next = person.totp_sealed.is_some();
     let session = NewSession::prepare(services).await?;
-    let stage = if second_factor_next { Stage::SecondFactor } else { Stage::Active };
+    let stage = if second_factor_next {
+        Stage::SecondFactor
+    } else {
+        Stage::Active
+    };
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
-    session.open(&tx, person.id, stage, now, &from.address, &from.user_agent).await?;
+    session
+        .open(&tx, person.id, stage, now, &from.address, &from.user_agent)
+        .await?;
     tx.commit().await?;
-    Ok(SignedIn { session, second_factor_next })
+    Ok(SignedIn {
+        session,
+        second_factor_next,
+    })
 }
 
 /// Checks the second factor of a session that lacks it.
 ///
 /// # Errors
 /// `forbidden` when the code does not fit or was used; `rate_limited`.
-pub async fn with_code(from: &Anonymous, limiter: &Limiter, known: &Recognized, code: &str) -> Result<(), Problem> {
+pub async fn with_code(
+    from: &Anonymous,
+    limiter: &Limiter,
+    known: &Recognized,
+    code: &str,
+) -> Result<(), Problem> {
     let services = &from.services;
-    let Credential::Session(session) = &known.actor.credential else { return Err(Problem::not_found()) };
+    let Credential::Session(session) = &known.actor.credential else {
+        return Err(Problem::not_found());
+    };
     let now = services.clock.now_ms();
     let key = format!("second factor {}", known.actor.user);
     limiter.check(&[&key], now)?;
@@ -81,7 +110,12 @@ pub async fn with_code(from: &Anonymous, limiter: &Limiter, known: &Recognized, 
 ///
 /// # Errors
 /// `forbidden` when they do not fit; `rate_limited`.
-pub async fn again(ctx: &Ctx, limiter: &Limiter, secret: SecretString, code: &str) -> Result<(), Problem> {
+pub async fn again(
+    ctx: &Ctx,
+    limiter: &Limiter,
+    secret: SecretString,
+    code: &str,
+) -> Result<(), Problem> {
     let services = &ctx.services;
     let now = ctx.now_ms();
     let key = format!("account {}", ctx.actor.email);
@@ -91,12 +125,21 @@ pub async fn again(ctx: &Ctx, limiter: &Limiter, secret: SecretString, code: &st
         Credential::Token(..) => return Err(Problem::not_found()),
     };
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
-    let person = tx.one(account::Entity::find_by_id(ctx.actor.user)).await?.ok_or_else(Problem::not_found)?;
+    let person = tx
+        .one(account::Entity::find_by_id(ctx.actor.user))
+        .await?
+        .ok_or_else(Problem::not_found)?;
     drop(tx);
     let fits = password::verify(secret, Some(person.password_hash)).await?;
-    if !fits || (person.totp_sealed.is_some() && !second_factor::accept(services, person.id, code).await?) {
+    if !fits
+        || (person.totp_sealed.is_some()
+            && !second_factor::accept(services, person.id, code).await?)
+    {
         limiter.failed(&[&key], now);
-        return Err(Problem::new(Code::Forbidden, "This does not fit. Check the password and the code, and try again."));
+        return Err(Problem::new(
+            Code::Forbidden,
+            "This does not fit. Check the password and the code, and try again.",
+        ));
     }
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, session, now).await?;
@@ -111,7 +154,10 @@ pub async fn again(ctx: &Ctx, limiter: &Limiter, secret: SecretString, code: &st
 /// When the database does not answer.
 pub async fn has_second_factor(ctx: &Ctx) -> Result<bool, Problem> {
     let tx = ctx.services.store.system(SystemPurpose::SignInRead).await?;
-    let person = tx.one(account::Entity::find_by_id(ctx.actor.user)).await?.ok_or_else(Problem::not_found)?;
+    let person = tx
+        .one(account::Entity::find_by_id(ctx.actor.user))
+        .await?
+        .ok_or_else(Problem::not_found)?;
     Ok(person.totp_sealed.is_some())
 }
 
@@ -121,8 +167,13 @@ pub async fn has_second_factor(ctx: &Ctx) -> Result<bool, Problem> {
 /// When the database does not answer.
 pub async fn out(ctx: &Ctx) -> Result<(), Problem> {
     if let Credential::Session(id) = &ctx.actor.credential {
-        let tx = ctx.services.store.system(SystemPurpose::SignInWrite).await?;
-        tx.delete_where::<login_session::Entity>(login_session::Column::Id.eq(*id)).await?;
+        let tx = ctx
+            .services
+            .store
+            .system(SystemPurpose::SignInWrite)
+            .await?;
+        tx.delete_where::<login_session::Entity>(login_session::Column::Id.eq(*id))
+            .await?;
         tx.commit().await?;
         ctx.services.credentials.forget_all();
     }

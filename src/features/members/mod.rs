@@ -4,4 +4,7 @@ mod model;
 mod ops;
 
 pub use model::{Membership, organization, workspace};
-pub use ops::{NewWorkspace, add_member, create_organization, memberships, names, workspace_chip, workspace_key};
+pub use ops::{
+    NewWorkspace, add_member, any_workspace, create_organization, memberships, names,
+    workspace_chip, workspace_key,
+};

@@ -90,17 +90,32 @@ pub async fn add_member(
 /// [`StoreError`].
 pub async fn memberships(services: &Services, user: UserId) -> Result<Vec<Membership>, StoreError> {
     let tx = services.store.system(SystemPurpose::Memberships).await?;
-    let rows = tx.all(membership::Entity::find().filter(membership::Column::AccountId.eq(user))).await?;
+    let rows = tx
+        .all(membership::Entity::find().filter(membership::Column::AccountId.eq(user)))
+        .await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let Some(place) = tx.one(workspace::Entity::find_by_id(row.workspace_id)).await? else { continue };
-        let Some(customer) = tx.one(organization::Entity::find_by_id(place.organization_id)).await? else { continue };
+        let Some(place) = tx
+            .one(workspace::Entity::find_by_id(row.workspace_id))
+            .await?
+        else {
+            continue;
+        };
+        let Some(customer) = tx
+            .one(organization::Entity::find_by_id(place.organization_id))
+            .await?
+        else {
+            continue;
+        };
         let Ok(role) = row.role.parse() else { continue };
         found.push(Membership {
             id: place.id,
             name: place.name,
             role,
-            organization: OrganizationRef { id: customer.id, name: customer.name },
+            organization: OrganizationRef {
+                id: customer.id,
+                name: customer.name,
+            },
         });
     }
     found.sort_by_key(|membership| membership.id);
@@ -128,9 +143,15 @@ pub async fn workspace_chip(ctx: &Ctx, id: WorkspaceId) -> Result<WorkspaceChip,
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::Absent`] when the workspace is gone.
-pub async fn workspace_key<P: Permission>(services: &Services, grant: &Grant<P>) -> Result<WrappedKey, StoreError> {
+pub async fn workspace_key<P: Permission>(
+    services: &Services,
+    grant: &Grant<P>,
+) -> Result<WrappedKey, StoreError> {
     let tx = services.store.system(SystemPurpose::Memberships).await?;
-    let row = tx.one(workspace::Entity::find_by_id(grant.workspace())).await?.ok_or(StoreError::Absent)?;
+    let row = tx
+        .one(workspace::Entity::find_by_id(grant.workspace()))
+        .await?
+        .ok_or(StoreError::Absent)?;
     Ok(WrappedKey(row.wrapped_key))
 }
 
@@ -147,6 +168,17 @@ pub async fn names(
         return Ok(std::collections::HashMap::new());
     }
     let tx = services.store.system(SystemPurpose::Memberships).await?;
-    let rows = tx.all(account::Entity::find().filter(account::Column::Id.is_in(wanted))).await?;
+    let rows = tx
+        .all(account::Entity::find().filter(account::Column::Id.is_in(wanted)))
+        .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
+}
+
+/// Whether there is any workspace at all.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn any_workspace(services: &Services) -> Result<bool, StoreError> {
+    let tx = services.store.system(SystemPurpose::Memberships).await?;
+    Ok(tx.one(workspace::Entity::find()).await?.is_some())
 }

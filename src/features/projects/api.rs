@@ -23,7 +23,10 @@ pub struct NewProject {
 /// The projects of a workspace, newest first.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/projects", tag = "Projects",
     params(("workspace" = String, Path)), responses((status = 200, body = Page<Project>)))]
-pub async fn list(ctx: Ctx, Path(workspace): Path<WorkspaceId>) -> Result<Json<Page<Project>>, Problem> {
+pub async fn list(
+    ctx: Ctx,
+    Path(workspace): Path<WorkspaceId>,
+) -> Result<Json<Page<Project>>, Problem> {
     Ok(Json(ops::list(&ctx, workspace).await?))
 }
 

@@ -29,7 +29,10 @@ const KNOWN: &[(&str, &str)] = &[
 /// The `package.json` in an inspected archive, at the root or in the one folder there.
 pub fn package_json(file: File, format: ArchiveFormat) -> Option<String> {
     let wanted = |path: &str| {
-        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        let parts: Vec<&str> = path
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "."))
+            .collect();
         matches!(parts.as_slice(), ["package.json"] | [_, "package.json"])
     };
     match format {
@@ -46,7 +49,11 @@ pub fn package_json(file: File, format: ArchiveFormat) -> Option<String> {
         }
         ArchiveFormat::Zip => {
             let mut zip = zip::ZipArchive::new(file).ok()?;
-            let name = zip.file_names().take(MAX_ENTRIES).find(|name| wanted(name)).map(str::to_owned)?;
+            let name = zip
+                .file_names()
+                .take(MAX_ENTRIES)
+                .find(|name| wanted(name))
+                .map(str::to_owned)?;
             text(zip.by_name(&name).ok()?)
         }
     }
@@ -62,13 +69,20 @@ fn text(reader: impl Read) -> Option<String> {
 pub fn detect(package: &str) -> Option<String> {
     let package: serde_json::Value = serde_json::from_str(package).ok()?;
     let has = |name: &str| {
-        ["dependencies", "devDependencies"]
-            .iter()
-            .any(|group| package.get(group).is_some_and(|group| group.get(name).is_some()))
+        ["dependencies", "devDependencies"].iter().any(|group| {
+            package
+                .get(group)
+                .is_some_and(|group| group.get(name).is_some())
+        })
     };
-    let framework = KNOWN.iter().find(|(name, _)| has(name)).map(|(_, label)| *label);
+    let framework = KNOWN
+        .iter()
+        .find(|(name, _)| has(name))
+        .map(|(_, label)| *label);
     match (framework, has("vite")) {
-        (Some(label @ ("React" | "Vue" | "Svelte" | "Preact")), true) => Some(format!("{label} + Vite")),
+        (Some(label @ ("React" | "Vue" | "Svelte" | "Preact")), true) => {
+            Some(format!("{label} + Vite"))
+        }
         (Some(label), _) => Some(label.to_owned()),
         (None, true) => Some("Vite".to_owned()),
         (None, false) => Some("Node.js".to_owned()),

@@ -37,7 +37,12 @@ impl Upload {
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub fn keep(mut self, services: &Services, workspace: WorkspaceId, project: ProjectId) -> Result<String, Problem> {
+    pub fn keep(
+        mut self,
+        services: &Services,
+        workspace: WorkspaceId,
+        project: ProjectId,
+    ) -> Result<String, Problem> {
         let key = format!("{workspace}/{project}.{}", self.format.as_str());
         let target = services.paths.objects().join(&key);
         if let Some(folder) = target.parent() {
@@ -59,14 +64,31 @@ where
     E: std::fmt::Display,
 {
     let folder = services.paths.objects().join("incoming");
-    tokio::fs::create_dir_all(&folder).await.map_err(Problem::internal)?;
-    let name: String = services.rng.bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut upload =
-        Upload { path: folder.join(name), kept: false, format: ArchiveFormat::TarGz, framework: None };
-    let limit = services.config.server.max_import_mib.saturating_mul(1 << 20);
+    tokio::fs::create_dir_all(&folder)
+        .await
+        .map_err(Problem::internal)?;
+    let name: String = services
+        .rng
+        .bytes::<16>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut upload = Upload {
+        path: folder.join(name),
+        kept: false,
+        format: ArchiveFormat::TarGz,
+        framework: None,
+    };
+    let limit = services
+        .config
+        .server
+        .max_import_mib
+        .saturating_mul(1 << 20);
     write_body(&upload.path, limit, body).await?;
     let path = upload.path.clone();
-    let inspected = tokio::task::spawn_blocking(move || inspect(&path)).await.map_err(Problem::internal)?;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&path))
+        .await
+        .map_err(Problem::internal)?;
     (upload.format, upload.framework) = inspected?;
     Ok(upload)
 }
@@ -76,14 +98,18 @@ where
     S: Stream<Item = Result<Bytes, E>>,
     E: std::fmt::Display,
 {
-    let mut file = tokio::fs::File::create_new(path).await.map_err(Problem::internal)?;
+    let mut file = tokio::fs::File::create_new(path)
+        .await
+        .map_err(Problem::internal)?;
     let mut written = 0u64;
     let mut body = std::pin::pin!(body);
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| {
             Problem::new(
                 Code::BadRequest,
-                format!("The upload broke off or is larger than allowed: {error}. Nothing was kept."),
+                format!(
+                    "The upload broke off or is larger than allowed: {error}. Nothing was kept."
+                ),
             )
         })?;
         written = written.saturating_add(chunk.len() as u64);
@@ -117,8 +143,14 @@ fn inspect(path: &Path) -> Result<(ArchiveFormat, Option<String>), Problem> {
         ArchiveFormat::Zip => archive::Format::Zip,
     };
     file.rewind().map_err(Problem::internal)?;
-    archive::inspect(file, kind, &archive::Limits::default())
-        .map_err(|error| Problem::new(Code::Unprocessable, format!("archive: Not acceptable: {error}")))?;
-    let package = std::fs::File::open(path).ok().and_then(|file| framework::package_json(file, format));
+    archive::inspect(file, kind, &archive::Limits::default()).map_err(|error| {
+        Problem::new(
+            Code::Unprocessable,
+            format!("archive: Not acceptable: {error}"),
+        )
+    })?;
+    let package = std::fs::File::open(path)
+        .ok()
+        .and_then(|file| framework::package_json(file, format));
     Ok((format, package.as_deref().and_then(framework::detect)))
 }

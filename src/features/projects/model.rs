@@ -138,7 +138,10 @@ pub struct Project {
 impl From<project::Model> for Project {
     fn from(row: project::Model) -> Self {
         let source = match (row.source_kind.as_str(), row.source_url) {
-            ("git", Some(url)) => Source::Git { url, branch: row.source_branch },
+            ("git", Some(url)) => Source::Git {
+                url,
+                branch: row.source_branch,
+            },
             ("archive", _) => Source::Archive {},
             _ => Source::Empty {},
         };
@@ -168,7 +171,11 @@ pub fn slug_of(name: &str) -> String {
         }
     }
     let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "project".to_owned() } else { slug.to_owned() }
+    if slug.is_empty() {
+        "project".to_owned()
+    } else {
+        slug.to_owned()
+    }
 }
 
 /// Why a name is not taken.
@@ -178,16 +185,24 @@ pub fn name_complaint(name: &str) -> Option<String> {
         return Some("Give the project a name.".to_owned());
     }
     if length > 100 || name.chars().any(char::is_control) {
-        return Some(format!("A name has at most 100 characters and no control characters; this one has {length}."));
+        return Some(format!(
+            "A name has at most 100 characters and no control characters; this one has {length}."
+        ));
     }
     None
 }
 
 /// Why a git address is not taken: the field, and the sentence for it.
 pub fn git_complaint(text: &str, branch: Option<&str>) -> Option<(&'static str, String)> {
-    let complain =
-        |why: &str| Some(("url", format!("{text:?} {why}. Write it like https://git.example.com/team/app.git.")));
-    let Ok(url) = url::Url::parse(text) else { return complain("is not an address") };
+    let complain = |why: &str| {
+        Some((
+            "url",
+            format!("{text:?} {why}. Write it like https://git.example.com/team/app.git."),
+        ))
+    };
+    let Ok(url) = url::Url::parse(text) else {
+        return complain("is not an address");
+    };
     if !matches!(url.scheme(), "https" | "http") {
         return complain("cannot be cloned: only https and http addresses pass the egress role");
     }
@@ -195,10 +210,15 @@ pub fn git_complaint(text: &str, branch: Option<&str>) -> Option<(&'static str, 
         return complain("names no host");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Some(("url", "Leave user and password out of the address: keep them as secrets.".to_owned()));
+        return Some((
+            "url",
+            "Leave user and password out of the address: keep them as secrets.".to_owned(),
+        ));
     }
     let branch = branch?;
-    let plain = branch.chars().all(|c| c.is_ascii_alphanumeric() || "-_./+@".contains(c));
+    let plain = branch
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_./+@".contains(c));
     if !plain || branch.starts_with('-') || branch.contains("..") || branch.len() > 255 {
         return Some(("branch", format!("{branch:?} is not the name of a branch.")));
     }
@@ -220,7 +240,14 @@ mod tests {
     #[test]
     fn git_addresses_that_could_do_harm_are_refused() {
         assert!(git_complaint("https://github.com/a/b.git", Some("main")).is_none());
-        for bad in ["file:///etc", "ssh://x/y", "ext::sh -c id", "--upload-pack=x", "https://u:p@h/x", "nonsense"] {
+        for bad in [
+            "file:///etc",
+            "ssh://x/y",
+            "ext::sh -c id",
+            "--upload-pack=x",
+            "https://u:p@h/x",
+            "nonsense",
+        ] {
             assert!(git_complaint(bad, None).is_some(), "{bad}");
         }
         assert!(git_complaint("https://h/x", Some("--exec=x")).is_some());
@@ -228,8 +255,14 @@ mod tests {
 
     #[test]
     fn formats_show_in_the_first_bytes() {
-        assert_eq!(ArchiveFormat::sniff(&[0x1f, 0x8b, 8]), Some(ArchiveFormat::TarGz));
-        assert_eq!(ArchiveFormat::sniff(b"PK\x03\x04"), Some(ArchiveFormat::Zip));
+        assert_eq!(
+            ArchiveFormat::sniff(&[0x1f, 0x8b, 8]),
+            Some(ArchiveFormat::TarGz)
+        );
+        assert_eq!(
+            ArchiveFormat::sniff(b"PK\x03\x04"),
+            Some(ArchiveFormat::Zip)
+        );
         assert_eq!(ArchiveFormat::sniff(b"<html>"), None);
     }
 }

@@ -18,7 +18,13 @@ use crate::store::{Grant, Permission, ScopedTx};
 pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<Project>, Problem> {
     let grant = ctx.authorize::<ProjectsRead>(workspace).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
-    Ok(Page::whole(store::list(&tx).await?.into_iter().map(Project::from).collect()))
+    Ok(Page::whole(
+        store::list(&tx)
+            .await?
+            .into_iter()
+            .map(Project::from)
+            .collect(),
+    ))
 }
 
 /// One project.
@@ -28,7 +34,10 @@ pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<Project>, Pr
 pub async fn get(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<Project, Problem> {
     let grant = ctx.authorize::<ProjectsRead>(workspace).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
-    Ok(store::find(&tx, id).await?.ok_or_else(Problem::not_found)?.into())
+    Ok(store::find(&tx, id)
+        .await?
+        .ok_or_else(Problem::not_found)?
+        .into())
 }
 
 /// Where a project's code comes from, for whoever brings it into a container.
@@ -43,10 +52,17 @@ pub async fn source_of<P: Permission>(
     let tx = services.store.scoped_read(grant).await?;
     let row = store::find(&tx, id).await?.ok_or_else(Problem::not_found)?;
     let source = match (row.source_kind.as_str(), &row.source_url, &row.object_key) {
-        ("git", Some(url), _) => StoredSource::Git { url: url.clone(), branch: row.source_branch.clone() },
+        ("git", Some(url), _) => StoredSource::Git {
+            url: url.clone(),
+            branch: row.source_branch.clone(),
+        },
         ("archive", _, Some(key)) => StoredSource::Archive {
             path: services.paths.objects().join(key),
-            format: if key.ends_with(".zip") { ArchiveFormat::Zip } else { ArchiveFormat::TarGz },
+            format: if key.ends_with(".zip") {
+                ArchiveFormat::Zip
+            } else {
+                ArchiveFormat::TarGz
+            },
         },
         _ => StoredSource::Empty,
     };
@@ -57,7 +73,12 @@ pub async fn source_of<P: Permission>(
 ///
 /// # Errors
 /// `unprocessable` naming the value that is not right.
-pub async fn create(ctx: &Ctx, workspace: WorkspaceId, name: &str, source: Source) -> Result<Project, Problem> {
+pub async fn create(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+    name: &str,
+    source: Source,
+) -> Result<Project, Problem> {
     let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
     check(name, &source)?;
     if matches!(source, Source::Archive {}) {
@@ -77,7 +98,12 @@ pub async fn create(ctx: &Ctx, workspace: WorkspaceId, name: &str, source: Sourc
 ///
 /// # Errors
 /// As [`create`].
-pub async fn import(ctx: &Ctx, workspace: WorkspaceId, name: &str, upload: Upload) -> Result<Project, Problem> {
+pub async fn import(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+    name: &str,
+    upload: Upload,
+) -> Result<Project, Problem> {
     let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
     check(name, &Source::Archive {})?;
     let id = ProjectId::new(&ctx.services.clock, &ctx.services.rng);
@@ -126,12 +152,18 @@ pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<
 
 fn check(name: &str, source: &Source) -> Result<(), Problem> {
     if let Some(message) = model::name_complaint(name) {
-        return Err(Problem::new(Code::Unprocessable, format!("name: {message}")));
+        return Err(Problem::new(
+            Code::Unprocessable,
+            format!("name: {message}"),
+        ));
     }
     if let Source::Git { url, branch } = source
         && let Some((field, message)) = model::git_complaint(url, branch.as_deref())
     {
-        return Err(Problem::new(Code::Unprocessable, format!("{field}: {message}")));
+        return Err(Problem::new(
+            Code::Unprocessable,
+            format!("{field}: {message}"),
+        ));
     }
     Ok(())
 }
@@ -146,7 +178,9 @@ async fn insert(
     framework: Option<String>,
 ) -> Result<Project, Problem> {
     let (kind, url, branch) = match source {
-        Source::Git { url, branch } => ("git", Some(url), branch.filter(|branch| !branch.is_empty())),
+        Source::Git { url, branch } => {
+            ("git", Some(url), branch.filter(|branch| !branch.is_empty()))
+        }
         Source::Archive {} => ("archive", None, None),
         Source::Empty {} => ("empty", None, None),
     };

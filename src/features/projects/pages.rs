@@ -22,10 +22,15 @@ pub fn pages(max_import_bytes: usize) -> Router<Services> {
         .route("/workspaces/{workspace}/projects", get(index))
         .route(
             "/workspaces/{workspace}/projects/new",
-            get(new).post(create).layer(DefaultBodyLimit::max(max_import_bytes.saturating_add(1 << 20))),
+            get(new).post(create).layer(DefaultBodyLimit::max(
+                max_import_bytes.saturating_add(1 << 20),
+            )),
         )
         .route("/workspaces/{workspace}/projects/{project}", get(ide))
-        .route("/workspaces/{workspace}/projects/{project}/delete", post(delete))
+        .route(
+            "/workspaces/{workspace}/projects/{project}/delete",
+            post(delete),
+        )
 }
 
 struct Row {
@@ -80,9 +85,19 @@ fn may_create(chrome: &Chrome) -> bool {
 
 async fn index(page: PageCtx, Path(workspace): Path<WorkspaceId>) -> Result<Response, Problem> {
     let chip = members::workspace_chip(&page.ctx, workspace).await?;
-    let projects = ops::list(&page.ctx, workspace).await?.items.into_iter().map(Row::from).collect();
+    let projects = ops::list(&page.ctx, workspace)
+        .await?
+        .items
+        .into_iter()
+        .map(Row::from)
+        .collect();
     let chrome = Chrome::of(&page, Some(chip), "projects");
-    html(&Index { may_create: may_create(&chrome), chrome, projects, container: None })
+    html(&Index {
+        may_create: may_create(&chrome),
+        chrome,
+        projects,
+        container: None,
+    })
 }
 
 #[derive(Default)]
@@ -103,7 +118,11 @@ struct New {
 
 async fn new(page: PageCtx, Path(workspace): Path<WorkspaceId>) -> Result<Response, Problem> {
     let chip = members::workspace_chip(&page.ctx, workspace).await?;
-    html(&New { chrome: Chrome::of(&page, Some(chip), "projects"), form: Fields::default(), errors: Vec::new() })
+    html(&New {
+        chrome: Chrome::of(&page, Some(chip), "projects"),
+        form: Fields::default(),
+        errors: Vec::new(),
+    })
 }
 
 async fn create(
@@ -113,7 +132,10 @@ async fn create(
     let mut form = Fields::default();
     let mut upload = None;
     let broken = |error: axum::extract::multipart::MultipartError| {
-        Problem::new(Code::BadRequest, format!("The form broke off: {}. Send it again.", error.body_text()))
+        Problem::new(
+            Code::BadRequest,
+            format!("The form broke off: {}. Send it again.", error.body_text()),
+        )
     };
     while let Some(field) = fields.next_field().await.map_err(broken)? {
         match field.name().unwrap_or_default() {
@@ -121,35 +143,69 @@ async fn create(
             "kind" => form.kind = field.text().await.map_err(broken)?,
             "url" => form.url = field.text().await.map_err(broken)?,
             "branch" => form.branch = field.text().await.map_err(broken)?,
-            "archive" if form.kind == "archive" && field.file_name().is_some_and(|name| !name.is_empty()) => {
+            "archive"
+                if form.kind == "archive"
+                    && field.file_name().is_some_and(|name| !name.is_empty()) =>
+            {
                 // Asked first, so that a stranger's gigabyte is not read.
-                upload = Some(match ops::may_import(&page.ctx, workspace, &form.name).await {
-                    Ok(()) => import::receive(&page.ctx.services, field).await,
-                    Err(problem) => Err(problem),
-                });
+                upload = Some(
+                    match ops::may_import(&page.ctx, workspace, &form.name).await {
+                        Ok(()) => import::receive(&page.ctx.services, field).await,
+                        Err(problem) => Err(problem),
+                    },
+                );
             }
             _ => {}
         }
     }
     let made = match (form.kind.as_str(), upload) {
-        ("archive", Some(Ok(upload))) => ops::import(&page.ctx, workspace, &form.name, upload).await,
+        ("archive", Some(Ok(upload))) => {
+            ops::import(&page.ctx, workspace, &form.name, upload).await
+        }
         ("archive", Some(Err(problem))) => Err(problem),
-        ("archive", None) => Err(Problem::new(Code::Unprocessable, "archive: Choose a .tar.gz or .zip file.")),
+        ("archive", None) => Err(Problem::new(
+            Code::Unprocessable,
+            "archive: Choose a .tar.gz or .zip file.",
+        )),
         ("git", _) => {
             let branch = Some(form.branch.trim().to_owned()).filter(|branch| !branch.is_empty());
-            let source = Source::Git { url: form.url.trim().to_owned(), branch };
+            let source = Source::Git {
+                url: form.url.trim().to_owned(),
+                branch,
+            };
             ops::create(&page.ctx, workspace, &form.name, source).await
         }
         _ => ops::create(&page.ctx, workspace, &form.name, Source::Empty {}).await,
     };
     match made {
-        Ok(project) => Ok(Redirect::to(&format!("/workspaces/{workspace}/projects/{}", project.id)).into_response()),
-        Err(problem) if matches!(problem.code, Code::Unprocessable | Code::TooLarge | Code::UnsupportedMediaType) => {
+        Ok(project) => Ok(Redirect::to(&format!(
+            "/workspaces/{workspace}/projects/{}",
+            project.id
+        ))
+        .into_response()),
+        Err(problem)
+            if matches!(
+                problem.code,
+                Code::Unprocessable | Code::TooLarge | Code::UnsupportedMediaType
+            ) =>
+        {
             let chip = members::workspace_chip(&page.ctx, workspace).await?;
             let chrome = Chrome::of(&page, Some(chip), "projects");
-            let fallback = if form.kind == "archive" { "archive" } else { "" };
-            let errors = vec![FieldError::of(&problem, &["name", "url", "branch", "archive"], fallback)];
-            let mut response = html(&New { chrome, errors, form })?;
+            let fallback = if form.kind == "archive" {
+                "archive"
+            } else {
+                ""
+            };
+            let errors = vec![FieldError::of(
+                &problem,
+                &["name", "url", "branch", "archive"],
+                fallback,
+            )];
+            let mut response = html(&New {
+                chrome,
+                errors,
+                form,
+            })?;
             *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             Ok(response)
         }
@@ -171,7 +227,11 @@ async fn ide(
 ) -> Result<Response, Problem> {
     let project = ops::get(&page.ctx, workspace, project).await?;
     let chip = members::workspace_chip(&page.ctx, workspace).await?;
-    html(&Ide { chrome: Chrome::of(&page, Some(chip), "projects"), workspace_id: workspace.to_string(), project })
+    html(&Ide {
+        chrome: Chrome::of(&page, Some(chip), "projects"),
+        workspace_id: workspace.to_string(),
+        project,
+    })
 }
 
 #[derive(Deserialize)]
@@ -179,7 +239,10 @@ struct Nothing {}
 
 async fn delete(
     Path((workspace, project)): Path<(WorkspaceId, ProjectId)>,
-    PageForm { page, form: Nothing {} }: PageForm<Nothing>,
+    PageForm {
+        page,
+        form: Nothing {},
+    }: PageForm<Nothing>,
 ) -> Result<Response, Problem> {
     ops::delete(&page.ctx, workspace, project).await?;
     Ok(Redirect::to(&format!("/workspaces/{workspace}/projects")).into_response())

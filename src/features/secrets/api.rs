@@ -12,7 +12,10 @@ use crate::web::{Json, Path};
 /// The secrets of a workspace by name. Values are shown for visible ones only.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/secrets", tag = "Secrets",
     params(("workspace" = String, Path)), responses((status = 200, body = Page<SecretItem>)))]
-pub async fn list(ctx: Ctx, Path(workspace): Path<WorkspaceId>) -> Result<Json<Page<SecretItem>>, Problem> {
+pub async fn list(
+    ctx: Ctx,
+    Path(workspace): Path<WorkspaceId>,
+) -> Result<Json<Page<SecretItem>>, Problem> {
     Ok(Json(ops::list(&ctx, workspace).await?))
 }
 
@@ -38,13 +41,18 @@ pub async fn put(
     Json(set): Json<SetSecret>,
 ) -> Result<Json<SecretItem>, Problem> {
     let value = SecretString::from(set.value);
-    Ok(Json(ops::set(&ctx, workspace, &name, set.tier, value, set.description).await?))
+    Ok(Json(
+        ops::set(&ctx, workspace, &name, set.tier, value, set.description).await?,
+    ))
 }
 
 /// Delete a secret with all its versions.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{workspace}/secrets/{name}", tag = "Secrets",
     params(("workspace" = String, Path), ("name" = String, Path)), responses((status = 204)))]
-pub async fn delete(ctx: Ctx, Path((workspace, name)): Path<(WorkspaceId, String)>) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    ctx: Ctx,
+    Path((workspace, name)): Path<(WorkspaceId, String)>,
+) -> Result<StatusCode, Problem> {
     ops::delete(&ctx, workspace, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -58,7 +66,12 @@ pub struct Revealed {
 /// Show the value of a masked secret. Needs a sign-in of the last ten minutes; recorded.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/secrets/{name}/reveal", tag = "Secrets",
     params(("workspace" = String, Path), ("name" = String, Path)), responses((status = 200, body = Revealed)))]
-pub async fn reveal(ctx: Ctx, Path((workspace, name)): Path<(WorkspaceId, String)>) -> Result<Json<Revealed>, Problem> {
+pub async fn reveal(
+    ctx: Ctx,
+    Path((workspace, name)): Path<(WorkspaceId, String)>,
+) -> Result<Json<Revealed>, Problem> {
     let value = ops::reveal(&ctx, workspace, &name).await?;
-    Ok(Json(Revealed { value: value.expose().clone() }))
+    Ok(Json(Revealed {
+        value: value.expose().clone(),
+    }))
 }

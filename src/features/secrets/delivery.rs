@@ -22,13 +22,24 @@ pub async fn sealed_environment<P: Permission>(
     let tx = services.store.scoped_read(grant).await?;
     let mut items = Vec::new();
     for row in store::list(&tx).await? {
-        let Some(stored) = store::value(&tx, row.id, row.version).await? else { continue };
+        let Some(stored) = store::value(&tx, row.id, row.version).await? else {
+            continue;
+        };
         items.push(DeliverItem {
             env: row.name.clone(),
-            binding: binding(grant.workspace(), row.id, row.version, &row.name, Tier::stored(&row.tier)),
+            binding: binding(
+                grant.workspace(),
+                row.id,
+                row.version,
+                &row.name,
+                Tier::stored(&row.tier),
+            ),
             sealed: Sealed(stored.sealed),
         });
     }
     drop(tx);
-    Ok(services.vault.deliver(&key, items, recipient, info, Vec::new()).await?)
+    Ok(services
+        .vault
+        .deliver(&key, items, recipient, info, Vec::new())
+        .await?)
 }

@@ -86,7 +86,9 @@ crate::tenant_entity!(secret);
 crate::tenant_entity!(version);
 
 /// How much of a secret a person may see again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// Shown.
@@ -126,7 +128,13 @@ impl Tier {
 }
 
 /// What a ciphertext is bound to.
-pub fn binding(workspace: WorkspaceId, id: SecretId, version: i64, name: &str, tier: Tier) -> Binding {
+pub fn binding(
+    workspace: WorkspaceId,
+    id: SecretId,
+    version: i64,
+    name: &str,
+    tier: Tier,
+) -> Binding {
     Binding {
         workspace: workspace.bytes(),
         secret: id.bytes(),
@@ -158,15 +166,35 @@ pub struct SecretItem {
 
 /// Names that containers set themselves: a secret must not replace them.
 const RESERVED: &[&str] = &[
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "PWD", "OLDPWD", "IFS", "ENV", "BASH_ENV", "TMPDIR",
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "LANG",
+    "PWD",
+    "OLDPWD",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "TMPDIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
     "NODE_OPTIONS",
 ];
 
 /// Why a name is not taken.
 pub fn name_complaint(name: &str) -> Option<String> {
     let mut characters = name.chars();
-    let well_formed = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    let well_formed = characters
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
         && name.len() <= 128;
     if !well_formed {
@@ -176,8 +204,13 @@ pub fn name_complaint(name: &str) -> Option<String> {
         ));
     }
     let upper = name.to_ascii_uppercase();
-    if RESERVED.contains(&upper.as_str()) || upper.starts_with("LD_") || upper.starts_with("OPTIDEV_") {
-        return Some(format!("{name} is set by the container itself. Choose another name."));
+    if RESERVED.contains(&upper.as_str())
+        || upper.starts_with("LD_")
+        || upper.starts_with("OPTIDEV_")
+    {
+        return Some(format!(
+            "{name} is set by the container itself. Choose another name."
+        ));
     }
     None
 }
@@ -188,10 +221,16 @@ pub fn value_complaint(value: &str) -> Option<String> {
         return Some("The value is empty. To remove a secret, delete it.".to_owned());
     }
     if value.len() > 64 * 1024 {
-        return Some(format!("The value has {} bytes; an environment variable holds at most 65536.", value.len()));
+        return Some(format!(
+            "The value has {} bytes; an environment variable holds at most 65536.",
+            value.len()
+        ));
     }
     if value.contains('\0') {
-        return Some("The value holds a NUL character, which no environment variable can. Encode it.".to_owned());
+        return Some(
+            "The value holds a NUL character, which no environment variable can. Encode it."
+                .to_owned(),
+        );
     }
     None
 }
@@ -203,7 +242,17 @@ mod tests {
     #[test]
     fn names_are_variables_and_not_the_containers_own() {
         assert!(name_complaint("DATABASE_URL").is_none());
-        for bad in ["", "1A", "A-B", "A B", "PATH", "ld_preload", "OPTIDEV_X", "é", &"A".repeat(129)] {
+        for bad in [
+            "",
+            "1A",
+            "A-B",
+            "A B",
+            "PATH",
+            "ld_preload",
+            "OPTIDEV_X",
+            "é",
+            &"A".repeat(129),
+        ] {
             assert!(name_complaint(bad).is_some(), "{bad}");
         }
     }

@@ -22,7 +22,11 @@ pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<SecretItem>,
     let mut sealed = Vec::with_capacity(rows.len());
     for row in &rows {
         let visible = Tier::stored(&row.tier) == Tier::Visible;
-        sealed.push(if visible { store::value(&tx, row.id, row.version).await? } else { None });
+        sealed.push(if visible {
+            store::value(&tx, row.id, row.version).await?
+        } else {
+            None
+        });
     }
     drop(tx);
     let mut items = Vec::with_capacity(rows.len());
@@ -30,7 +34,11 @@ pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<SecretItem>,
         let value = match stored {
             Some(stored) => {
                 let bound = binding(workspace, row.id, row.version, &row.name, Tier::Visible);
-                let opened = ctx.services.vault.reveal(&key, &bound, &Sealed(stored.sealed)).await?;
+                let opened = ctx
+                    .services
+                    .vault
+                    .reveal(&key, &bound, &Sealed(stored.sealed))
+                    .await?;
                 Some(String::from_utf8_lossy(opened.expose()).into_owned())
             }
             None => None,
@@ -66,13 +74,25 @@ pub async fn set(
 ) -> Result<SecretItem, Problem> {
     let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
     if let Some(message) = model::name_complaint(name) {
-        return Err(Problem::new(Code::Unprocessable, format!("name: {message}")));
+        return Err(Problem::new(
+            Code::Unprocessable,
+            format!("name: {message}"),
+        ));
     }
     if let Some(message) = model::value_complaint(value.expose()) {
-        return Err(Problem::new(Code::Unprocessable, format!("value: {message}")));
+        return Err(Problem::new(
+            Code::Unprocessable,
+            format!("value: {message}"),
+        ));
     }
-    if description.as_ref().is_some_and(|text| text.chars().count() > 500) {
-        return Err(Problem::new(Code::Unprocessable, "description: At most 500 characters."));
+    if description
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > 500)
+    {
+        return Err(Problem::new(
+            Code::Unprocessable,
+            "description: At most 500 characters.",
+        ));
     }
     let key = members::workspace_key(&ctx.services, &grant).await?;
     let now = ctx.now_ms();
@@ -81,15 +101,27 @@ pub async fn set(
         let tx = ctx.services.store.scoped_read(&grant).await?;
         store::find(&tx, name).await?
     };
-    let id = known.as_ref().map_or_else(|| SecretId::new(&ctx.services.clock, &ctx.services.rng), |row| row.id);
+    let id = known.as_ref().map_or_else(
+        || SecretId::new(&ctx.services.clock, &ctx.services.rng),
+        |row| row.id,
+    );
     let number = known.as_ref().map_or(1, |row| row.version + 1);
     let bound = binding(workspace, id, number, name, tier);
-    let sealed = ctx.services.vault.seal(&key, &bound, value.into_bytes()).await?;
+    let sealed = ctx
+        .services
+        .vault
+        .seal(&key, &bound, value.into_bytes())
+        .await?;
 
     let tx = ctx.services.store.scoped(&grant).await?;
     let current = store::find(&tx, name).await?;
-    if current.as_ref().map(|row| (row.id, row.version)) != known.as_ref().map(|row| (row.id, row.version)) {
-        return Err(Problem::new(Code::Conflict, format!("{name} was changed by somebody else just now. Try again.")));
+    if current.as_ref().map(|row| (row.id, row.version))
+        != known.as_ref().map(|row| (row.id, row.version))
+    {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!("{name} was changed by somebody else just now. Try again."),
+        ));
     }
     let row = match current {
         None => {
@@ -131,7 +163,14 @@ pub async fn set(
         created_at_ms: Set(now),
     })
     .await?;
-    audit::record(&tx, ctx, "secrets.set", name, format!("version {number}, {}", tier.as_str())).await?;
+    audit::record(
+        &tx,
+        ctx,
+        "secrets.set",
+        name,
+        format!("version {number}, {}", tier.as_str()),
+    )
+    .await?;
     tx.commit().await?;
     Ok(item(row, None))
 }
@@ -143,7 +182,9 @@ pub async fn set(
 pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(), Problem> {
     let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
-    let row = store::find(&tx, name).await?.ok_or_else(Problem::not_found)?;
+    let row = store::find(&tx, name)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     store::delete(&tx, row.id).await?;
     audit::record(&tx, ctx, "secrets.delete", name, "").await?;
     tx.commit().await?;
@@ -154,24 +195,47 @@ pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(),
 ///
 /// # Errors
 /// `reauthentication_required`; `forbidden` for a Sensitive one, which the vault refuses too.
-pub async fn reveal(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<SecretString, Problem> {
+pub async fn reveal(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+    name: &str,
+) -> Result<SecretString, Problem> {
     let grant = ctx.authorize::<SecretsReveal>(workspace).await?;
     ctx.require_fresh()?;
     let key = members::workspace_key(&ctx.services, &grant).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
-    let row = store::find(&tx, name).await?.ok_or_else(Problem::not_found)?;
+    let row = store::find(&tx, name)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     let tier = Tier::stored(&row.tier);
     if tier == Tier::Sensitive {
         return Err(Problem::new(
             Code::Forbidden,
-            format!("{name} is Sensitive: it can be set, rotated and deleted, and nothing shows it again."),
+            format!(
+                "{name} is Sensitive: it can be set, rotated and deleted, and nothing shows it again."
+            ),
         ));
     }
-    let stored = store::value(&tx, row.id, row.version).await?.ok_or_else(Problem::not_found)?;
+    let stored = store::value(&tx, row.id, row.version)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     // Recorded before the value is opened: a reveal without its entry cannot happen.
-    audit::record(&tx, ctx, "secrets.reveal", name, format!("version {}", row.version)).await?;
+    audit::record(
+        &tx,
+        ctx,
+        "secrets.reveal",
+        name,
+        format!("version {}", row.version),
+    )
+    .await?;
     tx.commit().await?;
     let bound = binding(workspace, row.id, row.version, &row.name, tier);
-    let opened = ctx.services.vault.reveal(&key, &bound, &Sealed(stored.sealed)).await?;
-    opened.into_string().map_err(|_| Problem::internal("a secret's value is not UTF-8"))
+    let opened = ctx
+        .services
+        .vault
+        .reveal(&key, &bound, &Sealed(stored.sealed))
+        .await?;
+    opened
+        .into_string()
+        .map_err(|_| Problem::internal("a secret's value is not UTF-8"))
 }

@@ -19,7 +19,10 @@ use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, html, time};
 pub fn pages() -> Router<Services> {
     Router::new()
         .route("/workspaces/{workspace}/secrets", get(index).post(set))
-        .route("/workspaces/{workspace}/secrets/{name}/delete", post(delete))
+        .route(
+            "/workspaces/{workspace}/secrets/{name}/delete",
+            post(delete),
+        )
 }
 
 struct Row {
@@ -60,7 +63,8 @@ async fn show(
     let role: Option<Role> = chip.role.parse().ok();
     let may = |permission| role.is_some_and(|role| role.allows(permission));
     let items = ops::list(&page.ctx, workspace).await?.items;
-    let names = members::names(&page.ctx.services, items.iter().map(|item| item.updated_by)).await?;
+    let names =
+        members::names(&page.ctx.services, items.iter().map(|item| item.updated_by)).await?;
     let row = |item: SecretItem| Row {
         name: item.name,
         tier: item.tier.as_str().to_owned(),
@@ -68,7 +72,10 @@ async fn show(
         version: item.version,
         value: item.value,
         updated: time::minute(item.updated_at_ms),
-        updated_by: names.get(&item.updated_by).cloned().unwrap_or_else(|| "a former member".to_owned()),
+        updated_by: names
+            .get(&item.updated_by)
+            .cloned()
+            .unwrap_or_else(|| "a former member".to_owned()),
     };
     html(&Index {
         chrome: Chrome::of(page, Some(chip), "secrets"),
@@ -104,15 +111,39 @@ async fn set(
     let made = match form.tier.as_str() {
         "visible" | "masked" | "sensitive" => {
             let description = Some(form.description.clone());
-            ops::set(&page.ctx, workspace, form.name.trim(), Tier::stored(&form.tier), value, description).await
+            ops::set(
+                &page.ctx,
+                workspace,
+                form.name.trim(),
+                Tier::stored(&form.tier),
+                value,
+                description,
+            )
+            .await
         }
-        other => Err(Problem::new(Code::Unprocessable, format!("tier: {other:?} is not a tier. Choose one of the three."))),
+        other => Err(Problem::new(
+            Code::Unprocessable,
+            format!("tier: {other:?} is not a tier. Choose one of the three."),
+        )),
     };
     match made {
         Ok(_) => Ok(Redirect::to(&format!("/workspaces/{workspace}/secrets")).into_response()),
-        Err(problem) if matches!(problem.code, Code::Unprocessable | Code::Conflict | Code::TooLarge) => {
-            let errors = vec![FieldError::of(&problem, &["name", "value", "tier", "description"], "")];
-            let fields = Fields { name: form.name, tier: form.tier, description: form.description };
+        Err(problem)
+            if matches!(
+                problem.code,
+                Code::Unprocessable | Code::Conflict | Code::TooLarge
+            ) =>
+        {
+            let errors = vec![FieldError::of(
+                &problem,
+                &["name", "value", "tier", "description"],
+                "",
+            )];
+            let fields = Fields {
+                name: form.name,
+                tier: form.tier,
+                description: form.description,
+            };
             let mut response = show(&page, workspace, fields, errors).await?;
             *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             Ok(response)
@@ -126,7 +157,10 @@ struct Nothing {}
 
 async fn delete(
     Path((workspace, name)): Path<(WorkspaceId, String)>,
-    PageForm { page, form: Nothing {} }: PageForm<Nothing>,
+    PageForm {
+        page,
+        form: Nothing {},
+    }: PageForm<Nothing>,
 ) -> Result<Response, Problem> {
     ops::delete(&page.ctx, workspace, &name).await?;
     Ok(Redirect::to(&format!("/workspaces/{workspace}/secrets")).into_response())

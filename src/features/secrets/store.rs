@@ -8,16 +8,27 @@ use crate::store::{ScopedTx, StoreError};
 
 /// All secrets of the workspace by name.
 pub async fn list(tx: &ScopedTx) -> Result<Vec<secret::Model>, StoreError> {
-    tx.find::<secret::Entity>().order_by(secret::Column::Name, Order::Asc).limit(2_000).all().await
+    tx.find::<secret::Entity>()
+        .order_by(secret::Column::Name, Order::Asc)
+        .limit(2_000)
+        .all()
+        .await
 }
 
 /// One secret by name.
 pub async fn find(tx: &ScopedTx, name: &str) -> Result<Option<secret::Model>, StoreError> {
-    tx.find::<secret::Entity>().filter(secret::Column::Name.eq(name)).one().await
+    tx.find::<secret::Entity>()
+        .filter(secret::Column::Name.eq(name))
+        .one()
+        .await
 }
 
 /// The sealed value of a version.
-pub async fn value(tx: &ScopedTx, id: SecretId, number: i64) -> Result<Option<version::Model>, StoreError> {
+pub async fn value(
+    tx: &ScopedTx,
+    id: SecretId,
+    number: i64,
+) -> Result<Option<version::Model>, StoreError> {
     tx.find::<version::Entity>()
         .filter(version::Column::SecretId.eq(id))
         .filter(version::Column::Version.eq(number))
@@ -27,6 +38,14 @@ pub async fn value(tx: &ScopedTx, id: SecretId, number: i64) -> Result<Option<ve
 
 /// Deletes a secret with all its versions and says whether it was there.
 pub async fn delete(tx: &ScopedTx, id: SecretId) -> Result<bool, StoreError> {
-    tx.delete_many::<version::Entity>().filter(version::Column::SecretId.eq(id)).exec().await?;
-    Ok(tx.delete_many::<secret::Entity>().filter(secret::Column::Id.eq(id)).exec().await? > 0)
+    tx.delete_many::<version::Entity>()
+        .filter(version::Column::SecretId.eq(id))
+        .exec()
+        .await?;
+    Ok(tx
+        .delete_many::<secret::Entity>()
+        .filter(secret::Column::Id.eq(id))
+        .exec()
+        .await?
+        > 0)
 }

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -14,6 +15,7 @@ use tokio::{
     },
     sync::{mpsc, oneshot},
     task::JoinSet,
+    time::sleep,
 };
 
 use crate::vault::{
@@ -26,6 +28,9 @@ const QUEUE: usize = 1024;
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
+
+/// How long the reader may take to find what the vault said before it hung up.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How the calls of one connection end.
 #[derive(Default)]
@@ -196,6 +201,9 @@ async fn write_requests(
             }
         };
         if to.write_all(batch.as_slice()).await.is_err() {
+            // The vault hung up. What it said before may still be unread, and the reader ends the
+            // calls when it has read that; this ends them only should it not come to that.
+            sleep(LAST_WORDS).await;
             return;
         }
         batch.clear();

@@ -205,7 +205,8 @@ fn write_random<const N: usize>(before: &str, path: &Path) -> Result<(), KeyFile
         error,
     };
     let mut random = Zeroizing::new([0; N]);
-    getrandom::fill(random.as_mut_slice()).map_err(|error| failed(error.into()))?;
+    getrandom::fill(random.as_mut_slice())
+        .map_err(|error| failed(io::Error::other(error.to_string())))?;
     let mut text = Zeroizing::new(String::with_capacity(before.len() + N * 2 + 1));
     text.push_str(before);
     for byte in random.iter() {

@@ -4,6 +4,11 @@
 //! what came of it, and the second tries forbidden things and keeps how they failed: [`Hardening`] is
 //! what was found and not what was meant.
 
+#![expect(
+    unsafe_code,
+    reason = "system calls that no safe wrapper offers; each block says why it is sound"
+)]
+
 use std::{io, path::Path};
 
 use landlock::{

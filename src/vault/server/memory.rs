@@ -6,6 +6,11 @@
 //! out of them while an operation runs (a derived key in a cipher's state) lives on the stack for that
 //! time, is wiped after, and has only the ordinary protection of a process that is not dumpable.
 
+#![expect(
+    unsafe_code,
+    reason = "system calls that no safe wrapper offers; each block says why it is sound"
+)]
+
 use std::{io, ptr::NonNull};
 
 use crate::vault::types::KeyMemory;

@@ -11,6 +11,12 @@
 //! [`exit::KEYS`] and the others of [`exit`] at start. A supervisor should start it again after 1,
 //! a signal, or [`exit::BUSY`], and tell a person about the rest.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a process of its own, with no tracing, tokio or kernel services: it speaks on standard error, ends by exit code, and asks the system for time and randomness"
+)]
+
 mod envelope;
 mod files;
 mod harden;

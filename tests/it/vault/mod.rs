@@ -4,4 +4,5 @@ mod attack;
 mod harness;
 mod operations;
 mod restart;
+mod system;
 mod throughput;
