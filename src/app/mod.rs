@@ -1,5 +1,6 @@
 //! Layer 5: puts the server together and supervises it: processes, services, routes, listener, shutdown.
 
+mod containers;
 mod health;
 mod listener;
 mod router;
@@ -41,7 +42,8 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let address = identity::sign_in_address(&services)
         .await
         .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;
-    let application = router::build(&services)?;
+    let containers = containers::start(&services)?;
+    let application = router::build(&services, &containers)?;
 
     let shutdown = services.shutdown.clone();
     let server = axum::serve(listener, application)

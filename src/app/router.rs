@@ -1,5 +1,7 @@
 //! Every route of the server, in one place.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::middleware::from_fn_with_state;
@@ -8,9 +10,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::containers::Containers;
 use super::health;
 use crate::context::Services;
-use crate::features::{docs, identity, projects, secrets};
+use crate::features::{broker, containers, docs, identity, projects, secrets};
 use crate::kernel::Problem;
 use crate::web::{Peer, assets, middleware};
 
@@ -18,10 +21,13 @@ use crate::web::{Peer, assets, middleware};
 ///
 /// # Errors
 /// When the API's document cannot be written.
-pub fn build(services: &Services) -> anyhow::Result<IntoMakeServiceWithConnectInfo<Router, Peer>> {
+pub fn build(
+    services: &Services,
+    containers: &Containers,
+) -> anyhow::Result<IntoMakeServiceWithConnectInfo<Router, Peer>> {
     let mebibytes = services.config.server.max_import_mib;
     let max_import_bytes = usize::try_from(mebibytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
-    let (api, document) = api(services, max_import_bytes).split_for_parts();
+    let (api, document) = api(containers, max_import_bytes).split_for_parts();
     let application = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -39,11 +45,13 @@ pub fn build(services: &Services) -> anyhow::Result<IntoMakeServiceWithConnectIn
             },
         ))
         .layer(from_fn_with_state(services.clone(), middleware::wrap))
+        // Outside of everything: a preview's host has none of OptiDev's own routes.
+        .layer(from_fn_with_state(containers.preview.clone(), broker::intercept))
         .with_state(services.clone());
     Ok(application.into_make_service_with_connect_info::<Peer>())
 }
 
-fn api(_services: &Services, max_import_bytes: usize) -> OpenApiRouter<Services> {
+fn api(containers: &Containers, max_import_bytes: usize) -> OpenApiRouter<Services> {
     let info = InfoBuilder::new()
         .title("OptiDev")
         .version(env!("CARGO_PKG_VERSION"))
@@ -56,4 +64,6 @@ fn api(_services: &Services, max_import_bytes: usize) -> OpenApiRouter<Services>
         .merge(identity::routes())
         .merge(projects::routes(max_import_bytes))
         .merge(secrets::routes())
+        .merge(containers::routes(Arc::clone(&containers.controller)))
+        .merge(broker::routes(Arc::clone(&containers.controller), containers.preview.clone()))
 }

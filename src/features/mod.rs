@@ -5,6 +5,7 @@
 
 pub mod ai;
 pub mod audit;
+pub mod broker;
 pub mod containers;
 pub mod docs;
 pub mod egress;

@@ -111,6 +111,11 @@ impl Agent {
         Ok((head, TokioIo::new(upgraded)))
     }
 
+    /// The reason in an answer that is not a success.
+    pub async fn refusal(&self, answer: Response<Incoming>) -> AgentError {
+        refusal(answer).await
+    }
+
     /// A JSON answer, or the refusal.
     pub(super) async fn json<T: serde::de::DeserializeOwned>(
         &self,

@@ -139,7 +139,9 @@ impl Process {
 fn open(pid: i32) -> std::io::Result<AsyncFd<OwnedFd>> {
     let pid = Pid::from_raw(pid).ok_or(std::io::ErrorKind::InvalidInput)?;
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+    #[expect(unsafe_code, reason = "tokio deprecated the safe constructor and has no other for a pidfd")]
     // SAFETY: an OwnedFd always answers the one descriptor that it owns, and keeps it open until it is dropped, which
     // happens inside AsyncFd only.
-    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
+    let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?;
+    Ok(pidfd)
 }

@@ -1,0 +1,42 @@
+//! Puts containers together: runtime, agents, egress, controller, previews.
+
+use std::sync::Arc;
+
+use crate::clients::agent::Agents;
+use crate::context::Services;
+use crate::features::broker::Preview;
+use crate::features::containers::{Controller, EgressHandler, LocalRuntime, Parts, Runtime};
+use crate::features::egress::{self, Egress};
+
+/// The parts that routes need.
+pub struct Containers {
+    /// Makes containers run.
+    pub controller: Arc<Controller>,
+    /// Shows their ports.
+    pub preview: Preview,
+    /// Talks to them.
+    pub agents: Agents,
+    /// Lets them out.
+    pub egress: Egress,
+}
+
+/// Prepares this machine for containers, and starts the controller.
+///
+/// # Errors
+/// When a setting names something that is not there, or files cannot be written.
+pub fn start(services: &Services) -> anyhow::Result<Containers> {
+    let config = &services.config;
+    let local = LocalRuntime::open(&config.runtime.local, services.paths.containers(), services.clock.clone())?;
+    let agents = Agents::new();
+    let egress = Egress::new(&config.egress, services.clock.clone(), services.tasks.clone())?;
+    let way_out = egress.clone();
+    let handler: EgressHandler = Arc::new(move |who, stream| {
+        let egress = way_out.clone();
+        let who = egress::Identity { workspace: who.workspace, container: who.container, owner: who.owner };
+        Box::pin(async move { egress.serve(who, stream).await })
+    });
+    let parts = Parts { runtime: Runtime::Local(Arc::new(local)), agents: agents.clone(), egress: handler };
+    let controller = Controller::new(services.clone(), parts);
+    controller.start();
+    Ok(Containers { preview: Preview::new(services.clone(), agents.clone()), controller, agents, egress })
+}
