@@ -6,7 +6,7 @@ use crate::clients::agent::Agents;
 use crate::context::Services;
 use crate::features::broker::Preview;
 use crate::features::containers::{Controller, EgressHandler, LocalRuntime, Parts, Runtime};
-use crate::features::egress::{self, Egress};
+use crate::features::egress::Egress;
 
 /// The parts that routes need.
 pub struct Containers {
@@ -32,7 +32,6 @@ pub fn start(services: &Services) -> anyhow::Result<Containers> {
     let way_out = egress.clone();
     let handler: EgressHandler = Arc::new(move |who, stream| {
         let egress = way_out.clone();
-        let who = egress::Identity { workspace: who.workspace, container: who.container, owner: who.owner };
         Box::pin(async move { egress.serve(who, stream).await })
     });
     let parts = Parts { runtime: Runtime::Local(Arc::new(local)), agents: agents.clone(), egress: handler };

@@ -8,13 +8,16 @@ mod services;
 mod vault_process;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::clients::http::Outbound;
 use crate::config::{Loaded, Paths};
 use crate::context::Services;
+use crate::features::ai::Ai;
 use crate::features::identity;
 
 pub use services::offline;
@@ -43,7 +46,9 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
         .await
         .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;
     let containers = containers::start(&services)?;
-    let application = router::build(&services, &containers)?;
+    let outbound = Outbound::new(&services.config)?;
+    let ai = Ai::new(&services, outbound, Arc::clone(&containers.controller)).await;
+    let application = router::build(&services, &containers, ai)?;
 
     let shutdown = services.shutdown.clone();
     let server = axum::serve(listener, application)

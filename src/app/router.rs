@@ -13,7 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::containers::Containers;
 use super::health;
 use crate::context::Services;
-use crate::features::{broker, containers, docs, identity, projects, secrets};
+use crate::features::ai::{self, Ai};
+use crate::features::{broker, containers, docs, egress, identity, projects, secrets};
 use crate::kernel::Problem;
 use crate::web::{Peer, assets, middleware};
 
@@ -24,10 +25,11 @@ use crate::web::{Peer, assets, middleware};
 pub fn build(
     services: &Services,
     containers: &Containers,
+    ai: Arc<Ai>,
 ) -> anyhow::Result<IntoMakeServiceWithConnectInfo<Router, Peer>> {
     let mebibytes = services.config.server.max_import_mib;
     let max_import_bytes = usize::try_from(mebibytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
-    let (api, document) = api(containers, max_import_bytes).split_for_parts();
+    let (api, document) = api(containers, ai, max_import_bytes).split_for_parts();
     let application = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -51,7 +53,7 @@ pub fn build(
     Ok(application.into_make_service_with_connect_info::<Peer>())
 }
 
-fn api(containers: &Containers, max_import_bytes: usize) -> OpenApiRouter<Services> {
+fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApiRouter<Services> {
     let info = InfoBuilder::new()
         .title("OptiDev")
         .version(env!("CARGO_PKG_VERSION"))
@@ -66,4 +68,6 @@ fn api(containers: &Containers, max_import_bytes: usize) -> OpenApiRouter<Servic
         .merge(secrets::routes())
         .merge(containers::routes(Arc::clone(&containers.controller)))
         .merge(broker::routes(Arc::clone(&containers.controller), containers.preview.clone()))
+        .merge(egress::routes(containers.egress.clone(), Arc::clone(&containers.controller)))
+        .merge(ai::routes(ai))
 }
