@@ -19,5 +19,6 @@ mod identity;
 mod postgres;
 mod preview;
 mod projects;
+mod recovery;
 mod support;
 mod vault;

@@ -37,7 +37,10 @@ pub fn naming(folder: &Path) -> BTreeSet<u32> {
     };
     all()
         .into_iter()
-        .filter(|pid| *pid != own && (names(*pid, "cmdline") || names(*pid, "environ") || names(*pid, "mountinfo")))
+        .filter(|pid| {
+            *pid != own
+                && (names(*pid, "cmdline") || names(*pid, "environ") || names(*pid, "mountinfo"))
+        })
         .collect()
 }
 
