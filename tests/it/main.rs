@@ -21,4 +21,5 @@ mod preview;
 mod projects;
 mod recovery;
 mod support;
+mod survival;
 mod vault;
