@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Paths;
 use crate::context::Services;
@@ -46,7 +47,9 @@ impl VaultProcess {
         let stopping = CancellationToken::new();
         let paths = services.paths.clone();
         let token = stopping.clone();
-        let loop_task = services.tasks.spawn(async move {
+        // Not among the background work that shutdown waits for: the vault is stopped after it, because that work may
+        // need it to the end.
+        let loop_task = TaskTracker::new().spawn(async move {
             let mut running = Some(first);
             let mut pause = FIRST_PAUSE;
             loop {
