@@ -88,22 +88,22 @@ const ALLOWED: &[Edge] = &[
     Edge {
         from: "features/broker",
         to: "features::containers",
-        reason: "the inside of a container is reached through its owner's rule, containers::enter, only",
-    },
-    Edge {
-        from: "features/containers",
-        to: "features::audit",
-        reason: "each start, stop and deletion is written to the audit log in its own transaction",
+        reason: "the broker enters a container by the owner's rule, which containers holds",
     },
     Edge {
         from: "features/containers",
         to: "features::projects",
-        reason: "a project's source is brought into a container",
+        reason: "bringing a project into a container needs to know where its code comes from",
     },
     Edge {
         from: "features/containers",
         to: "features::secrets",
-        reason: "secrets are delivered, sealed to the agent, when a container starts",
+        reason: "a start delivers the workspace's secrets, sealed to the agent",
+    },
+    Edge {
+        from: "features/containers",
+        to: "features::audit",
+        reason: "starting, stopping and deleting are recorded in the transaction of the act",
     },
 ];
 
