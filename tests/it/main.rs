@@ -22,4 +22,5 @@ mod projects;
 mod recovery;
 mod support;
 mod survival;
+mod tls;
 mod vault;
