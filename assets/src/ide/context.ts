@@ -37,6 +37,8 @@ export interface Messages {
   /** The container runs and the project is in it; sent again after each restart. */
   "container.ready": Container;
   "container.gone": Container | null;
+  /** The server could not be reached for a while and now can: it may have started again with other settings. */
+  "server.back": null;
   "panel.show": "files" | "search" | "preview" | "assistant" | "terminal" | "network";
 }
 

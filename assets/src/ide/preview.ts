@@ -27,7 +27,7 @@ export class Preview {
   private timer = 0;
   private shown = false;
   private running = false;
-  private opened: { port: number; origin: string } | null = null;
+  private opened: number | null = null;
 
   constructor(private readonly ide: Ide) {
     const form = h("form", { class: "preview-bar" }, this.ports, this.path,
@@ -66,6 +66,7 @@ export class Preview {
     this.shown = shown;
     if (shown) {
       this.suggest.hidden = true;
+      document.querySelector("[data-port-offer]")?.remove();
       if (!this.frame && this.known.length > 0) void this.open().catch(fail);
     }
     this.schedule();
@@ -101,7 +102,7 @@ export class Preview {
       if (this.shown) void this.open().catch(fail);
       else this.offer(first);
     } else if (first) this.offer(first);
-    if (this.opened && !this.seen.has(this.opened.port)) this.close();
+    if (this.opened !== null && !this.seen.has(this.opened)) this.close();
   }
 
   /** Says that something new listens, where the person looks: as a message with a button when the panel is not shown. */
@@ -130,34 +131,30 @@ export class Preview {
     setTimeout(() => toast.remove(), 20_000);
   }
 
-  private ticket(): Promise<{ url: string }> {
-    return callJson<{ url: string }>(`${this.ide.containerUrl}/ports/${encodeURIComponent(this.ports.value)}/open`, { method: "POST", json: {} });
-  }
-
-  private target(origin: string): string {
+  /** The one-time address which leads to the path that is typed. */
+  private async ticket(): Promise<URL> {
+    const { url } = await callJson<{ url: string }>(`${this.ide.containerUrl}/ports/${encodeURIComponent(this.ports.value)}/open`, { method: "POST", json: {} });
     const typed = this.path.value.trim();
     const path = typed.startsWith("/") ? typed : `/${typed}`;
     this.path.value = path;
-    return origin + path;
+    const ticket = new URL(url);
+    ticket.searchParams.set("to", path);
+    return ticket;
   }
 
   private async open(): Promise<void> {
     const port = Number(this.ports.value);
     if (!port) return;
-    const { url } = await this.ticket();
-    const origin = new URL(url).origin;
-    const target = this.target(origin);
-    this.opened = { port, origin };
+    const url = await this.ticket();
+    this.opened = port;
     this.hint.hidden = true;
     this.suggest.hidden = true;
     this.frame?.remove();
     const frame = h("iframe", {
-      class: "preview-frame", title: `Preview of port ${port}`, src: url, "data-test": "preview-frame", "data-port": port, referrerpolicy: "no-referrer",
+      class: "preview-frame", title: `Preview of port ${port}`, src: url.href, "data-test": "preview-frame", "data-port": port, referrerpolicy: "no-referrer",
       sandbox: "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox allow-modals allow-downloads",
     });
     this.frame = frame;
-    // The ticket leads to the site's start; another path follows once its cookie is there.
-    if (target !== `${origin}/`) frame.addEventListener("load", () => (frame.src = target), { once: true });
     this.element.append(frame);
   }
 
@@ -166,10 +163,10 @@ export class Preview {
     // Opened in the click, else a blocker takes it; the address follows.
     const tab = window.open("about:blank", "_blank");
     try {
-      const { url } = await this.ticket();
+      const url = await this.ticket();
       if (tab) {
         tab.opener = null;
-        tab.location.href = url;
+        tab.location.href = url.href;
       }
     } catch (error) {
       tab?.close();

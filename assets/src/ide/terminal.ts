@@ -120,7 +120,7 @@ export class TerminalView {
     else if (state === "gone") this.say("This terminal no longer exists.");
     else if (this.socket) {
       this.notice.hidden = false;
-      fill(this.notice, h("span", { class: "spinner" }), "Connecting again. Nothing is lost: output waits in the container.");
+      fill(this.notice, h("span", { class: "spinner" }), "Connecting again. What was printed here is kept.");
     }
   }
 

@@ -7,7 +7,7 @@ import { AssistantPanel } from "./assistant";
 import { Editor } from "./editor";
 import { FilesPanel } from "./files-panel";
 import { Network } from "./network";
-import { border, Toggle, tabs } from "./panes";
+import { border, narrow, Toggle, tabs } from "./panes";
 import type { Ide, Messages } from "./context";
 import { Preview } from "./preview";
 import { SearchPanel } from "./search-panel";
@@ -49,21 +49,36 @@ export function mount(ide: Ide, root: HTMLElement): void {
   const toggle = (name: "side" | "bottom" | "right", label: string) => {
     const button = h("button", { type: "button", class: `btn btn-icon toggle-${name}`, "aria-label": label, title: label, "data-test": `toggle-${name}` }, h("span", { class: `pane-glyph pane-glyph-${name}` }));
     find<HTMLElement>("#layout-slot")?.append(button);
+    button.addEventListener("click", () => {
+      const covered = name === "bottom" && narrow.matches && (toggles.side.shown || toggles.right.shown);
+      show(name, covered || !toggles[name].shown);
+    });
     return new Toggle(bench, name, button);
+  };
+  /** In a narrow window the sides cover the middle, so one that opens closes the other. */
+  const show = (name: "side" | "bottom" | "right", shown: boolean) => {
+    toggles[name].set(shown);
+    if (shown && narrow.matches) for (const other of ["side", "right"] as const) if (other !== name) toggles[other].set(false);
   };
   const toggles = { side: toggle("side", "Sidebar (Ctrl+B)"), bottom: toggle("bottom", "Terminals (Ctrl+`)"), right: toggle("right", "Preview and assistant (Ctrl+Alt+B)") };
 
   ide.on("panel.show", (panel: Messages["panel.show"]) => {
     if (panel === "terminal" || panel === "network") {
-      toggles.bottom.set(true);
+      show("bottom", true);
       network.show(panel === "network");
     } else if (panel === "files" || panel === "search") {
-      toggles.side.set(true);
+      show("side", true);
       showSide(panel);
     } else {
-      toggles.right.set(true);
+      show("right", true);
       showRight(panel);
     }
+  });
+  ide.on("file.open", () => {
+    if (narrow.matches) for (const name of ["side", "right"] as const) toggles[name].set(false);
+  });
+  narrow.addEventListener("change", () => {
+    if (narrow.matches && toggles.side.shown) toggles.right.set(false);
   });
   showSide("files");
   showRight("assistant");
@@ -72,11 +87,11 @@ export function mount(ide: Ide, root: HTMLElement): void {
   addEventListener("keydown", (event) => {
     const control = event.ctrlKey || event.metaKey;
     if (control && event.key === "`") {
-      toggles.bottom.set(!toggles.bottom.shown);
+      show("bottom", !toggles.bottom.shown);
       if (toggles.bottom.shown) terminals.focus();
       else editor.focus();
-    } else if (control && event.altKey && event.code === "KeyB") toggles.right.set(!toggles.right.shown);
-    else if (control && !event.altKey && event.key === "b" && !terminals.focused) toggles.side.set(!toggles.side.shown);
+    } else if (control && event.altKey && event.code === "KeyB") show("right", !toggles.right.shown);
+    else if (control && !event.altKey && event.key === "b" && !terminals.focused) show("side", !toggles.side.shown);
     else if (control && event.shiftKey && event.code === "KeyF") {
       ide.send("panel.show", "search");
       search.focus();
