@@ -4,6 +4,7 @@
  */
 import { callJson, callList } from "../lib/api";
 import { fill, h, icon, iconButton } from "../lib/dom";
+import { recall, remember } from "../lib/remember";
 import { fail } from "../lib/toast";
 import type { Ide } from "./context";
 
@@ -40,6 +41,14 @@ export class Preview {
     });
     this.ports.addEventListener("change", () => void this.open().catch(fail));
     this.element = h("section", { class: "panel", hidden: true, "data-test": "preview-panel" }, form, this.suggest, this.hint);
+    ide.on("preview.open", ({ port, path }) => {
+      if (!this.known.some((known) => known.port === port)) this.known.push({ port, address: "", process: null });
+      this.draw();
+      this.ports.value = String(port);
+      this.path.value = path;
+      ide.send("panel.show", "preview");
+      void this.open().catch(fail);
+    });
     document.addEventListener("visibilitychange", () => this.schedule());
     this.draw();
   }
@@ -90,19 +99,31 @@ export class Preview {
   }
 
   private take(ports: Port[]): void {
+    const first = this.seen === null;
     const fresh = this.seen ? ports.filter((port) => !this.seen?.has(port.port)) : [];
     this.seen = new Set(ports.map((port) => port.port));
     if (JSON.stringify(ports) !== JSON.stringify(this.known)) {
       this.known = ports;
       this.draw();
     }
-    const [first] = fresh;
-    if (first && !this.frame) {
-      this.ports.value = String(first.port);
+    if (first) this.resume();
+    const [news] = fresh;
+    if (news && !this.frame) {
+      this.ports.value = String(news.port);
       if (this.shown) void this.open().catch(fail);
-      else this.offer(first);
-    } else if (first) this.offer(first);
+      else this.offer(news);
+    } else if (news) this.offer(news);
     if (this.opened !== null && !this.seen.has(this.opened)) this.close();
+  }
+
+  /** A page that comes back shows what it showed, if that still listens. */
+  private resume(): void {
+    const { port, path } = recall(`preview.${this.ide.project}`, { port: 0, path: "/" });
+    if (this.known.some((known) => known.port === port)) {
+      this.ports.value = String(port);
+      this.path.value = path;
+    }
+    if (this.shown && !this.frame && this.known.length > 0) void this.open().catch(fail);
   }
 
   /** Says that something new listens, where the person looks: as a message with a button when the panel is not shown. */
@@ -147,6 +168,7 @@ export class Preview {
     if (!port) return;
     const url = await this.ticket();
     this.opened = port;
+    remember(`preview.${this.ide.project}`, { port, path: this.path.value });
     this.hint.hidden = true;
     this.suggest.hidden = true;
     this.frame?.remove();
