@@ -52,7 +52,10 @@ impl Wire {
         let mut body = answer.into_body();
         let mut length = 0;
         while let Some(frame) = body.frame().await {
-            length += frame.unwrap().data_ref().map_or(0, |data| data.len() as u64);
+            length += frame
+                .unwrap()
+                .data_ref()
+                .map_or(0, |data| data.len() as u64);
         }
         length
     }

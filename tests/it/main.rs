@@ -15,5 +15,6 @@
 mod arch;
 mod identity;
 mod projects;
+mod readme;
 mod support;
 mod vault;
