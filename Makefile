@@ -53,7 +53,7 @@ $(ASSETS): $(MODULES) $(ASSET_INPUTS)
 	@touch $@
 
 test: ## Run all tests, in a real browser too
-	@scripts/need build node runtime browser
+	@scripts/need build node runtime browser database
 	@$(MAKE) assets
 	@$(STEP) "tests of the pages' scripts" npm --prefix assets test
 	@$(STEP) "compile the tests" cargo test --locked --workspace --no-run

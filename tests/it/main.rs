@@ -13,8 +13,14 @@
 )]
 
 mod arch;
+mod broker;
+mod containers;
 mod identity;
+mod postgres;
+mod preview;
 mod projects;
 mod readme;
+mod recovery;
 mod support;
+mod survival;
 mod vault;
