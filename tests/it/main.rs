@@ -19,6 +19,7 @@ mod identity;
 mod postgres;
 mod preview;
 mod projects;
+mod readme;
 mod recovery;
 mod support;
 mod survival;
