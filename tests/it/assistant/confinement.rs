@@ -53,7 +53,6 @@ async fn no_tool_leads_out_of_the_project() {
         edit("../other/secret.txt"),
         edit("other/secret.txt"),
         edit("home"),
-        ("remove", json!({"path": "src"})),
         ("read", json!({"file": "src/plain.txt"})),
     ];
     let count = refused.len();
@@ -90,7 +89,8 @@ async fn no_tool_leads_out_of_the_project() {
     assert_eq!(
         (&done["stop_reason"], &done["files"]),
         (&json!("end_turn"), &json!([])),
-        "{events:?}"
+        "{:?}",
+        &events[events.len() - 2..]
     );
     let asked = desk.asked(0);
     let results = asked.tool_results();
