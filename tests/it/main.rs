@@ -12,9 +12,13 @@
     reason = "the bans are for the server; tests are outside it, with clocks, tasks and clients of their own"
 )]
 
+mod access;
 mod arch;
+mod assistant;
 mod broker;
 mod containers;
+mod egress;
+mod gateway;
 mod identity;
 mod postgres;
 mod preview;
