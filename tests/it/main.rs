@@ -13,6 +13,7 @@
 )]
 
 mod arch;
+mod e2e;
 mod identity;
 mod projects;
 mod support;

@@ -1,0 +1,1 @@
+export const title = "4-terminal"; export async function run() {}

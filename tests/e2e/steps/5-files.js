@@ -1,0 +1,1 @@
+export const title = "5-files"; export async function run() {}

@@ -1,0 +1,1 @@
+export const title = "6-preview"; export async function run() {}

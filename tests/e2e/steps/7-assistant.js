@@ -1,0 +1,1 @@
+export const title = "7-assistant"; export async function run() {}

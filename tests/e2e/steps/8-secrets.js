@@ -1,0 +1,1 @@
+export const title = "8-secrets"; export async function run() {}

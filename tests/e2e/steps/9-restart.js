@@ -1,0 +1,1 @@
+export const title = "9-restart"; export async function run() {}
