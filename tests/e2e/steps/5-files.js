@@ -77,10 +77,10 @@ async function conflicts(world, terminal) {
   await world.shot("conflict");
   await world.$("conflict-difference").click();
   await world.$("difference-overwrite").waitFor();
-  await world.page.getByText("On disk").waitFor();
+  await world.page.getByText("On disk", { exact: true }).waitFor();
   await world.shot("difference");
   await world.$("difference-reload").click();
-  await world.$("conflict").waitFor({ state: "detached" }).catch(() => {});
+  await world.$("conflict").waitFor({ state: "hidden" });
   await world.$("save-state").getByText("Saved", { exact: true }).waitFor();
   equal(await world.read(APP), disk, "the file after it was taken from disk");
 
