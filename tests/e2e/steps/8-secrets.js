@@ -32,7 +32,7 @@ export async function run(world) {
   await start(world);
   const terminal = await new Terminal(world).ready();
   equal(terminal.id, world.terminal, "the terminal after the container's restart");
-  await terminal.shows(/\[restarted\]/);
+  await terminal.shows(/\[container restarted, new shell\]/);
   await terminal.clear();
   await terminal.enter(`printenv ${SECRETS.map(({ name }) => name).join(" ")}`);
   await terminal.shows(new RegExp(`\\n${SECRETS.map(({ value }) => value).join("\\n")}\\n`));
