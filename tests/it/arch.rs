@@ -85,6 +85,26 @@ const ALLOWED: &[Edge] = &[
         to: "features::containers",
         reason: "whose connection it is, and whose decisions may be seen, is the containers' to say",
     },
+    Edge {
+        from: "features/broker",
+        to: "features::containers",
+        reason: "the broker enters a container by the owner's rule, which containers holds",
+    },
+    Edge {
+        from: "features/containers",
+        to: "features::projects",
+        reason: "bringing a project into a container needs to know where its code comes from",
+    },
+    Edge {
+        from: "features/containers",
+        to: "features::secrets",
+        reason: "a start delivers the workspace's secrets, sealed to the agent",
+    },
+    Edge {
+        from: "features/containers",
+        to: "features::audit",
+        reason: "starting, stopping and deleting are recorded in the transaction of the act",
+    },
 ];
 
 /// Files that are longer than [`LONGEST`], with the number of lines that they may have.

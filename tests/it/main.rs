@@ -13,8 +13,14 @@
 )]
 
 mod arch;
+mod broker;
+mod containers;
 mod e2e;
 mod identity;
+mod postgres;
+mod preview;
 mod projects;
+mod recovery;
 mod support;
+mod survival;
 mod vault;

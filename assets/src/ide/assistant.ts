@@ -93,6 +93,7 @@ export class AssistantPanel {
       setting ? h("p", {}, "This setting is missing on the server: ", h("code", { "data-test": "missing-setting" }, setting)) : h("p", {}, "The server says that it has no model to use."),
       setting ? h("p", { class: "small" }, "Put the key into a file that only the server can read, name the file in OptiDev's configuration, and restart the server:") : null,
       setting ? h("pre", { class: "code-block" }, example(setting)) : null,
+      setting ? h("p", { class: "small" }, "Or name it in the server's environment: ", h("code", {}, variable(setting))) : null,
       h("button", { type: "button", class: "btn btn-s", onclick: () => void this.start().catch(fail), "data-test": "assistant-recheck" }, "Check again"));
   }
 
@@ -220,8 +221,13 @@ export class AssistantPanel {
   }
 }
 
+/** `[ai] anthropic_api_key_file` as an environment variable. */
+function variable(setting: string): string {
+  return `OPTIDEV_${setting.replace(/^\[([^\]]+)\]\s*/, "$1__").toUpperCase()}`;
+}
+
 /** `[ai] anthropic_api_key_file` as lines of the configuration file. */
 function example(setting: string): string {
   const match = /^\[([^\]]+)\]\s*(\S+)/.exec(setting);
-  return match ? `[${match[1]}]\n${match[2]} = "/etc/optidev/anthropic-api-key"` : setting;
+  return match ? `[${match[1]}]\n${match[2]} = "/etc/optidev/anthropic.key"` : setting;
 }

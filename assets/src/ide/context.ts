@@ -37,7 +37,7 @@ export interface Messages {
   /** The container runs and the project is in it; sent again after each restart. */
   "container.ready": Container;
   "container.gone": Container | null;
-  "panel.show": "files" | "search" | "preview" | "assistant" | "terminal";
+  "panel.show": "files" | "search" | "preview" | "assistant" | "terminal" | "network";
 }
 
 type Handler<K extends keyof Messages> = (message: Messages[K]) => void;

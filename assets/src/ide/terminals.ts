@@ -9,6 +9,7 @@ import { type TerminalInfo, TerminalView } from "./terminal";
 export class Terminals {
   readonly element: HTMLElement;
   private readonly list = h("div", { class: "pane-tabs", role: "tablist", "aria-label": "Terminals" });
+  private readonly head = h("div", { class: "row terminal-head" });
   private readonly body = h("div", { class: "terminal-body" });
   private readonly views = new Map<string, TerminalView>();
   private readonly titles = new Map<string, string>();
@@ -16,12 +17,20 @@ export class Terminals {
 
   constructor(private readonly ide: Ide) {
     this.element = h("section", { class: "pane-bottom", "aria-label": "Terminals", "data-test": "terminals" },
-      h("div", { class: "row terminal-head" }, this.list, iconButton("plus", "New terminal", () => void this.create().catch(fail), "terminal-new")), this.body);
+      this.head, this.body);
+    this.head.append(this.list, iconButton("plus", "New terminal", () => void this.create().catch(fail), "terminal-new"), h("span", { class: "spacer" }));
     let frame = 0;
     new ResizeObserver(() => {
       cancelAnimationFrame(frame);
       frame = requestAnimationFrame(() => this.current?.refit());
     }).observe(this.body);
+  }
+
+  /** Puts another part into the same space: its button at the end of the bar, its panel over the terminals, its notice above them. */
+  beside(button: HTMLElement, panel: HTMLElement, notice: HTMLElement): void {
+    this.head.append(button);
+    this.body.append(panel);
+    this.head.after(notice);
   }
 
   get focused(): boolean {
@@ -102,6 +111,7 @@ export class Terminals {
       h("button", {
         type: "button", role: "tab", class: "editor-tab-name", "aria-selected": String(id === this.active), tabindex: id === this.active ? 0 : -1, "data-test": "terminal-tab", "data-terminal": id,
         onclick: () => {
+          this.ide.send("panel.show", "terminal");
           this.show(id);
           this.focus();
         },

@@ -6,6 +6,7 @@ import { fail } from "../lib/toast";
 import { AssistantPanel } from "./assistant";
 import { Editor } from "./editor";
 import { FilesPanel } from "./files-panel";
+import { Network } from "./network";
 import { border, Toggle, tabs } from "./panes";
 import type { Ide, Messages } from "./context";
 import { Preview } from "./preview";
@@ -21,6 +22,8 @@ export function mount(ide: Ide, root: HTMLElement): void {
   const preview = new Preview(ide);
   const assistant = new AssistantPanel(ide);
   const watcher = new Watcher(ide);
+  const network = new Network(ide);
+  terminals.beside(network.tab, network.element, network.notice);
 
   const bench = h("div", { class: "workbench", "data-test": "workbench" });
   const tab = (name: string, label: string, test: string) => h("button", { type: "button", class: "pane-tab", "data-test": test }, icon(name, "icon-s"), label);
@@ -51,8 +54,10 @@ export function mount(ide: Ide, root: HTMLElement): void {
   const toggles = { side: toggle("side", "Sidebar (Ctrl+B)"), bottom: toggle("bottom", "Terminals (Ctrl+`)"), right: toggle("right", "Preview and assistant (Ctrl+Alt+B)") };
 
   ide.on("panel.show", (panel: Messages["panel.show"]) => {
-    if (panel === "terminal") toggles.bottom.set(true);
-    else if (panel === "files" || panel === "search") {
+    if (panel === "terminal" || panel === "network") {
+      toggles.bottom.set(true);
+      network.show(panel === "network");
+    } else if (panel === "files" || panel === "search") {
       toggles.side.set(true);
       showSide(panel);
     } else {
@@ -103,6 +108,7 @@ export function mount(ide: Ide, root: HTMLElement): void {
     watcher.start();
     void persist(() => terminals.attach(), current);
     preview.start();
+    network.start();
     void persist(() => assistant.start(), current);
   };
   ide.on("container.ready", () => {
@@ -115,6 +121,7 @@ export function mount(ide: Ide, root: HTMLElement): void {
     watcher.stop();
     terminals.detach();
     preview.stop();
+    network.stop();
     assistant.pause();
   });
   ready();

@@ -27,7 +27,7 @@ pub fn descendants(pid: u32) -> BTreeSet<u32> {
     }
 }
 
-/// Processes whose command line or environment names `folder`, such as those that a killed server left behind.
+/// Processes whose command line, environment or mounts name `folder`, such as those that a killed server left behind.
 pub fn naming(folder: &Path) -> BTreeSet<u32> {
     let wanted = folder.as_os_str().as_encoded_bytes();
     let own = std::process::id();
@@ -37,7 +37,10 @@ pub fn naming(folder: &Path) -> BTreeSet<u32> {
     };
     all()
         .into_iter()
-        .filter(|pid| *pid != own && (names(*pid, "cmdline") || names(*pid, "environ")))
+        .filter(|pid| {
+            *pid != own
+                && (names(*pid, "cmdline") || names(*pid, "environ") || names(*pid, "mountinfo"))
+        })
         .collect()
 }
 
