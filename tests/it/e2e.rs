@@ -68,7 +68,7 @@ fn conversation() -> Vec<Turn> {
         Turn::text("I will look at the page's source first, then change its heading and check that nothing else says the same.")
             .and_tool("list", json!({"path": "src"}))
             .slowly(slowly)
-            .chopped(40),
+            .chopped(100),
         Turn::tool("read", json!({"path": "src/App.tsx"})),
         Turn::text("The heading is in `src/App.tsx`.").and_tool(
             "edit",

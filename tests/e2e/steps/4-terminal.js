@@ -13,8 +13,9 @@ export async function run(world) {
 
   await terminal.enter("whoami; id -u; pwd");
   await terminal.shows(/\ndev\n[1-9]\d*\n\/home\/dev\/projects\/web-shop\n/);
-  await terminal.enter("cat /proc/1/status | grep -c CapEff:.0000000000000000; ls /work /root 2>&1 | tail -2");
-  await terminal.shows(/\n1\n.*(No such file|Permission denied)/s);
+  // Without capabilities, and without the machine's own folders.
+  await terminal.enter("grep CapEff /proc/self/status; ls /root; ls /home");
+  await terminal.shows(/\nCapEff:\s+0+\n.*(No such file|Permission denied).*\ndev\n/s);
   await terminal.enter("echo grüße 日本 $((6*7))");
   await terminal.shows(/\ngrüße 日本 42\n/);
 
@@ -73,15 +74,14 @@ async function reload(world, terminal) {
   const { page } = world;
   await terminal.clear();
   const marker = "count begins here";
-  await terminal.enter(`echo ${marker}; for i in $(seq 0 19); do seq $((i*1000+1)) $((i*1000+1000)); sleep 0.1; done`);
-  await terminal.shows(/^[5-9]\d{3}$/m);
+  await terminal.enter(`echo ${marker}; for i in $(seq 0 19); do seq $((i*1000+1)) $((i*1000+1000)); sleep 0.25; done`);
+  await terminal.shows(/^\d{4,5}$/m);
+  holds(!(await terminal.rows()).includes(String(LAST)), "the page is loaded again before the last number");
   const record = recordFrames(page, terminal.id);
   await page.reload();
   await terminal.ready();
-  const replayed = (await terminal.rows()).some((row) => row === String(LAST));
   await terminal.shows(new RegExp(`\\n${LAST}\\n.*\\$\\n*$`));
   record.stop();
-  holds(!replayed, "the reload came before the last number");
 
   const whole = await terminal.everything();
   const counted = (output) => output.slice(output.lastIndexOf(`${marker}\r\n`));

@@ -83,8 +83,8 @@ async function hotReload(world, frame) {
   await page.keyboard.press("Enter");
   await world.$("search-match").click();
   await world.$("tab-files").click();
+  // The cursor is where the match begins.
   await world.$("editor-content").focus();
-  await page.keyboard.press("Home");
   await page.keyboard.press("Shift+End");
   await page.keyboard.insertText("<h1>Hot reload</h1>");
   await save(world);

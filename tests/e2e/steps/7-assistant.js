@@ -90,6 +90,7 @@ async function undo(world, frame, original) {
   await world.$("tab-preview").click();
   await shows(world, world.given.heading);
   await notReloaded(frame);
+  await world.$("editor-content").getByText(`<h1>${world.given.heading}</h1>`).waitFor();
   await world.shot("undone");
 }
 
