@@ -17,6 +17,7 @@ mod arch;
 mod assistant;
 mod broker;
 mod containers;
+mod e2e;
 mod egress;
 mod gateway;
 mod identity;
