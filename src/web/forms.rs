@@ -208,7 +208,12 @@ pub async fn field_text(mut field: Field<'_>) -> Result<String, Problem> {
         let Some(chunk) = chunk else { break };
         bytes.extend_from_slice(&chunk);
         if bytes.len() > FIELD_LIMIT {
-            let name = field.name().unwrap_or("").chars().take(40).collect::<String>();
+            let name = field
+                .name()
+                .unwrap_or("")
+                .chars()
+                .take(40)
+                .collect::<String>();
             return Err(Problem::new(
                 Code::TooLarge,
                 format!("The field {name:?} is longer than {FIELD_LIMIT} bytes. Shorten it."),

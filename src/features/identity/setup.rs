@@ -231,12 +231,7 @@ pub fn normal_email(text: &str) -> String {
 /// What is not right in the form.
 pub fn complaints(owner: &Owner) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let email = owner.email.trim();
-    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= 254
-    }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    if !well_formed {
-        let message = format!("{email:?} is not an email address. Write it like name@example.com.");
+    if let Some(message) = email_complaint(&owner.email) {
         errors.push(FieldError {
             field: "email".to_owned(),
             message,
@@ -254,13 +249,25 @@ pub fn complaints(owner: &Owner) -> Vec<FieldError> {
             });
         }
     }
-    if let Some(message) = password::complaint(&owner.password, email) {
+    if let Some(message) = password::complaint(&owner.password, owner.email.trim()) {
         errors.push(FieldError {
             field: "password".to_owned(),
             message,
         });
     }
     errors
+}
+
+/// Why an address is not taken.
+pub fn email_complaint(email: &str) -> Option<String> {
+    let email = email.trim();
+    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= 254
+    }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    (!well_formed).then(|| {
+        let shown: String = email.chars().take(80).collect();
+        format!("{shown:?} is not an email address. Write it like name@example.com.")
+    })
 }
 
 /// Why a display name is not taken.
