@@ -20,6 +20,7 @@ export PATH := $(abspath $(TARGET))/tools/bin:$(abspath $(TARGET))/tools/node/bi
 STEP := scripts/step
 ASSETS := assets/dist/manifest.json
 MODULES := assets/node_modules/.package-lock.json
+BROWSER_MODULES := tests/e2e/node_modules/.package-lock.json
 ASSET_INPUTS := $(shell find assets -path assets/node_modules -prune -o -path assets/dist -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help run build assets test check bench
@@ -47,6 +48,11 @@ $(MODULES): assets/package.json assets/package-lock.json
 	@$(STEP) "npm ci in assets/ (by lockfile, no install scripts)" npm --prefix assets ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
+$(BROWSER_MODULES): tests/e2e/package.json tests/e2e/package-lock.json
+	@scripts/need node
+	@$(STEP) "npm ci in tests/e2e/ (by lockfile, no install scripts)" npm --prefix tests/e2e ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 $(ASSETS): $(MODULES) $(ASSET_INPUTS)
 	@scripts/need node
 	@$(STEP) "build assets/dist" npm --prefix assets run build
@@ -55,6 +61,7 @@ $(ASSETS): $(MODULES) $(ASSET_INPUTS)
 test: ## Run all tests, in a real browser too
 	@scripts/need build node runtime browser database
 	@$(MAKE) assets
+	@$(MAKE) $(BROWSER_MODULES)
 	@$(STEP) "tests of the pages' scripts" npm --prefix assets test
 	@$(STEP) "compile the tests" cargo test --locked --workspace --no-run
 	@$(STEP) "tests" cargo test --locked --workspace

@@ -1,4 +1,5 @@
 /** Entry of the console's pages: small improvements of pages that work without them. */
+import { containerLine } from "./console/container-line";
 import { docsFilter } from "./console/docs";
 import { menus } from "./console/menus";
 import { projectForm } from "./console/project-form";
@@ -11,4 +12,5 @@ menus();
 projectForm();
 reveals();
 docsFilter();
+containerLine();
 onceOnly();

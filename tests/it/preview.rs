@@ -247,7 +247,7 @@ async fn nobody_else_sees_it() {
     assert_eq!(redeem(&server, &host, &bobs_ticket).await.0, 401);
     let broken = ticket.replacen("t=AQ", "t=Ag", 1);
     assert_eq!(redeem(&server, &host, &broken).await.0, 401);
-    let (status, cookie, response) = redeem(&server, &host, &format!("{ticket}")).await;
+    let (status, cookie, response) = redeem(&server, &host, &ticket).await;
     assert_eq!(
         (status, response.headers()["location"].to_str().unwrap()),
         (StatusCode::SEE_OTHER, "/")

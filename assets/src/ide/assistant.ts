@@ -58,6 +58,15 @@ export class AssistantPanel {
     });
     this.stopButton.addEventListener("click", () => void this.post("stop").catch(fail));
     this.chats.addEventListener("change", () => this.use(this.sessions.find((session) => session.id === this.chats.value) ?? null));
+    // A hidden log forgets where it was scrolled to; what is newest is what one comes back for.
+    let height = 0;
+    new ResizeObserver(() => {
+      if (height === 0 && this.log.clientHeight > 0) this.log.scrollTop = this.log.scrollHeight;
+      height = this.log.clientHeight;
+    }).observe(this.log);
+    ide.on("server.back", () => {
+      if (!this.notReady.hidden) void this.start().catch(() => {});
+    });
     this.element = h("section", { class: "panel", "data-test": "assistant-panel" },
       h("div", { class: "panel-bar" }, this.chats, iconButton("plus", "New chat", () => this.use(null), "chat-new")), this.notReady, this.log, this.form);
   }
@@ -93,6 +102,7 @@ export class AssistantPanel {
       setting ? h("p", {}, "This setting is missing on the server: ", h("code", { "data-test": "missing-setting" }, setting)) : h("p", {}, "The server says that it has no model to use."),
       setting ? h("p", { class: "small" }, "Put the key into a file that only the server can read, name the file in OptiDev's configuration, and restart the server:") : null,
       setting ? h("pre", { class: "code-block" }, example(setting)) : null,
+      setting ? h("p", { class: "small" }, "Or name it in the server's environment: ", h("code", {}, variable(setting))) : null,
       h("button", { type: "button", class: "btn btn-s", onclick: () => void this.start().catch(fail), "data-test": "assistant-recheck" }, "Check again"));
   }
 
@@ -150,7 +160,7 @@ export class AssistantPanel {
     const turn = this.talk.apply(id, event);
     if (!turn) return;
     this.changed.add(turn);
-    if (event.type === "done") void this.titled();
+    if (event.type === "user" || event.type === "done") void this.titled();
     // Text arrives in many small pieces: drawn once a frame.
     this.frame ||= requestAnimationFrame(() => this.flush());
   }
@@ -209,19 +219,29 @@ export class AssistantPanel {
       h("p", { class: "small faint" }, `Model: ${this.model}`)));
   }
 
+  private finished(): boolean {
+    const turn = this.talk.turns.at(-1);
+    return turn?.done != null && turn.done.stop !== "stopped" && !turn.parts.some((part) => part.kind === "error");
+  }
+
   private drawState(): void {
     const state = this.talk.state;
     const busy = state !== "idle" || this.sending;
     this.sendButton.disabled = busy;
     this.stopButton.hidden = state === "idle";
     this.element.dataset["state"] = this.sending && state === "idle" ? "working" : state;
-    const said = state === "waiting" ? "Waiting for your answer above" : busy ? "Working…" : this.talk.turns.at(-1)?.done ? "Done" : "";
+    const said = state === "waiting" ? "Waiting for your answer above" : busy ? "Working…" : this.finished() ? "Done" : "";
     if (this.status.textContent !== said) this.status.textContent = said;
   }
+}
+
+/** `[ai] anthropic_api_key_file` as an environment variable. */
+function variable(setting: string): string {
+  return `OPTIDEV_${setting.replace(/^\[([^\]]+)\]\s*/, "$1__").toUpperCase()}`;
 }
 
 /** `[ai] anthropic_api_key_file` as lines of the configuration file. */
 function example(setting: string): string {
   const match = /^\[([^\]]+)\]\s*(\S+)/.exec(setting);
-  return match ? `[${match[1]}]\n${match[2]} = "/etc/optidev/anthropic-api-key"` : setting;
+  return match ? `[${match[1]}]\n${match[2]} = "/etc/optidev/anthropic.key"` : setting;
 }

@@ -37,7 +37,11 @@ export interface Messages {
   /** The container runs and the project is in it; sent again after each restart. */
   "container.ready": Container;
   "container.gone": Container | null;
-  "panel.show": "files" | "search" | "preview" | "assistant" | "terminal";
+  /** The server could not be reached for a while and now can: it may have started again with other settings. */
+  "server.back": null;
+  /** An address of a server in the container, as its programs print it. */
+  "preview.open": { port: number; path: string };
+  "panel.show": "files" | "search" | "preview" | "assistant" | "terminal" | "network";
 }
 
 type Handler<K extends keyof Messages> = (message: Messages[K]) => void;

@@ -1,6 +1,7 @@
 /** The terminal panel: tabs over several terminals. A reloaded page finds the ones that run and shows their whole history. */
 import { call, callJson, callList } from "../lib/api";
 import { fill, h, icon, iconButton } from "../lib/dom";
+import { localTarget } from "../lib/local-target";
 import { recall, remember } from "../lib/remember";
 import { fail } from "../lib/toast";
 import type { Ide } from "./context";
@@ -9,6 +10,7 @@ import { type TerminalInfo, TerminalView } from "./terminal";
 export class Terminals {
   readonly element: HTMLElement;
   private readonly list = h("div", { class: "pane-tabs", role: "tablist", "aria-label": "Terminals" });
+  private readonly head = h("div", { class: "row terminal-head" });
   private readonly body = h("div", { class: "terminal-body" });
   private readonly views = new Map<string, TerminalView>();
   private readonly titles = new Map<string, string>();
@@ -16,12 +18,20 @@ export class Terminals {
 
   constructor(private readonly ide: Ide) {
     this.element = h("section", { class: "pane-bottom", "aria-label": "Terminals", "data-test": "terminals" },
-      h("div", { class: "row terminal-head" }, this.list, iconButton("plus", "New terminal", () => void this.create().catch(fail), "terminal-new")), this.body);
+      this.head, this.body);
+    this.head.append(this.list, iconButton("plus", "New terminal", () => void this.create().catch(fail), "terminal-new"), h("span", { class: "spacer" }));
     let frame = 0;
     new ResizeObserver(() => {
       cancelAnimationFrame(frame);
       frame = requestAnimationFrame(() => this.current?.refit());
     }).observe(this.body);
+  }
+
+  /** Puts another part into the same space: its button at the end of the bar, its panel over the terminals, its notice above them. */
+  beside(button: HTMLElement, panel: HTMLElement, notice: HTMLElement): void {
+    this.head.append(button);
+    this.body.append(panel);
+    this.head.after(notice);
   }
 
   get focused(): boolean {
@@ -64,11 +74,19 @@ export class Terminals {
         this.titles.set(info.id, title);
         this.draw();
       },
+      link: (address) => this.follow(address),
       restart: () => void this.remove(info.id).then(() => this.create()).catch(fail),
       close: () => void this.remove(info.id).catch(fail),
     });
     this.views.set(info.id, view);
     this.body.append(view.element);
+  }
+
+  /** A dev server prints its address as the container sees it; from the browser the same thing is the preview. */
+  private follow(address: string): void {
+    const local = localTarget(address);
+    if (local) this.ide.send("preview.open", local);
+    else window.open(address, "_blank", "noopener,noreferrer");
   }
 
   private show(id: string | null): void {
@@ -102,6 +120,7 @@ export class Terminals {
       h("button", {
         type: "button", role: "tab", class: "editor-tab-name", "aria-selected": String(id === this.active), tabindex: id === this.active ? 0 : -1, "data-test": "terminal-tab", "data-terminal": id,
         onclick: () => {
+          this.ide.send("panel.show", "terminal");
           this.show(id);
           this.focus();
         },

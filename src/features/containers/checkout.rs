@@ -17,9 +17,11 @@ use crate::kernel::{ContainerId, Problem, ProjectId};
 
 /// Checkouts that go on, or that failed.
 #[derive(Clone, Default)]
-pub struct Checkouts(
-    Arc<Mutex<HashMap<(ContainerId, ProjectId), (CheckoutState, Option<String>)>>>,
-);
+pub struct Checkouts(Arc<Mutex<HashMap<Key, Going>>>);
+
+type Key = (ContainerId, ProjectId);
+/// The state, and what happens or what went wrong.
+type Going = (CheckoutState, Option<String>);
 
 impl Checkouts {
     /// Makes sure that the project's folder is in the container; answers at once.
@@ -108,7 +110,7 @@ impl Checkouts {
         Ok(checkout(project, row.folder, state, message))
     }
 
-    fn set(&self, key: (ContainerId, ProjectId), state: Option<(CheckoutState, Option<String>)>) {
+    fn set(&self, key: Key, state: Option<Going>) {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
             Some(state) => states.insert(key, state),

@@ -30,17 +30,15 @@ impl Slots {
     pub fn open(folders: &Folders, uid_base: u32) -> Result<Self, RuntimeError> {
         let mut used = BTreeMap::new();
         for container in folders.containers()? {
-            if let Some(slot) = folders
-                .container(container)
-                .read_meta()?
-                .and_then(|meta| meta.slot)
-            {
-                if let Some(other) = used.insert(slot, container) {
-                    return Err(RuntimeError::Machine(format!(
-                        "{other} and {container} have the same number {slot} in their meta.json, so they would share a \
-                         host user. Remove the \"slot\" of one that was copied, and let its files be given to a new user."
-                    )));
-                }
+            let meta = folders.container(container).read_meta()?;
+            let Some(slot) = meta.and_then(|meta| meta.slot) else {
+                continue;
+            };
+            if let Some(other) = used.insert(slot, container) {
+                return Err(RuntimeError::Machine(format!(
+                    "{other} and {container} have the same number {slot} in their meta.json, so they would share a \
+                     host user. Remove the \"slot\" of one that was copied, and let its files be given to a new user."
+                )));
             }
         }
         let uid_base = rustix::process::geteuid().is_root().then_some(uid_base);

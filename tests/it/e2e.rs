@@ -1,0 +1,136 @@
+//! From nothing to a changed heading in a running preview, in a real browser: `tests/e2e/` drives the pages, this
+//! holds what the browser cannot, which is the server's process, the upstream AI and the key's file.
+//!
+//! The driver asks in lines of its standard output that begin with `@@`, and is answered on its standard input.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+
+use crate::support::egress::Registry;
+use crate::support::project::{HEADING, react_ts_archive};
+use crate::support::server::Server;
+use crate::support::upstream::{Turn, Upstream};
+use crate::support::{output_dir, path_variable};
+
+/// The driver has limits of its own for everything it waits for; this one is for a driver that hangs.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// What the assistant makes of [`HEADING`].
+const NEW_HEADING: &str = "Made with OptiDev";
+
+#[tokio::test]
+async fn the_nine_steps_in_a_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("react-ts.tar.gz");
+    std::fs::write(&archive, react_ts_archive()).unwrap();
+    let key_file = folder.path().join("anthropic.key");
+    let upstream = Upstream::with_turns(conversation()).await;
+    let mut builder = Server::builder()
+        .set("ai.anthropic_base_url", upstream.url())
+        .set("ai.anthropic_api_key_file", key_file.to_str().unwrap());
+    for (key, value) in Registry::of_this_machine().settings() {
+        builder = builder.set(key, value);
+    }
+    let mut server = builder.start().await;
+
+    drive(&mut server, &upstream, &archive, &key_file).await;
+
+    // What the model was told: the file as it is, that the edit was made, and what the allowed command printed.
+    let results: Vec<(String, bool)> = upstream
+        .message_calls()
+        .iter()
+        .flat_map(super::support::upstream::Call::tool_results)
+        .map(|(_, text, is_error)| (text, is_error))
+        .collect();
+    let told = |part: &str| {
+        results
+            .iter()
+            .any(|(text, is_error)| !is_error && text.contains(part))
+    };
+    for part in ["App.tsx", HEADING, "1 matching line"] {
+        assert!(told(part), "no tool result holds {part:?}: {results:#?}");
+    }
+    let logs = server.logs();
+    for secret in [upstream.key(), "tr0ub4dor-masked", "tr0ub4dor-sensitive"] {
+        assert!(!logs.contains(secret), "{secret} is in the log:\n{logs}");
+    }
+}
+
+/// One turn of the person: look, read, change the heading, run a command, say what was done.
+fn conversation() -> Vec<Turn> {
+    let slowly = Duration::from_millis(30);
+    vec![
+        Turn::text("I will look at the page's source first, then change its heading and check that nothing else says the same.")
+            .and_tool("list", json!({"path": "src"}))
+            .slowly(slowly)
+            .chopped(100),
+        Turn::tool("read", json!({"path": "src/App.tsx"})),
+        Turn::text("The heading is in `src/App.tsx`.").and_tool(
+            "edit",
+            json!({"path": "src/App.tsx", "old_text": HEADING, "new_text": format!("<h1>{NEW_HEADING}</h1>")}),
+        ),
+        Turn::tool(
+            "run",
+            json!({"command": format!("echo \"$(grep -c '{NEW_HEADING}' src/App.tsx) matching line\"")}),
+        ),
+        Turn::text("Done: the page's heading now says **Made with OptiDev**, and the preview shows it.").slowly(slowly),
+    ]
+}
+
+/// Runs the driver to its end and answers what it asks for.
+async fn drive(server: &mut Server, upstream: &Upstream, archive: &Path, key_file: &Path) {
+    let started = Instant::now();
+    let main = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/main.js");
+    assert!(
+        main.with_file_name("node_modules/playwright-core").exists(),
+        "the driver's packages are missing: run `make test`, or `npm --prefix tests/e2e ci`"
+    );
+    let mut driver = Command::new("node")
+        .arg(&main)
+        .env("PATH", path_variable())
+        .env("E2E_SIGN_IN", server.sign_in_url().unwrap())
+        .env("E2E_ARCHIVE", archive)
+        .env("E2E_OUTPUT", output_dir("e2e"))
+        .env("E2E_HEADING", HEADING)
+        .env("E2E_NEW_HEADING", NEW_HEADING)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node does not start: run `scripts/need node browser`");
+    let mut answers = driver.stdin.take().unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let work = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            let Some(asked) = line.strip_prefix("@@") else {
+                eprintln!("{line}");
+                continue;
+            };
+            match asked.trim() {
+                "key" => std::fs::write(key_file, upstream.key()).unwrap(),
+                "restart" => {
+                    let status = server.terminate().await;
+                    assert!(status.success(), "the server ended with {status}");
+                    server.start_again().await;
+                }
+                other => panic!("the driver asks for {other:?}"),
+            }
+            let answer = format!("{}\n", Value::from("done"));
+            answers.write_all(answer.as_bytes()).await.unwrap();
+        }
+        driver.wait().await.unwrap()
+    };
+    let status = tokio::time::timeout(LIMIT, work).await;
+    let status = status.unwrap_or_else(|_| panic!("the driver did not end within {LIMIT:?}"));
+    assert!(
+        status.success(),
+        "the driver ended with {status}; its words are above, its pictures in {}",
+        output_dir("e2e").display()
+    );
+    eprintln!("nine steps in {:.1} s", started.elapsed().as_secs_f64());
+}
