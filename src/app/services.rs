@@ -35,18 +35,20 @@ pub fn lock(paths: &Paths) -> anyhow::Result<File> {
     }
 }
 
-/// Folders of the server are its own; containers' user ids may pass through to what is theirs, and list nothing.
+/// Folders of the server are its own, the data folder above all: no other user of the machine reads the database.
+/// Containers with user ids of their own get theirs mounted before they give up the right to pass through.
 fn make_folder(path: &Path) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new()
+    let made = std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o711)
+        .mode(0o700)
         .create(path)
-        .with_context(|| {
-            format!(
-                "making the folder {}: choose another one with --data-dir",
-                path.display()
-            )
-        })
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)));
+    made.with_context(|| {
+        format!(
+            "making the folder {} for this user alone: choose another one with --data-dir",
+            path.display()
+        )
+    })
 }
 
 /// Opens the database and makes clients of the other processes; starts nothing.
@@ -54,7 +56,6 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     make_folder(paths.data_dir())?;
     for folder in [paths.run(), paths.objects(), paths.vault()] {
         make_folder(&folder)?;
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
     }
     let store = Store::open(&config.database, &paths.sqlite())
         .await

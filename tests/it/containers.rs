@@ -68,6 +68,9 @@ async fn a_container_starts_with_its_steps_and_stops_with_its_files() {
     let workspace = api.workspace().await;
     let list = format!("/workspaces/{workspace}/containers");
     assert_eq!(api.get(&list).await.ok()["items"], json!([]));
+    let secret = json!({"tier": "sensitive", "value": "grüße $HOME"});
+    let secrets = format!("/workspaces/{workspace}/secrets/GREETING");
+    api.put(&secrets, &secret).await.ok();
     let made = api.post(&list, &json!({})).await.expect(202).json();
     assert_eq!(
         (made["wanted"].as_str(), made["mine"].as_bool()),
@@ -107,6 +110,8 @@ async fn a_container_starts_with_its_steps_and_stops_with_its_files() {
         sh(&api, &path, "id -un; pwd; echo kept > file").await["stdout"],
         "dev\n/home/dev\n"
     );
+    let told = sh(&api, &path, "printf %s \"$GREETING\"").await;
+    assert_eq!(told["stdout"], "grüße $HOME");
     let (terminal, mut screen) = Terminal::create(&api, &path).await;
     assert_eq!(
         screen.run("echo history-$((6*7))", SOON).await,

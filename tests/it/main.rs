@@ -12,15 +12,21 @@
     reason = "the bans are for the server; tests are outside it, with clocks, tasks and clients of their own"
 )]
 
+mod access;
 mod arch;
+mod assistant;
 mod broker;
 mod containers;
 mod e2e;
+mod egress;
+mod gateway;
 mod identity;
 mod postgres;
 mod preview;
 mod projects;
+mod readme;
 mod recovery;
 mod support;
 mod survival;
+mod tls;
 mod vault;

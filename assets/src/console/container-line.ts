@@ -36,10 +36,11 @@ export function containerLine(): void {
         });
       },
     }, icon("stop", "icon-s"), "Stop");
+    const note = container.reason ?? (container.state === "stopped" ? "Open a project to start it." : "");
     fill(section, h("div", { class: "container-line", "data-test": "container-state", "data-state": container.state },
       h("span", { class: `dot ${DOT[container.state]}` }),
       h("span", { role: "status" }, "Your container is ", h("strong", {}, TEXT[container.state]), "."),
-      h("span", { class: "muted wrap-anywhere" }, container.reason ?? (container.state === "stopped" ? "Open a project to start it." : "")),
+      note ? h("span", { class: "muted wrap-anywhere" }, note) : null,
       h("span", { class: "spacer" }),
       container.state === "running" || container.state === "starting" ? stop : null));
   };

@@ -58,6 +58,15 @@ export class AssistantPanel {
     });
     this.stopButton.addEventListener("click", () => void this.post("stop").catch(fail));
     this.chats.addEventListener("change", () => this.use(this.sessions.find((session) => session.id === this.chats.value) ?? null));
+    // A hidden log forgets where it was scrolled to; what is newest is what one comes back for.
+    let height = 0;
+    new ResizeObserver(() => {
+      if (height === 0 && this.log.clientHeight > 0) this.log.scrollTop = this.log.scrollHeight;
+      height = this.log.clientHeight;
+    }).observe(this.log);
+    ide.on("server.back", () => {
+      if (!this.notReady.hidden) void this.start().catch(() => {});
+    });
     this.element = h("section", { class: "panel", "data-test": "assistant-panel" },
       h("div", { class: "panel-bar" }, this.chats, iconButton("plus", "New chat", () => this.use(null), "chat-new")), this.notReady, this.log, this.form);
   }
@@ -151,7 +160,7 @@ export class AssistantPanel {
     const turn = this.talk.apply(id, event);
     if (!turn) return;
     this.changed.add(turn);
-    if (event.type === "done") void this.titled();
+    if (event.type === "user" || event.type === "done") void this.titled();
     // Text arrives in many small pieces: drawn once a frame.
     this.frame ||= requestAnimationFrame(() => this.flush());
   }
@@ -210,13 +219,18 @@ export class AssistantPanel {
       h("p", { class: "small faint" }, `Model: ${this.model}`)));
   }
 
+  private finished(): boolean {
+    const turn = this.talk.turns.at(-1);
+    return turn?.done != null && turn.done.stop !== "stopped" && !turn.parts.some((part) => part.kind === "error");
+  }
+
   private drawState(): void {
     const state = this.talk.state;
     const busy = state !== "idle" || this.sending;
     this.sendButton.disabled = busy;
     this.stopButton.hidden = state === "idle";
     this.element.dataset["state"] = this.sending && state === "idle" ? "working" : state;
-    const said = state === "waiting" ? "Waiting for your answer above" : busy ? "Working…" : this.talk.turns.at(-1)?.done ? "Done" : "";
+    const said = state === "waiting" ? "Waiting for your answer above" : busy ? "Working…" : this.finished() ? "Done" : "";
     if (this.status.textContent !== said) this.status.textContent = said;
   }
 }

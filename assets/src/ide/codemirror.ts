@@ -39,6 +39,8 @@ const look = EditorView.theme({
   ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": { backgroundColor: "var(--editor-match)", outline: "none" },
   ".cm-panels": { backgroundColor: "var(--surface-2)", color: "var(--text)", borderColor: "var(--line)" },
   ".cm-panels input, .cm-panels button": { font: "inherit", fontSize: "0.8125rem" },
+  ".cm-panel.cm-search label": { display: "inline-flex", alignItems: "center", gap: "0.3rem", marginRight: "0.5rem", verticalAlign: "middle" },
+  ".cm-panel.cm-search button[name=close]": { minWidth: "1.75rem", minHeight: "1.75rem", fontSize: "1rem" },
   ".cm-textfield": { backgroundColor: "var(--surface)", border: "1px solid var(--line-strong)", borderRadius: "4px" },
   ".cm-button": { backgroundImage: "none", backgroundColor: "var(--surface)", border: "1px solid var(--line-mid)", borderRadius: "4px", color: "var(--text)" },
   ".cm-tooltip": { backgroundColor: "var(--surface)", border: "1px solid var(--line)", borderRadius: "var(--radius)" },

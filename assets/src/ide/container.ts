@@ -16,6 +16,8 @@ export class ContainerControl {
   checkout: Checkout | null = null;
   loaded = false;
   busy = false;
+  /** The server could not be reached at the last look. */
+  away = false;
   private stream: Stream | null = null;
   private ready = false;
   private preparing = false;
@@ -61,10 +63,17 @@ export class ContainerControl {
   private async poll(): Promise<void> {
     if (document.hidden || this.stream || !this.container) return;
     try {
-      this.take(await callJson<Container>(this.ide.containerUrl));
+      const container = await callJson<Container>(this.ide.containerUrl);
+      const back = this.away;
+      this.away = false;
+      this.take(container);
+      if (back) this.ide.send("server.back", null);
     } catch (error) {
+      if (!(error instanceof Problem)) return;
       // A server that restarts is away for a moment; parts which need it now say so themselves.
-      if (error instanceof Problem && error.status === 404) this.take(null);
+      this.away = error.status === 0 || error.status >= 502;
+      if (error.status === 404) this.take(null);
+      else this.notify();
     }
   }
 

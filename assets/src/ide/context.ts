@@ -37,6 +37,10 @@ export interface Messages {
   /** The container runs and the project is in it; sent again after each restart. */
   "container.ready": Container;
   "container.gone": Container | null;
+  /** The server could not be reached for a while and now can: it may have started again with other settings. */
+  "server.back": null;
+  /** An address of a server in the container, as its programs print it. */
+  "preview.open": { port: number; path: string };
   "panel.show": "files" | "search" | "preview" | "assistant" | "terminal" | "network";
 }
 

@@ -331,7 +331,7 @@ export class Editor {
     if (buffer?.kind !== "text" || !conflict) return fill(this.bar);
     const button = (label: string, test: string, run: () => Promise<unknown>) => h("button", { type: "button", class: "btn btn-s", "data-test": test, onclick: () => void run().catch(fail) }, label);
     fill(this.bar, icon("alert"),
-      h("span", {}, conflict === "changed" ? "This file changed on disk since it was opened here." : "This file was deleted on disk."), h("span", { class: "spacer" }),
+      h("span", {}, conflict === "changed" ? "This file changed on disk." : "This file was deleted on disk."), h("span", { class: "spacer" }),
       conflict === "changed" ? button("Show difference", "conflict-difference", () => this.difference(buffer)) : null,
       conflict === "changed" ? button("Reload from disk", "conflict-reload", () => this.reload(buffer)) : null,
       button(conflict === "changed" ? "Overwrite" : "Save it again", "conflict-overwrite", () => this.save(buffer, true)));

@@ -14,6 +14,10 @@ export class FilesPanel {
   private readonly uploads: Uploads;
   private readonly picker = h("input", { type: "file", multiple: true, hidden: true, "data-test": "upload-input" });
 
+  private loaded = false;
+  /** A file that was shown before the tree was there to show it in. */
+  private early: string | null = null;
+
   constructor(private readonly ide: Ide) {
     this.tree = new Tree(ide.folder, `Files of ${ide.name}`, {
       list: (path) => list(ide, path),
@@ -49,7 +53,9 @@ export class FilesPanel {
     });
     ide.on("files.changed", (paths) => this.changed(paths));
     ide.on("file.active", ({ path }) => {
-      if (path && isInside(path, ide.folder)) void this.tree.reveal(path);
+      if (!path || !isInside(path, ide.folder)) return;
+      if (this.loaded) void this.tree.reveal(path);
+      else this.early = path;
     });
     ide.on("file.dirty", (paths) => this.tree.markDirty(paths));
   }
@@ -58,8 +64,11 @@ export class FilesPanel {
     this.tree.focus();
   }
 
-  reload(): Promise<void> {
-    return this.tree.reloadAll();
+  async reload(): Promise<void> {
+    await this.tree.reloadAll();
+    this.loaded = true;
+    if (this.early) void this.tree.reveal(this.early);
+    this.early = null;
   }
 
   private changed(paths: Set<string> | null): void {

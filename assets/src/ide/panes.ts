@@ -13,6 +13,9 @@ export interface Pane {
 
 const STEP_PX = 24;
 
+/** A window with room for one pane at a time; the style sheet has the same width. */
+export const narrow = matchMedia("(max-width: 46rem)");
+
 /** The border of a pane, as a separator that can be focused. `towards` tells which drag direction makes the pane bigger. */
 export function border(root: HTMLElement, pane: Pane, towards: "right" | "left" | "up"): HTMLElement {
   const vertical = towards !== "up";
@@ -60,11 +63,10 @@ export function border(root: HTMLElement, pane: Pane, towards: "right" | "left" 
   return bar;
 }
 
-/** Whether a pane is shown; remembered like its size. */
+/** Whether a pane is shown; remembered like its size, but not where it is shown instead of the others. */
 export class Toggle {
   constructor(private readonly root: HTMLElement, readonly name: Pane["name"], private readonly button: HTMLButtonElement) {
-    button.addEventListener("click", () => this.set(!this.shown));
-    this.set(recall<boolean>(`pane.${name}.shown`, name !== "right" || innerWidth > 1100));
+    this.set(narrow.matches ? name !== "right" : recall<boolean>(`pane.${name}.shown`, name !== "right" || innerWidth > 1100));
   }
 
   get shown(): boolean {
@@ -74,7 +76,7 @@ export class Toggle {
   set(shown: boolean): void {
     this.root.classList.toggle(`no-${this.name}`, !shown);
     this.button.setAttribute("aria-pressed", String(shown));
-    remember(`pane.${this.name}.shown`, shown);
+    if (!narrow.matches) remember(`pane.${this.name}.shown`, shown);
   }
 }
 

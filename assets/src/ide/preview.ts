@@ -4,6 +4,7 @@
  */
 import { callJson, callList } from "../lib/api";
 import { fill, h, icon, iconButton } from "../lib/dom";
+import { recall, remember } from "../lib/remember";
 import { fail } from "../lib/toast";
 import type { Ide } from "./context";
 
@@ -27,7 +28,7 @@ export class Preview {
   private timer = 0;
   private shown = false;
   private running = false;
-  private opened: { port: number; origin: string } | null = null;
+  private opened: number | null = null;
 
   constructor(private readonly ide: Ide) {
     const form = h("form", { class: "preview-bar" }, this.ports, this.path,
@@ -40,6 +41,14 @@ export class Preview {
     });
     this.ports.addEventListener("change", () => void this.open().catch(fail));
     this.element = h("section", { class: "panel", hidden: true, "data-test": "preview-panel" }, form, this.suggest, this.hint);
+    ide.on("preview.open", ({ port, path }) => {
+      if (!this.known.some((known) => known.port === port)) this.known.push({ port, address: "", process: null });
+      this.draw();
+      this.ports.value = String(port);
+      this.path.value = path;
+      ide.send("panel.show", "preview");
+      void this.open().catch(fail);
+    });
     document.addEventListener("visibilitychange", () => this.schedule());
     this.draw();
   }
@@ -66,6 +75,7 @@ export class Preview {
     this.shown = shown;
     if (shown) {
       this.suggest.hidden = true;
+      document.querySelector("[data-port-offer]")?.remove();
       if (!this.frame && this.known.length > 0) void this.open().catch(fail);
     }
     this.schedule();
@@ -89,19 +99,31 @@ export class Preview {
   }
 
   private take(ports: Port[]): void {
+    const first = this.seen === null;
     const fresh = this.seen ? ports.filter((port) => !this.seen?.has(port.port)) : [];
     this.seen = new Set(ports.map((port) => port.port));
     if (JSON.stringify(ports) !== JSON.stringify(this.known)) {
       this.known = ports;
       this.draw();
     }
-    const [first] = fresh;
-    if (first && !this.frame) {
-      this.ports.value = String(first.port);
+    if (first) this.resume();
+    const [news] = fresh;
+    if (news && !this.frame) {
+      this.ports.value = String(news.port);
       if (this.shown) void this.open().catch(fail);
-      else this.offer(first);
-    } else if (first) this.offer(first);
-    if (this.opened && !this.seen.has(this.opened.port)) this.close();
+      else this.offer(news);
+    } else if (news) this.offer(news);
+    if (this.opened !== null && !this.seen.has(this.opened)) this.close();
+  }
+
+  /** A page that comes back shows what it showed, if that still listens. */
+  private resume(): void {
+    const { port, path } = recall(`preview.${this.ide.project}`, { port: 0, path: "/" });
+    if (this.known.some((known) => known.port === port)) {
+      this.ports.value = String(port);
+      this.path.value = path;
+    }
+    if (this.shown && !this.frame && this.known.length > 0) void this.open().catch(fail);
   }
 
   /** Says that something new listens, where the person looks: as a message with a button when the panel is not shown. */
@@ -130,34 +152,31 @@ export class Preview {
     setTimeout(() => toast.remove(), 20_000);
   }
 
-  private ticket(): Promise<{ url: string }> {
-    return callJson<{ url: string }>(`${this.ide.containerUrl}/ports/${encodeURIComponent(this.ports.value)}/open`, { method: "POST", json: {} });
-  }
-
-  private target(origin: string): string {
+  /** The one-time address which leads to the path that is typed. */
+  private async ticket(): Promise<URL> {
+    const { url } = await callJson<{ url: string }>(`${this.ide.containerUrl}/ports/${encodeURIComponent(this.ports.value)}/open`, { method: "POST", json: {} });
     const typed = this.path.value.trim();
     const path = typed.startsWith("/") ? typed : `/${typed}`;
     this.path.value = path;
-    return origin + path;
+    const ticket = new URL(url);
+    ticket.searchParams.set("to", path);
+    return ticket;
   }
 
   private async open(): Promise<void> {
     const port = Number(this.ports.value);
     if (!port) return;
-    const { url } = await this.ticket();
-    const origin = new URL(url).origin;
-    const target = this.target(origin);
-    this.opened = { port, origin };
+    const url = await this.ticket();
+    this.opened = port;
+    remember(`preview.${this.ide.project}`, { port, path: this.path.value });
     this.hint.hidden = true;
     this.suggest.hidden = true;
     this.frame?.remove();
     const frame = h("iframe", {
-      class: "preview-frame", title: `Preview of port ${port}`, src: url, "data-test": "preview-frame", "data-port": port, referrerpolicy: "no-referrer",
+      class: "preview-frame", title: `Preview of port ${port}`, src: url.href, "data-test": "preview-frame", "data-port": port, referrerpolicy: "no-referrer",
       sandbox: "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox allow-modals allow-downloads",
     });
     this.frame = frame;
-    // The ticket leads to the site's start; another path follows once its cookie is there.
-    if (target !== `${origin}/`) frame.addEventListener("load", () => (frame.src = target), { once: true });
     this.element.append(frame);
   }
 
@@ -166,10 +185,10 @@ export class Preview {
     // Opened in the click, else a blocker takes it; the address follows.
     const tab = window.open("about:blank", "_blank");
     try {
-      const { url } = await this.ticket();
+      const url = await this.ticket();
       if (tab) {
         tab.opener = null;
-        tab.location.href = url;
+        tab.location.href = url.href;
       }
     } catch (error) {
       tab?.close();

@@ -86,6 +86,9 @@ export class StartView {
     if (!container) return fill(slot);
     const running = container.state === "running";
     const took = running && container.start_duration_ms !== null ? `Started in ${milliseconds(container.start_duration_ms)}` : container.reason ?? "";
+    if (this.control.away) {
+      return fill(slot, h("span", { class: "badge badge-warn", role: "status", title: "The server cannot be reached. The page connects again by itself; what you typed stays.", "data-test": "server-away" }, h("span", { class: "dot dot-warn" }), "Server not reachable"));
+    }
     fill(slot,
       h("span", { class: "badge", title: took, "data-test": "container-state", "data-state": container.state }, h("span", { class: `dot ${STATE_DOT[container.state]}` }), STATE_TEXT[container.state]),
       running && container.start_duration_ms !== null ? h("span", { class: "small faint nowrap", "data-test": "start-duration" }, milliseconds(container.start_duration_ms)) : null,

@@ -17,6 +17,7 @@ export interface TerminalInfo {
 
 export interface TerminalHooks {
   title: (title: string) => void;
+  link: (address: string) => void;
   restart: () => void;
   close: () => void;
 }
@@ -41,7 +42,7 @@ export class TerminalView {
     this.terminal.loadAddon(this.fit);
     this.terminal.loadAddon(new Unicode11Addon());
     this.terminal.unicode.activeVersion = "11";
-    this.terminal.loadAddon(new WebLinksAddon((_event, uri) => window.open(uri, "_blank", "noopener,noreferrer")));
+    this.terminal.loadAddon(new WebLinksAddon((_event, address) => hooks.link(address)));
     this.terminal.attachCustomKeyEventHandler((event) => this.key(event));
     this.terminal.onTitleChange((title) => hooks.title(title));
     this.terminal.onResize(({ cols, rows }) => this.socket.resize(cols, rows));
@@ -120,7 +121,7 @@ export class TerminalView {
     else if (state === "gone") this.say("This terminal no longer exists.");
     else if (this.socket) {
       this.notice.hidden = false;
-      fill(this.notice, h("span", { class: "spinner" }), "Connecting again. Nothing is lost: output waits in the container.");
+      fill(this.notice, h("span", { class: "spinner" }), "Connecting again. What was printed here is kept.");
     }
   }
 

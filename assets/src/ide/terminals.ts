@@ -1,6 +1,7 @@
 /** The terminal panel: tabs over several terminals. A reloaded page finds the ones that run and shows their whole history. */
 import { call, callJson, callList } from "../lib/api";
 import { fill, h, icon, iconButton } from "../lib/dom";
+import { localTarget } from "../lib/local-target";
 import { recall, remember } from "../lib/remember";
 import { fail } from "../lib/toast";
 import type { Ide } from "./context";
@@ -73,11 +74,19 @@ export class Terminals {
         this.titles.set(info.id, title);
         this.draw();
       },
+      link: (address) => this.follow(address),
       restart: () => void this.remove(info.id).then(() => this.create()).catch(fail),
       close: () => void this.remove(info.id).catch(fail),
     });
     this.views.set(info.id, view);
     this.body.append(view.element);
+  }
+
+  /** A dev server prints its address as the container sees it; from the browser the same thing is the preview. */
+  private follow(address: string): void {
+    const local = localTarget(address);
+    if (local) this.ide.send("preview.open", local);
+    else window.open(address, "_blank", "noopener,noreferrer");
   }
 
   private show(id: string | null): void {

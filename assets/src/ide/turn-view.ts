@@ -117,7 +117,7 @@ export class TurnView {
       files.length > 0 ? h("div", { class: "chat-files", "data-test": "turn-files" },
         h("span", { class: "small" }, undone ? `Undone: ${undone.join(", ")}` : `Changed: ${files.join(", ")}`), h("span", { class: "spacer" }),
         undone ? null : h("button", { type: "button", class: "btn btn-s", "data-test": "turn-undo", title: `Puts back: ${files.join(", ")}`, onclick: () => this.hooks.undo(this.turn.id) }, icon("undo", "icon-s"), "Undo")) : null,
-      h("p", { class: "small faint", "data-test": "turn-usage" }, [stop, `${count(done.inputTokens)} tokens in, ${count(done.outputTokens)} out`].filter(Boolean).join(" · ")));
+      h("p", { class: "small faint", "data-test": "turn-usage" }, [stop, done.inputTokens + done.outputTokens > 0 ? `${count(done.inputTokens)} tokens in, ${count(done.outputTokens)} out` : ""].filter(Boolean).join(" · ")));
   }
 }
 

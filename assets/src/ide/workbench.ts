@@ -2,12 +2,13 @@
 import { find, h, icon } from "../lib/dom";
 import { Problem } from "../lib/api";
 import { backoff } from "../lib/sequence";
+import { recall, remember } from "../lib/remember";
 import { fail } from "../lib/toast";
 import { AssistantPanel } from "./assistant";
 import { Editor } from "./editor";
 import { FilesPanel } from "./files-panel";
 import { Network } from "./network";
-import { border, Toggle, tabs } from "./panes";
+import { border, narrow, Toggle, tabs } from "./panes";
 import type { Ide, Messages } from "./context";
 import { Preview } from "./preview";
 import { SearchPanel } from "./search-panel";
@@ -33,14 +34,31 @@ export function mount(ide: Ide, root: HTMLElement): void {
   sideTabs.append(tabFiles, tabSearch);
   const showSide = tabs(sideTabs, [{ id: "files", tab: tabFiles, panel: files.element }, { id: "search", tab: tabSearch, panel: search.element }]);
 
+  let stacked = false;
+  let rightShown = "assistant";
   const rightTabs = h("div", { class: "pane-tabs", "aria-label": "Preview and assistant" });
   const tabPreview = tab("globe", "Preview", "tab-preview");
   const tabAssistant = tab("chat", "Assistant", "tab-assistant");
   rightTabs.append(tabAssistant, tabPreview);
-  const showRight = tabs(rightTabs, [{ id: "assistant", tab: tabAssistant, panel: assistant.element }, { id: "preview", tab: tabPreview, panel: preview.element }], (id) => preview.visible(id === "preview"));
+  const showRight = tabs(rightTabs, [{ id: "assistant", tab: tabAssistant, panel: assistant.element }, { id: "preview", tab: tabPreview, panel: preview.element }], (id) => {
+    rightShown = id;
+    if (stacked) assistant.element.hidden = preview.element.hidden = false;
+    preview.visible(stacked || id === "preview");
+  });
+  const both = h("button", { type: "button", class: "btn btn-icon", "aria-label": "Preview above the assistant", title: "Preview above the assistant", "data-test": "right-both", onclick: () => stack(!stacked) },
+    h("span", { class: "pane-glyph pane-glyph-split" }));
+  /** Both at once, to watch the preview change while the assistant works. */
+  const stack = (now: boolean) => {
+    stacked = now;
+    right.classList.toggle("both", now);
+    both.setAttribute("aria-pressed", String(now));
+    remember("right.both", now);
+    showRight(rightShown);
+  };
 
   const side = h("aside", { class: "pane pane-side", "aria-label": "Files and search" }, sideTabs, files.element, search.element);
-  const right = h("aside", { class: "pane pane-right", "aria-label": "Preview and assistant" }, rightTabs, assistant.element, preview.element);
+  const right = h("aside", { class: "pane pane-right", "aria-label": "Preview and assistant" },
+    h("div", { class: "row pane-head" }, rightTabs, both), preview.element, assistant.element);
   const centre = h("div", { class: "pane-centre" }, editor.element, border(bench, { name: "bottom", label: "terminals", size: 260, least: 90, most: 0.8 }, "up"), terminals.element);
   bench.append(side, border(bench, { name: "side", label: "sidebar", size: 250, least: 150, most: 0.5 }, "right"), centre,
     border(bench, { name: "right", label: "preview and assistant", size: 420, least: 240, most: 0.7 }, "left"), right);
@@ -49,34 +67,49 @@ export function mount(ide: Ide, root: HTMLElement): void {
   const toggle = (name: "side" | "bottom" | "right", label: string) => {
     const button = h("button", { type: "button", class: `btn btn-icon toggle-${name}`, "aria-label": label, title: label, "data-test": `toggle-${name}` }, h("span", { class: `pane-glyph pane-glyph-${name}` }));
     find<HTMLElement>("#layout-slot")?.append(button);
+    button.addEventListener("click", () => {
+      const covered = name === "bottom" && narrow.matches && (toggles.side.shown || toggles.right.shown);
+      show(name, covered || !toggles[name].shown);
+    });
     return new Toggle(bench, name, button);
+  };
+  /** In a narrow window the sides cover the middle, so one that opens closes the other. */
+  const show = (name: "side" | "bottom" | "right", shown: boolean) => {
+    toggles[name].set(shown);
+    if (shown && narrow.matches) for (const other of ["side", "right"] as const) if (other !== name) toggles[other].set(false);
   };
   const toggles = { side: toggle("side", "Sidebar (Ctrl+B)"), bottom: toggle("bottom", "Terminals (Ctrl+`)"), right: toggle("right", "Preview and assistant (Ctrl+Alt+B)") };
 
   ide.on("panel.show", (panel: Messages["panel.show"]) => {
     if (panel === "terminal" || panel === "network") {
-      toggles.bottom.set(true);
+      show("bottom", true);
       network.show(panel === "network");
     } else if (panel === "files" || panel === "search") {
-      toggles.side.set(true);
+      show("side", true);
       showSide(panel);
     } else {
-      toggles.right.set(true);
+      show("right", true);
       showRight(panel);
     }
   });
+  ide.on("file.open", () => {
+    if (narrow.matches) for (const name of ["side", "right"] as const) toggles[name].set(false);
+  });
+  narrow.addEventListener("change", () => {
+    if (narrow.matches && toggles.side.shown) toggles.right.set(false);
+  });
   showSide("files");
-  showRight("assistant");
+  stack(recall<boolean>("right.both", false));
 
   // In the capturing phase, before the terminal takes the key.
   addEventListener("keydown", (event) => {
     const control = event.ctrlKey || event.metaKey;
     if (control && event.key === "`") {
-      toggles.bottom.set(!toggles.bottom.shown);
+      show("bottom", !toggles.bottom.shown);
       if (toggles.bottom.shown) terminals.focus();
       else editor.focus();
-    } else if (control && event.altKey && event.code === "KeyB") toggles.right.set(!toggles.right.shown);
-    else if (control && !event.altKey && event.key === "b" && !terminals.focused) toggles.side.set(!toggles.side.shown);
+    } else if (control && event.altKey && event.code === "KeyB") show("right", !toggles.right.shown);
+    else if (control && !event.altKey && event.key === "b" && !terminals.focused) show("side", !toggles.side.shown);
     else if (control && event.shiftKey && event.code === "KeyF") {
       ide.send("panel.show", "search");
       search.focus();
@@ -99,8 +132,10 @@ export function mount(ide: Ide, root: HTMLElement): void {
   }
 
   let round = 0;
+  const layout = find<HTMLElement>("#layout-slot");
   const ready = () => {
     bench.hidden = false;
+    if (layout) layout.hidden = false;
     round += 1;
     const mine = round;
     const current = () => mine === round;
@@ -118,6 +153,7 @@ export function mount(ide: Ide, root: HTMLElement): void {
   ide.on("container.gone", () => {
     round += 1;
     bench.hidden = true;
+    if (layout) layout.hidden = true;
     watcher.stop();
     terminals.detach();
     preview.stop();

@@ -1,5 +1,7 @@
 //! A request to an agent and its answer, passed through piece by piece.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
@@ -29,6 +31,11 @@ const FROM_AGENT: [HeaderName; 6] = [
     header::LAST_MODIFIED,
 ];
 
+/// Longest wait for the head of an answer; while an upload goes on, the clock stands still.
+const HEAD: Duration = Duration::from_secs(60);
+/// The same for commands, which answer when they have ended: an hour at most, says the agent.
+const COMMAND: Duration = Duration::from_secs(3_660);
+
 /// What of the answer's media type is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Media {
@@ -36,6 +43,8 @@ pub enum Media {
     Protocol,
     /// A file of the user.
     File,
+    /// JSON, when a command has ended.
+    Command,
 }
 
 /// Sends the request to `path` of the agent and passes its answer on.
@@ -61,7 +70,14 @@ pub async fn relay(
     let answer = inside
         .entered
         .agent
-        .request(request)
+        .request_within(
+            request,
+            if media == Media::Command {
+                COMMAND
+            } else {
+                HEAD
+            },
+        )
         .await
         .map_err(|error| too_large_or(error, headers))?;
     let status = answer.status();
@@ -119,7 +135,7 @@ fn confine(answer: &mut HeaderMap, asked: &HeaderMap, media: Media) {
             | "image/x-icon"
     );
     let allowed = match media {
-        Media::Protocol => matches!(
+        Media::Protocol | Media::Command => matches!(
             kind.as_str(),
             "application/json" | "text/event-stream" | "application/gzip" | ""
         ),

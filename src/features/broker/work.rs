@@ -62,7 +62,16 @@ pub async fn archive(inside: Inside, request: Request) -> Result<Response<Body>,
     responses((status = 200, description = "{exit_code|null, signal|null, stdout, stderr, stdout_truncated, \
         stderr_truncated, timed_out, duration_ms}", body = serde_json::Value)))]
 pub async fn exec(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
-    passed(&inside, request, Method::POST, "/v1/exec").await
+    let (parts, body) = axum::RequestExt::with_limited_body(request).into_parts();
+    relay(
+        &inside,
+        Method::POST,
+        "/v1/exec",
+        &parts.headers,
+        body,
+        Media::Command,
+    )
+    .await
 }
 
 async fn passed(

@@ -154,7 +154,8 @@ fn read(document: &Value, path: &str, method: &str, operation: &Value) -> Operat
 
 /// A schema in a form like `{ name: string, value: string | null }`.
 fn outline(document: &Value, schema: &Value, depth: usize) -> String {
-    if depth > 4 {
+    // Only a bound for schemas that contain themselves.
+    if depth > 8 {
         return "…".to_owned();
     }
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {

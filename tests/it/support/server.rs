@@ -78,6 +78,13 @@ impl Builder {
         server
     }
 
+    /// Starts and does not wait: for servers that speak TLS.
+    pub fn spawn(self) -> Server {
+        let mut server = self.prepare();
+        server.spawn();
+        server
+    }
+
     /// Starts a server that is expected to refuse: waits for its end; answers its status and what it printed.
     pub async fn start_and_fail(self) -> (ExitStatus, String) {
         let mut server = self.prepare();

@@ -29,24 +29,44 @@ pub async fn perform(
         Err(message) => return Ok(Err(message)),
     };
     // What was there is durable before it is gone.
-    let row = checkpoint(pen, path, before.as_ref().map(|(content, _)| content)).await?;
+    let (row, fresh) = checkpoint(pen, path, before.as_ref().map(|(content, _)| content)).await?;
     let expected = before.as_ref().map(|(_, etag)| etag.as_str());
     let etag = match bench
         .write(path.whole(), Bytes::from(after.clone()), expected)
         .await
     {
         Ok(etag) => etag,
-        Err(AgentError::Refused { status: 412, .. }) => {
-            return Ok(Err(format!(
-                "{:?} was changed by somebody else meanwhile. Read it again.",
-                path.relative()
-            )));
+        Err(error) => {
+            // Refused is not written: there is nothing to undo, and a later try begins with the file as it is then.
+            if fresh
+                && matches!(
+                    error,
+                    AgentError::Refused {
+                        status: 400..500,
+                        ..
+                    }
+                )
+            {
+                let tx = pen.tx().await?;
+                store::delete_checkpoint(&tx, &row).await?;
+                tx.commit().await?;
+            }
+            return Ok(Err(match error {
+                AgentError::Refused { status: 412, .. } => format!(
+                    "{:?} was changed by somebody else meanwhile. Read it again.",
+                    path.relative()
+                ),
+                error => sentence(&error),
+            }));
         }
-        Err(error) => return Ok(Err(sentence(&error))),
     };
-    let tx = pen.tx().await?;
-    store::set_etag_after(&tx, &row, etag).await?;
-    tx.commit().await?;
+    // A file that somebody else changed between two changes of the turn keeps the old tag: undoing would lose theirs,
+    // and is refused.
+    if fresh || expected == Some(row.etag_after.as_str()) {
+        let tx = pen.tx().await?;
+        store::set_etag_after(&tx, &row, etag).await?;
+        tx.commit().await?;
+    }
     let created = before.is_none();
     let old = before.as_ref().map(|(content, _)| content.as_ref());
     let diff = edit::unified(path.relative(), old, &after);
@@ -91,17 +111,17 @@ async fn plan<'a>(bench: &dyn Workbench, job: &'a Job) -> Result<Planned<'a>, St
     }
 }
 
-/// Keeps what was there before the turn's first change of this path.
+/// Keeps what was there before the turn's first change of this path; says whether this is the first.
 async fn checkpoint(
     pen: &Pen,
     path: &ProjectPath,
     before: Option<&Bytes>,
-) -> Result<checkpoint::Model, Problem> {
+) -> Result<(checkpoint::Model, bool), Problem> {
     let tx = pen.tx().await?;
     if let Some(row) =
         store::find_checkpoint(&tx, pen.session(), pen.turn(), path.relative()).await?
     {
-        return Ok(row);
+        return Ok((row, false));
     }
     let row = checkpoint::Model {
         workspace_id: tx.workspace(),
@@ -115,5 +135,5 @@ async fn checkpoint(
     };
     store::insert_checkpoint(&tx, row.clone()).await?;
     tx.commit().await?;
-    Ok(row)
+    Ok((row, true))
 }

@@ -284,6 +284,14 @@ pub async fn latest_changed_turn(
     Ok(row.map(|row| row.turn_id))
 }
 
+pub async fn delete_checkpoint(tx: &ScopedTx, row: &checkpoint::Model) -> Result<(), StoreError> {
+    tx.delete_many::<checkpoint::Entity>()
+        .filter(checkpoint::Column::Id.eq(row.id))
+        .exec()
+        .await
+        .map(|_| ())
+}
+
 pub async fn delete_checkpoints(
     tx: &ScopedTx,
     session: AssistantSessionId,

@@ -11,7 +11,7 @@ use crate::clients::agent::AgentError;
 pub enum UndoError {
     /// A file is not as the turn left it.
     #[error(
-        "{0} was changed after this turn, so nothing was undone. Undo that change first, or edit the file yourself."
+        "the file {0} is not as this turn left it, so nothing was undone. Undo that change first, or edit the file yourself."
     )]
     Changed(String),
     /// The container did not do it.

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::process::{Pid, Resource, Rlimit};
 
@@ -14,6 +14,8 @@ use crate::features::containers::runtime::RuntimeError;
 use crate::kernel::ContainerId;
 
 const MOUNT: &str = "/sys/fs/cgroup";
+/// A group may be without processes for this long while its container starts.
+const YOUNG_MS: i64 = 60_000;
 
 /// How this machine limits containers.
 pub enum Limiter {
@@ -37,8 +39,8 @@ pub struct Group {
 }
 
 impl Limiter {
-    /// Takes the best that works here: it is tried.
-    pub fn detect(config: &LocalRuntimeConfig) -> Self {
+    /// Takes the best that works here: it is tried. Groups that killed servers left behind are removed.
+    pub fn detect(config: &LocalRuntimeConfig, now_ms: i64) -> Self {
         let mount = Path::new(MOUNT);
         let candidates = [
             Self::V1 {
@@ -49,10 +51,39 @@ impl Limiter {
         ];
         for candidate in candidates {
             if candidate.works(config) {
+                candidate.sweep(now_ms);
                 return candidate;
             }
         }
         Self::Rlimits
+    }
+
+    /// Removes groups without processes. Other servers may be starting containers on this machine: young ones stay.
+    fn sweep(&self, now_ms: i64) {
+        let bases = match self {
+            Self::V1 { memory, pids } => vec![memory, pids],
+            Self::V2(base) => vec![base],
+            Self::Rlimits => Vec::new(),
+        };
+        for entry in bases
+            .into_iter()
+            .filter_map(|base| fs::read_dir(base).ok())
+            .flatten()
+            .flatten()
+        {
+            let ours = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.parse::<ContainerId>().is_ok());
+            let made = entry.metadata().and_then(|meta| meta.modified()).ok();
+            let made_ms = made
+                .and_then(|made| made.duration_since(UNIX_EPOCH).ok())
+                .and_then(|since| i64::try_from(since.as_millis()).ok());
+            if ours && made_ms.is_some_and(|made_ms| now_ms - made_ms > YOUNG_MS) {
+                // Refused by the kernel when a process is in it.
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
     }
 
     fn works(&self, config: &LocalRuntimeConfig) -> bool {

@@ -61,10 +61,10 @@ impl LocalRuntime {
         let slots = slots::Slots::open(&folders, config.uid_base)?;
         Ok(Self {
             config: config.clone(),
-            clock,
             slots,
-            limits: limits::Limiter::detect(config),
+            limits: limits::Limiter::detect(config, clock.now_ms()),
             shell: sandbox::shell(config),
+            clock,
             folders,
         })
     }

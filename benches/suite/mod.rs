@@ -1,0 +1,104 @@
+//! The benches of the embedded default, one module for each thing that is measured.
+
+mod broker;
+mod containers;
+mod measure;
+mod report;
+mod requests;
+mod start;
+mod vault;
+mod wire;
+
+use report::Measurement;
+
+use crate::support::api::Api;
+use crate::support::server::Server;
+
+/// Who the benches work as.
+const EMAIL: &str = "bench@example.com";
+
+/// Which benches to run: those whose name contains one of the parts, or all.
+struct Chosen<'a>(&'a [String]);
+
+impl Chosen<'_> {
+    fn any(&self, names: &[&str]) -> bool {
+        self.0.is_empty()
+            || self
+                .0
+                .iter()
+                .any(|part| names.iter().any(|name| name.contains(part.as_str())))
+    }
+}
+
+/// A server with an owner, and what requests need to know of it.
+struct World {
+    server: Server,
+    api: Api,
+    /// `/workspaces/{w}`
+    workspace: String,
+}
+
+impl World {
+    async fn start() -> Self {
+        let server = Server::builder().set("log.level", "warn").start().await;
+        server.create_owner(EMAIL).await;
+        let api = server.api(EMAIL, "all").await;
+        let workspace = format!("/workspaces/{}", api.workspace().await);
+        Self {
+            server,
+            api,
+            workspace,
+        }
+    }
+}
+
+/// Runs what is chosen; prints the table, and writes the file when everything ran.
+pub async fn run(parts: &[String]) {
+    let chosen = Chosen(parts);
+    let begun = std::time::Instant::now();
+    let mut all: Vec<Measurement> = Vec::new();
+    if chosen.any(&["ready_time", "ready_time_first", "idle_rss"]) {
+        all.extend(start::measure().await);
+    }
+    if chosen.any(&["vault_seal", "vault_reveal"]) {
+        all.extend(vault::measure().await);
+    }
+    let requests = chosen.any(&[
+        "api_get_sqlite",
+        "api_get_sqlite_wall",
+        "session_check_cached",
+        "session_check_db",
+    ]);
+    let starts = chosen.any(&["container_start_local"]);
+    let transfer = chosen.any(&["broker_throughput"]);
+    let after = chosen.any(&["idle_rss_after_work"]);
+    if requests || starts || transfer || after {
+        let world = World::start().await;
+        if requests || after {
+            all.extend(requests::measure(&world).await);
+        }
+        if starts || transfer || after {
+            let container = containers::Container::create(&world).await;
+            if transfer || after {
+                all.push(broker::measure(&world, &container).await);
+            }
+            if starts || after {
+                all.push(containers::measure(&container).await);
+            }
+            container.stop().await;
+        }
+        if after {
+            all.push(start::idle_after_work(&world).await);
+        }
+    }
+    report::print(&all);
+    if parts.is_empty() {
+        let file = report::write(&all);
+        println!(
+            "\n{} in {} s; written to {}",
+            all.len(),
+            begun.elapsed().as_secs(),
+            file.display()
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! One kept connection that asks one thing after the other: as little client as possible, so that the server is measured.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use optidev::clients::agent::Endpoint;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// The connection.
+pub struct Wire(SendRequest<Empty<Bytes>>);
+
+impl Wire {
+    /// To 127.0.0.1.
+    pub async fn tcp(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self::over(stream).await
+    }
+
+    /// To the agent whose socket is in `folder`.
+    pub async fn agent(folder: &Path) -> Self {
+        let endpoint = Endpoint::Unix {
+            folder: folder.to_path_buf(),
+            name: "agent.sock".to_owned(),
+        };
+        Self::over(endpoint.connect().await.unwrap()).await
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// GETs `path` and answers the length of the body, which is read to its end.
+    ///
+    /// # Panics
+    /// When the answer is not a 200.
+    pub async fn get(&mut self, path: &str, token: Option<&str>) -> u64 {
+        let mut request = hyper::Request::get(path).header("host", "127.0.0.1");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.0.ready().await.unwrap();
+        let answer = self.0.send_request(request.body(Empty::new()).unwrap());
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "GET {path}");
+        let mut body = answer.into_body();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            length += frame
+                .unwrap()
+                .data_ref()
+                .map_or(0, |data| data.len() as u64);
+        }
+        length
+    }
+}

@@ -1,0 +1,320 @@
+//! Who gets an answer from which route: every operation of the API's own document, asked by those who may not.
+//!
+//! What always holds: an operation that [`table::OPERATIONS`] does not have fails the walk, so a new route comes with
+//! its expectations; no answer is a 5xx; foreign and absent are told apart by nobody.
+
+mod table;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::assistant::{Desk, to_call};
+use crate::containers::member;
+use crate::support::api::{Answer, Api};
+use crate::support::server::Server;
+use crate::support::terminal::Terminal;
+use crate::support::upstream::Turn;
+use table::{Expected, OPERATIONS, Operation};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// What stands for the parameters of a path.
+#[derive(Clone)]
+struct Names(Vec<(&'static str, String)>);
+
+impl Names {
+    fn fill(&self, template: &str) -> String {
+        let mut filled = template.to_owned();
+        for (name, value) in &self.0 {
+            filled = filled.replace(&format!("{{{name}}}"), value);
+        }
+        filled
+    }
+
+    /// The same with other values for some.
+    fn with(&self, change: impl Fn(&str, &str) -> Option<String>) -> Self {
+        let all = self.0.iter();
+        Self(
+            all.map(|(name, value)| (*name, change(name, value).unwrap_or_else(|| value.clone())))
+                .collect(),
+        )
+    }
+}
+
+/// An id of the same kind that nothing has.
+fn absent(id: &str) -> String {
+    let last = if id.ends_with("zzzz") { "yyyy" } else { "zzzz" };
+    format!("{}{last}", &id[..id.len() - 4])
+}
+
+fn is_id(name: &str) -> bool {
+    !matches!(name, "path" | "name" | "port" | "call")
+}
+
+async fn ask(api: &Api, operation: &Operation, names: &Names) -> Answer {
+    let path = format!("//{}", names.fill(operation.path).trim_start_matches('/'));
+    let asked = format!("{} {path}{}", operation.method, operation.query);
+    let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
+    let mut request = api.request(method, &format!("{path}{}", operation.query));
+    if let Some(body) = operation.body {
+        request = request
+            .header("content-type", "application/json")
+            .body(names.fill(body));
+    }
+    let mut response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let endless = headers
+        .get("content-type")
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let mut body = Vec::new();
+    while !endless && let Some(part) = response.chunk().await.unwrap() {
+        body.extend_from_slice(&part);
+    }
+    assert!(status < 500, "{asked} answered {status}");
+    Answer {
+        asked,
+        status,
+        headers,
+        body,
+    }
+}
+
+/// A problem without what differs from request to request.
+#[track_caller]
+fn refusal(answer: &Answer, status: u16) -> Value {
+    let code = match status {
+        401 => "unauthenticated",
+        403 => "forbidden",
+        _ => "not_found",
+    };
+    let mut problem = answer.problem(status, code);
+    problem.as_object_mut().unwrap().remove("request_id");
+    problem
+}
+
+/// What the document has, as `METHOD /path`.
+async fn documented(server: &Server) -> BTreeSet<String> {
+    let document = server.anonymous().get("/openapi.json").await.ok();
+    let mut found = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            if !matches!(method.as_str(), "parameters" | "summary" | "description") {
+                found.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_operation_refuses_those_who_may_not() {
+    let run = json!({"command": "touch ran"});
+    let desk = Desk::with_turns(vec![Turn::tool("run", run), Turn::text("Done.")]).await;
+    let (server, ada) = (&desk.server, &desk.api);
+
+    let known: BTreeSet<String> = OPERATIONS
+        .iter()
+        .map(|operation| format!("{} {}", operation.method, operation.path))
+        .collect();
+    assert_eq!(known.len(), OPERATIONS.len(), "an operation stands twice");
+    let documented = documented(server).await;
+    let missing: Vec<_> = documented.difference(&known).collect();
+    assert!(
+        missing.is_empty(),
+        "say in tests/it/access/table.rs who may use {missing:?}"
+    );
+    let stale: Vec<_> = known.difference(&documented).collect();
+    assert!(stale.is_empty(), "no longer there: {stale:?}");
+
+    // Everything is there to be reached: a file, a terminal, and a call that waits for Ada's decision.
+    desk.write("kept.txt", "kept\n").await;
+    let (terminal, _screen) = Terminal::create(ada, &desk.container).await;
+    let mut stream = desk.events("0").await;
+    let turn = desk.say("Please, touch.").await;
+    let (call, _) = to_call(&mut stream, "waiting").await;
+    let last = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let names = Names(vec![
+        ("workspace", desk.workspace.clone()),
+        ("container", last(&desk.container)),
+        ("project", desk.project.clone()),
+        ("terminal", terminal.clone()),
+        ("session", last(&desk.session)),
+        ("turn", turn),
+        ("call", call.clone()),
+        ("path", format!("{}/kept.txt", desk.folder)),
+        ("name", "DEPLOY_KEY".to_owned()),
+        ("port", "8080".to_owned()),
+    ]);
+    for operation in OPERATIONS {
+        let filled = names.fill(operation.path);
+        assert!(
+            !filled.contains('{'),
+            "no value for a parameter of {filled}"
+        );
+    }
+
+    server.create_owner("eve@example.com").await;
+    let eve = server.api("eve@example.com", "all").await;
+    let bob = member(server, ada, "bob@example.com", "user").await;
+    let vic = member(server, ada, "vic@example.com", "viewer").await;
+    anonymous(server, &names).await;
+    strangers(&eve, &names).await;
+    colleagues(&bob, &vic, &names).await;
+    limited_tokens(server, &names).await;
+    absent_things(ada, &names).await;
+    sockets(server, &desk, &[&eve, &bob], &vic, &terminal).await;
+
+    // Nothing came of it.
+    assert_eq!(desk.read("kept.txt").await.as_deref(), Some("kept\n"));
+    assert_eq!(desk.read("ran").await, None);
+    assert_eq!(desk.state().await, "waiting");
+    let there = |path: String| async move { ada.get(&path).await.ok() };
+    assert_eq!(there(desk.container.clone()).await["state"], "running");
+    assert_eq!(
+        there(format!("{}/terminals/{terminal}", desk.container)).await["alive"],
+        true
+    );
+    let secrets = there(format!("/workspaces/{}/secrets", desk.workspace)).await;
+    assert_eq!(secrets["items"][0]["version"], 1);
+    let projects = there(format!("/workspaces/{}/projects", desk.workspace)).await;
+    assert_eq!(projects["items"].as_array().unwrap().len(), 1);
+    let containers = there(format!("/workspaces/{}/containers", desk.workspace)).await;
+    assert_eq!(containers["items"].as_array().unwrap().len(), 1);
+    // And Ada's own decision still counts.
+    desk.decide(&call, "allow").await.expect(202);
+    stream
+        .until(SOON, |event| event.json()["type"] == "done")
+        .await;
+    desk.nothing_leaked().await;
+}
+
+async fn anonymous(server: &Server, names: &Names) {
+    let nobody = server.anonymous();
+    let wrong = nobody.with_token("odv_0123456789012345678901234567890123456789012aaaaaa");
+    for operation in OPERATIONS {
+        for api in [&nobody, &wrong] {
+            refusal(&ask(api, operation, names).await, 401);
+        }
+    }
+}
+
+/// The owner of another workspace: Ada's ids are no different from ids that nothing has.
+async fn strangers(eve: &Api, names: &Names) {
+    let own = eve.workspace().await;
+    let nowhere = names.with(|name, id| (name == "workspace").then(|| absent(id)));
+    let at_home = names.with(|name, _| (name == "workspace").then(|| own.clone()));
+    let at_home_absent =
+        at_home.with(|name, id| (is_id(name) && name != "workspace").then(|| absent(id)));
+    for operation in OPERATIONS {
+        if !operation.path.contains("{workspace}") {
+            let answer = ask(eve, operation, names).await.expect(200);
+            assert!(!answer.text().contains(&names.fill("{workspace}")));
+            continue;
+        }
+        let theirs = refusal(&ask(eve, operation, names).await, 404);
+        let none = refusal(&ask(eve, operation, &nowhere).await, 404);
+        assert_eq!(theirs, none, "{} {}", operation.method, operation.path);
+        // In a workspace of her own, with the ids of Ada's things.
+        if operation.names_a_thing() {
+            let theirs = refusal(&ask(eve, operation, &at_home).await, 404);
+            let none = refusal(&ask(eve, operation, &at_home_absent).await, 404);
+            assert_eq!(theirs, none, "{} {}", operation.method, operation.path);
+        }
+    }
+}
+
+/// Members of Ada's workspace: what is shared is shared, what is hers is not there.
+async fn colleagues(bob: &Api, vic: &Api, names: &Names) {
+    let nothing = names.with(|name, id| (is_id(name) && name != "workspace").then(|| absent(id)));
+    for operation in OPERATIONS {
+        for (api, expected) in [(bob, operation.user), (vic, operation.viewer)] {
+            match expected {
+                Expected::Allowed if operation.method == "GET" => {
+                    let answer = ask(api, operation, names).await;
+                    assert_eq!(answer.status, 200, "{}: {}", answer.asked, answer.text());
+                }
+                // What may be done is done in other tests.
+                Expected::Allowed => {}
+                Expected::Forbidden => {
+                    refusal(&ask(api, operation, names).await, 403);
+                }
+                Expected::NotFound => {
+                    let theirs = refusal(&ask(api, operation, names).await, 404);
+                    let none = refusal(&ask(api, operation, &nothing).await, 404);
+                    assert_eq!(theirs, none, "{} {}", operation.method, operation.path);
+                }
+            }
+        }
+    }
+}
+
+/// Ada's own tokens, each without one scope.
+async fn limited_tokens(server: &Server, names: &Names) {
+    let all = ["projects", "containers", "secrets", "ai"];
+    for lacking in all {
+        let others: Vec<_> = all.into_iter().filter(|scope| *scope != lacking).collect();
+        let api = server.api("ada@example.com", &others.join(",")).await;
+        for operation in OPERATIONS {
+            if operation.scopes.contains(&lacking) {
+                let refused = refusal(&ask(&api, operation, names).await, 403);
+                let detail = refused["detail"].as_str().unwrap();
+                assert!(detail.contains(lacking), "{}: {detail}", operation.path);
+            } else if operation.method == "GET" {
+                let answer = ask(&api, operation, names).await;
+                assert_ne!(answer.status, 403, "{}: {}", answer.asked, answer.text());
+            }
+        }
+    }
+}
+
+/// Ada herself, with ids that nothing has and with what is no id.
+async fn absent_things(ada: &Api, names: &Names) {
+    let nothing = names.with(|name, id| (is_id(name) && name != "workspace").then(|| absent(id)));
+    for operation in OPERATIONS.iter().filter(|one| one.names_a_thing()) {
+        refusal(&ask(ada, operation, &nothing).await, 404);
+    }
+    for odd in [
+        "x",
+        "..%2f..",
+        "%00",
+        "%ff",
+        "usr_01h455vb4pex5vsknk084sn02q",
+    ] {
+        let odd = names.with(|name, _| is_id(name).then(|| odd.to_owned()));
+        for operation in OPERATIONS
+            .iter()
+            .filter(|one| one.path.contains("{workspace}"))
+        {
+            let status = ask(ada, operation, &odd).await.status;
+            assert!(
+                (400..500).contains(&status),
+                "{status} for {} {}",
+                operation.method,
+                odd.fill(operation.path)
+            );
+        }
+    }
+}
+
+/// The terminal's WebSocket: refused before the upgrade.
+async fn sockets(server: &Server, desk: &Desk, others: &[&Api], vic: &Api, terminal: &str) {
+    let path = format!("{}/terminals/{terminal}", desk.container);
+    let status = |api: Api| {
+        let path = path.clone();
+        async move { Terminal::try_connect(&api, &path, None).await.err() }
+    };
+    assert_eq!(status(server.anonymous()).await, Some(401));
+    for other in others {
+        assert_eq!(status((*other).clone()).await, Some(404));
+    }
+    assert_eq!(status(vic.clone()).await, Some(403));
+    let limited = server.api("ada@example.com", "projects,secrets,ai").await;
+    assert_eq!(status(limited).await, Some(403));
+    let gone = format!("{}/terminals/{}", desk.container, absent(terminal));
+    let missing = Terminal::try_connect(&desk.api, &gone, None).await;
+    assert_eq!(missing.err(), Some(404));
+    assert_eq!(status(desk.api.clone()).await, None, "Ada herself gets in");
+}
