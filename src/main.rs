@@ -1,5 +1,13 @@
 //! The executable: parse, dispatch, and say what went wrong.
 
-fn main() -> anyhow::Result<()> {
-    optidev::cli::run()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match optidev::cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            optidev::cli::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -10,8 +10,6 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,7 +19,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::{Config, Paths};
-use crate::web::Peer;
 
 /// A connection that takes longer to shake hands is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -196,12 +193,6 @@ async fn accept_plain(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-    }
-}
-
-impl Connected<IncomingStream<'_, Listener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Self(*stream.remote_addr())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Layer 5: puts the server together and supervises it: processes, services, routes, listener, shutdown.
 
+mod connections;
 mod containers;
 mod health;
 mod listener;
@@ -51,19 +52,18 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let application = router::build(&services, &containers, ai)?;
 
     let shutdown = services.shutdown.clone();
-    let server = axum::serve(listener, application)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let mut server = std::pin::pin!(server.into_future());
+    let server = connections::serve(listener, application, shutdown.clone());
+    let mut server = std::pin::pin!(server);
     announce(&address);
-    let signalled = tokio::select! {
-        ended = &mut server => { ended.context("the listener ended")?; false }
-        () = stop_signal() => true,
-    };
+    tokio::select! {
+        () = &mut server => anyhow::bail!("the listener ended by itself"),
+        () = stop_signal() => {}
+    }
     tracing::info!("stopping: no new requests, the running ones may finish");
     shutdown.cancel();
-    if signalled && tokio::time::timeout(DRAIN, server).await.is_err() {
+    if tokio::time::timeout(DRAIN, server).await.is_err() {
         tracing::warn!(
-            after_ms = 10_000,
+            after_ms = DRAIN.as_millis(),
             "connections were still open and are closed now"
         );
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -16,17 +15,13 @@ use crate::context::Services;
 use crate::features::ai::Ai;
 use crate::features::{ai, broker, containers, docs, egress, identity, projects, secrets};
 use crate::kernel::Problem;
-use crate::web::{Peer, assets, middleware};
+use crate::web::{assets, middleware};
 
 /// The whole application.
 ///
 /// # Errors
 /// When the API's document cannot be written.
-pub fn build(
-    services: &Services,
-    containers: &Containers,
-    ai: Arc<Ai>,
-) -> anyhow::Result<IntoMakeServiceWithConnectInfo<Router, Peer>> {
+pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyhow::Result<Router> {
     let mebibytes = services.config.server.max_import_mib;
     let max_import_bytes = usize::try_from(mebibytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
     let (api, document) = api(containers, ai, max_import_bytes).split_for_parts();
@@ -53,7 +48,7 @@ pub fn build(
             broker::intercept,
         ))
         .with_state(services.clone());
-    Ok(application.into_make_service_with_connect_info::<Peer>())
+    Ok(application)
 }
 
 fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApiRouter<Services> {

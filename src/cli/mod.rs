@@ -71,6 +71,12 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
+/// Says on standard error what went wrong and why, in one line.
+#[expect(clippy::print_stderr, reason = "the last words of a command")]
+pub fn complain(error: &anyhow::Error) {
+    eprintln!("optidev: {error:#}");
+}
+
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -62,7 +62,13 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
+        let limit = std::time::Duration::from_secs(30);
+        let Ok(read) =
+            tokio::time::timeout(limit, axum::Json::<T>::from_request(request, state)).await
+        else {
+            return Err(super::forms::too_slow());
+        };
+        match read {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(JsonRejection::MissingJsonContentType(_)) => Err(Problem::new(
                 Code::UnsupportedMediaType,

@@ -31,16 +31,31 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
     })
 }
 
+/// A form's body must be there within this time.
+const BODY: std::time::Duration = std::time::Duration::from_secs(30);
+
 async fn body(request: Request) -> Result<axum::body::Bytes, Response> {
-    axum::body::Bytes::from_request(request, &())
-        .await
-        .map_err(|rejection| {
-            Problem::new(
-                Code::TooLarge,
-                format!("The form could not be read: {}.", rejection.body_text()),
-            )
-            .into_response()
-        })
+    let read = tokio::time::timeout(BODY, axum::body::Bytes::from_request(request, &())).await;
+    match read {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(rejection)) => Err(Problem::new(
+            Code::TooLarge,
+            format!("The form could not be read: {}.", rejection.body_text()),
+        )
+        .into_response()),
+        Err(_) => Err(too_slow().into_response()),
+    }
+}
+
+/// What a client is told whose body did not come.
+pub(super) fn too_slow() -> Problem {
+    Problem::new(
+        Code::BadRequest,
+        format!(
+            "The body did not arrive within {} s. Send it again.",
+            BODY.as_secs()
+        ),
+    )
 }
 
 /// A form of a signed-in person's page.

@@ -216,7 +216,7 @@ async fn wrong_passwords_are_refused_alike_and_slowed_down() {
         plain(&first, "ada@example.com"),
         plain(&second, "eve@example.com")
     );
-    for _ in 0..8 {
+    for _ in 0..9 {
         browser.post("/sign-in", &known).await;
     }
     let (status, _, page) = browser.post("/sign-in", &known).await;

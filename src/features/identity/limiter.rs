@@ -6,7 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use crate::kernel::{Code, Problem};
 
 const WINDOW_MS: i64 = 15 * 60 * 1_000;
-const FAILURES: usize = 10;
+/// For one account from one address.
+pub const NARROW: usize = 10;
+/// For one account from everywhere, or for one address: loose, so that guessing for others does not shut them out soon,
+/// and people behind one address do not shut out each other.
+pub const WIDE: usize = 100;
 const REMEMBERED: usize = 100_000;
 
 /// Tries of the last quarter of an hour that failed or are still running, by key.
@@ -21,14 +25,14 @@ impl Limiter {
     ///
     /// # Errors
     /// `rate_limited`, saying how long to wait; no try is taken then.
-    pub fn take(&self, keys: &[String], now_ms: i64) -> Result<(), Problem> {
+    pub fn take(&self, keys: &[(String, usize)], now_ms: i64) -> Result<(), Problem> {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys {
+        for (key, most) in keys {
             let Some(times) = tries.get_mut(key) else {
                 continue;
             };
             times.retain(|at| now_ms - at < WINDOW_MS);
-            if times.len() >= FAILURES {
+            if times.len() >= *most {
                 let wait_ms = times.first().map_or(0, |first| first + WINDOW_MS - now_ms);
                 return Err(Problem::new(
                     Code::RateLimited,
@@ -48,16 +52,16 @@ impl Limiter {
                 tries.remove(&key);
             }
         }
-        for key in keys {
+        for (key, _) in keys {
             tries.entry(key.clone()).or_default().push(now_ms);
         }
         Ok(())
     }
 
     /// Gives back what [`Limiter::take`] took at `taken_ms`.
-    pub fn succeeded(&self, keys: &[String], taken_ms: i64) {
+    pub fn succeeded(&self, keys: &[(String, usize)], taken_ms: i64) {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys {
+        for (key, _) in keys {
             let Some(times) = tries.get_mut(key) else {
                 continue;
             };
@@ -78,7 +82,7 @@ mod tests {
     #[test]
     fn ten_failures_close_the_door_for_a_while() {
         let limiter = Limiter::default();
-        let (a, b) = (["a".to_owned()], ["b".to_owned()]);
+        let (a, b) = ([("a".to_owned(), 10)], [("b".to_owned(), 10)]);
         for at in 0..10 {
             limiter.take(&a, at).unwrap();
         }
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn successes_do_not_count() {
         let limiter = Limiter::default();
-        let a = ["a".to_owned()];
+        let a = [("a".to_owned(), 10)];
         for at in 0..100 {
             limiter.take(&a, at).unwrap();
             limiter.succeeded(&a, at);
@@ -101,7 +105,7 @@ mod tests {
     fn it_does_not_grow_without_bound() {
         let limiter = Limiter::default();
         for number in 0..REMEMBERED + 1_000 {
-            limiter.take(&[number.to_string()], 0).unwrap();
+            limiter.take(&[(number.to_string(), 10)], 0).unwrap();
         }
         assert!(limiter.tries.lock().unwrap().len() <= REMEMBERED);
     }

@@ -2,7 +2,7 @@
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::limiter::Limiter;
+use super::limiter::{Limiter, NARROW, WIDE};
 use super::sessions::{self, NewSession, Stage};
 use super::setup::normal_email;
 use super::{password, second_factor};
@@ -38,8 +38,9 @@ pub async fn with_password(
     }
     let email = normal_email(email);
     let keys = [
-        format!("address {}", from.address),
-        format!("account {email}"),
+        (format!("account {email} from {}", from.address), NARROW),
+        (format!("account {email}"), WIDE),
+        (format!("address {}", from.address), WIDE),
     ];
     limiter.take(&keys, now)?;
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
@@ -91,7 +92,7 @@ pub async fn with_code(
         return Err(Problem::not_found());
     };
     let now = services.clock.now_ms();
-    let keys = [format!("second factor {}", known.actor.user)];
+    let keys = [(format!("second factor {}", known.actor.user), NARROW)];
     limiter.take(&keys, now)?;
     let accepted = second_factor::accept(services, known.actor.user, code).await?;
     if !accepted {
@@ -117,7 +118,7 @@ pub async fn again(
 ) -> Result<(), Problem> {
     let services = &ctx.services;
     let now = ctx.now_ms();
-    let keys = [format!("account {}", ctx.actor.email)];
+    let keys = [(format!("again {}", ctx.actor.user), NARROW)];
     limiter.take(&keys, now)?;
     let session: SessionId = match &ctx.actor.credential {
         Credential::Session(id) => *id,

@@ -3,6 +3,8 @@
 //! The application is the owner's code, not OptiDev's: it gets nothing of OptiDev's, and cannot set it.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// The cookie that opens a preview.
 pub const COOKIE: &str = "__Host-optidev-preview";
@@ -46,15 +48,14 @@ pub fn to_application(
     {
         headers.insert(header::COOKIE, value);
     }
-    let token = |value: &HeaderValue| {
-        let text = value.to_str().unwrap_or_default();
-        text.trim()
-            .get(..7)
-            .is_some_and(|start| start.eq_ignore_ascii_case("bearer "))
-            && text.contains(crate::authz::TOKEN_PREFIX)
-    };
-    if headers.get(header::AUTHORIZATION).is_some_and(token) {
-        headers.remove(header::AUTHORIZATION);
+    // In whatever header and scheme it comes: a token of ours is not for the application.
+    let carrying: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(_, value)| holds_token(value.as_bytes()))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in carrying {
+        headers.remove(name);
     }
     headers.remove("x-csrf-token");
     for name in [
@@ -107,6 +108,17 @@ pub fn to_browser(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a header's value has one of OptiDev's tokens in it, plainly or as user or password of Basic.
+fn holds_token(value: &[u8]) -> bool {
+    let prefix = crate::authz::TOKEN_PREFIX.as_bytes();
+    let has = |bytes: &[u8]| bytes.windows(prefix.len()).any(|window| window == prefix);
+    let basic = value
+        .split(u8::is_ascii_whitespace)
+        .filter_map(|word| STANDARD.decode(word).ok())
+        .any(|decoded| has(&decoded));
+    has(value) || basic
+}
+
 /// An application's cookie, kept to its own host: one for a parent domain would reach other previews. None when it has
 /// one of our names.
 fn own_cookie(value: &HeaderValue) -> Option<HeaderValue> {
@@ -117,17 +129,18 @@ fn own_cookie(value: &HeaderValue) -> Option<HeaderValue> {
     let parts: Vec<&str> = text
         .split(';')
         .filter(|part| {
-            !part
-                .trim()
-                .get(..7)
-                .is_some_and(|start| start.eq_ignore_ascii_case("domain="))
+            // Browsers trim an attribute's name (RFC 6265bis, section 5.6).
+            let name = part.split_once('=').map_or(*part, |(name, _)| name);
+            !name.trim().eq_ignore_ascii_case("domain")
         })
         .collect();
     HeaderValue::from_str(&parts.join(";")).ok()
 }
 
 fn is_ours(cookie: &str) -> bool {
+    // `=name=value` is a cookie without a name, which is sent back as `name=value`.
     cookie
+        .trim_start_matches(|c: char| c == '=' || c.is_whitespace())
         .get(..OURS.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }
@@ -211,6 +224,12 @@ mod tests {
             ("x-forwarded-for", "127.0.0.1"),
         ]);
         assert_eq!(headers, expected);
+        for value in ["token odv_abc", "bearer\todv_abc", "Basic b2R2X2FiYzo="] {
+            let mut headers = map(&[("authorization", value), ("x-api-key", "odv_abc")]);
+            to_application(&mut headers, "h", "http", None);
+            assert!(headers.get("authorization").is_none(), "{value}");
+            assert!(headers.get("x-api-key").is_none());
+        }
         let mut own = map(&[("authorization", "Basic YTpi")]);
         to_application(&mut own, "h", "https", None);
         assert_eq!(own["authorization"], "Basic YTpi");
@@ -223,7 +242,8 @@ mod tests {
                 "set-cookie",
                 "__Host-optidev-preview=stolen; Path=/; Secure",
             ),
-            ("set-cookie", "sid=1; Domain=localhost; Path=/"),
+            ("set-cookie", "=__Host-optidev=x; Path=/"),
+            ("set-cookie", "sid=1; dOmAiN =localhost; Path=/"),
             ("strict-transport-security", "max-age=1; includeSubDomains"),
             ("content-type", "text/html"),
         ]);

@@ -55,9 +55,9 @@ impl Preview {
     /// Previews of the containers whose agents are these.
     pub fn new(services: Services, agents: Agents) -> Self {
         Self(Arc::new(Inner {
+            used: Used::since(services.clock.now_ms()),
             services,
             forwarder: Forwarder::new(agents),
-            used: Used::default(),
             known: Mutex::default(),
         }))
     }

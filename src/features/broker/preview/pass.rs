@@ -164,14 +164,28 @@ fn labelled(bytes: &[u8]) -> Vec<u8> {
     data
 }
 
-/// Tickets that were used and are not too old yet.
-#[derive(Default)]
-pub struct Used(Mutex<HashMap<[u8; 16], i64>>);
+/// Tickets that were used and are not too old yet. Kept in memory: a ticket from before `since_ms`, when this memory
+/// began, may have been used already and is not good any more.
+pub struct Used {
+    since_ms: i64,
+    numbers: Mutex<HashMap<[u8; 16], i64>>,
+}
 
 impl Used {
-    /// Uses up a ticket; says whether this was the first time.
+    /// Remembers from `now_ms` on.
+    pub fn since(now_ms: i64) -> Self {
+        Self {
+            since_ms: now_ms,
+            numbers: Mutex::default(),
+        }
+    }
+
+    /// Uses up a ticket; says whether this was certainly the first time.
     pub fn first_time(&self, number: [u8; 16], expires_ms: i64, now_ms: i64) -> bool {
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if expires_ms - TICKET_MS < self.since_ms {
+            return false;
+        }
+        let mut used = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|_, expires| *expires > now_ms);
         used.insert(number, expires_ms).is_none()
     }
@@ -199,9 +213,12 @@ mod tests {
         assert_eq!(Pass::decode(&bytes), Some((1, pass.clone(), 7, [3; 16])));
         assert_eq!(Pass::decode(&bytes[1..]), None);
 
-        let used = Used::default();
-        assert!(used.first_time([1; 16], 100, 50));
-        assert!(!used.first_time([1; 16], 100, 99));
-        assert!(used.first_time([2; 16], 100, 99));
+        let used = Used::since(1_000);
+        let expires = 1_000 + TICKET_MS;
+        assert!(used.first_time([1; 16], expires, 1_050));
+        assert!(!used.first_time([1; 16], expires, 1_099));
+        assert!(used.first_time([2; 16], expires, 1_099));
+        // Made before a restart: nobody remembers whether it was used.
+        assert!(!used.first_time([3; 16], expires - 1, 1_099));
     }
 }
