@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,15 +20,22 @@ use crate::vault::VaultClient;
 
 /// Keeps a second server away from the same data folder. Held for the server's life.
 pub fn lock(paths: &Paths) -> anyhow::Result<File> {
+    try_lock(paths)?.with_context(|| {
+        format!(
+            "another optidev serve uses {} already: stop it, or choose another folder with --data-dir",
+            paths.data_dir().display()
+        )
+    })
+}
+
+/// The lock, or none when somebody else holds it.
+fn try_lock(paths: &Paths) -> anyhow::Result<Option<File>> {
     make_folder(paths.data_dir())?;
     let path = paths.data_dir().join("lock");
     let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another optidev serve uses {} already: stop it, or choose another folder with --data-dir",
-            paths.data_dir().display()
-        ),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("locking {}", path.display()))
         }
@@ -90,33 +97,48 @@ fn public_url(config: &Config) -> String {
     format!("{scheme}://localhost:{}", config.server.listen.port())
 }
 
+/// What a command on the host works with; dropping it lets go of the data folder.
+pub struct Offline {
+    /// The parts.
+    pub services: Services,
+    vault: Option<VaultProcess>,
+    _lock: Option<File>,
+}
+
+impl Offline {
+    /// Ends the vault process that was started for the command, if one was.
+    pub async fn close(self) {
+        if let Some(vault) = self.vault {
+            vault.stop().await;
+        }
+    }
+}
+
 /// Services for a command on the host: talks to the vault of the running server, or starts one for as long as the
-/// returned process lives.
+/// command runs and keeps servers away until then.
 ///
 /// # Errors
-/// When the database or the vault cannot be reached.
-pub async fn offline(
-    loaded: Loaded,
-    data_dir: &Path,
-) -> anyhow::Result<(Services, Option<VaultProcess>)> {
+/// When the data folder, the database or the vault cannot be reached.
+pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline> {
     let paths = Paths::new(data_dir.to_path_buf());
-    let serving = lock(&paths).ok();
+    let lock = try_lock(&paths)?;
     let services = build(loaded.config, paths).await?;
-    let vault = match &serving {
-        Some(_) => {
-            services
-                .store
-                .migrate()
-                .await
-                .context("bringing the database schema up to date")?;
-            let vault = VaultProcess::supervise(&services, is_new(&services).await?)?;
-            vault.ready().await?;
-            Some(vault)
-        }
-        None => None,
-    };
-    drop(serving);
-    Ok((services, vault))
+    let mut vault = None;
+    if lock.is_some() {
+        services
+            .store
+            .migrate()
+            .await
+            .context("bringing the database schema up to date")?;
+        let started = VaultProcess::supervise(&services, is_new(&services).await?)?;
+        started.ready().await?;
+        vault = Some(started);
+    }
+    Ok(Offline {
+        services,
+        vault,
+        _lock: lock,
+    })
 }
 
 /// Whether nothing was sealed here yet: no workspace has a wrapped key.

@@ -1,11 +1,12 @@
 //! Starts the vault process, and starts it again whenever it ends.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +17,14 @@ use crate::vault::server::exit;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Exit codes of what another start does not mend by itself.
+const PERMANENT: [i32; 3] = [exit::KEYS, exit::SOCKET, exit::HARDENING];
 
 /// The supervised vault process. It ends with this value's [`VaultProcess::stop`], or with the server's own end.
 pub struct VaultProcess {
     client: VaultClient,
+    /// The exit code of a process that will not start however often it is tried.
+    refused: watch::Receiver<Option<i32>>,
     stopping: CancellationToken,
     loop_task: JoinHandle<()>,
 }
@@ -44,6 +49,7 @@ impl VaultProcess {
     pub fn supervise(services: &Services, new_install: bool) -> anyhow::Result<Self> {
         let first = start(&services.paths, new_install)?;
         let stopping = CancellationToken::new();
+        let (refuse, refused) = watch::channel(None);
         let paths = services.paths.clone();
         let token = stopping.clone();
         #[expect(
@@ -64,6 +70,8 @@ impl VaultProcess {
                             return;
                         }
                     };
+                    let permanent = status.as_ref().ok().and_then(ExitStatus::code);
+                    refuse.send_replace(permanent.filter(|code| PERMANENT.contains(code)));
                     let status =
                         status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     tracing::error!(status, "the vault process ended and is started again");
@@ -89,6 +97,7 @@ impl VaultProcess {
             client: services.vault.clone(),
             stopping,
             loop_task,
+            refused,
         })
     }
 
@@ -110,6 +119,10 @@ impl VaultProcess {
                     }
                     return Ok(());
                 }
+                Err(_) if self.refused.borrow().is_some() => bail!(
+                    "the vault process refuses to start, for the reason that it printed above: keys or files in the \
+                     folder vault/ of the data folder are missing, damaged, or in use. Restore them and start again"
+                ),
                 Err(error) if tokio::time::Instant::now() > deadline => {
                     bail!("the vault does not start: {error}")
                 }

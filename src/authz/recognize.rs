@@ -1,6 +1,7 @@
 //! From a cookie or a token to an [`Actor`]: keyed hash, database, and a cache of at most a second.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
@@ -72,6 +73,8 @@ pub struct Credentials {
     clock: Clock,
     limits: SessionLimits,
     cache: Arc<Mutex<Cache>>,
+    /// Grows with each [`Credentials::forget_all`], so that a look-up that began before it is not kept.
+    epoch: Arc<AtomicU64>,
 }
 
 impl Credentials {
@@ -83,6 +86,7 @@ impl Credentials {
             clock,
             limits,
             cache: Arc::default(),
+            epoch: Arc::default(),
         }
     }
 
@@ -139,6 +143,7 @@ impl Credentials {
 
     /// Forgets what was cached, so that an ended or changed session is seen at once.
     pub fn forget_all(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
         self.cache
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -169,12 +174,15 @@ impl Credentials {
         let mut known = match hit {
             Some(known) => known,
             None => {
+                let epoch = self.epoch.load(Ordering::SeqCst);
                 let Some(known) = look_up.await? else {
                     return Ok(None);
                 };
                 let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
                 cache.retain(|_, (at, _)| now - *at < CACHE_MS);
-                cache.insert(key, (now, known.clone()));
+                if self.epoch.load(Ordering::SeqCst) == epoch {
+                    cache.insert(key, (now, known.clone()));
+                }
                 known
             }
         };

@@ -88,7 +88,8 @@ enum AdminCommand {
 /// Runs it against the running server's data, or by itself.
 pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let loaded = args.place.load()?;
-    let (services, vault) = app::offline(loaded, &args.place.absolute_data_dir()?).await?;
+    let offline = app::offline(loaded, &args.place.absolute_data_dir()?).await?;
+    let services = &offline.services;
     let say = |problem: Problem| match problem.cause {
         Some(cause) => anyhow::anyhow!("{} ({cause})", problem.detail),
         None => anyhow::anyhow!("{}", problem.detail),
@@ -102,16 +103,10 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             password_stdin: _,
             json,
         } => {
-            let made = identity::create_owner(
-                &services,
-                email,
-                name,
-                password()?,
-                organization,
-                workspace,
-            )
-            .await
-            .map_err(say)?;
+            let made =
+                identity::create_owner(services, email, name, password()?, organization, workspace)
+                    .await
+                    .map_err(say)?;
             let words = format!("made {} in {}", made.user_id, made.workspace_id);
             print(json, &serde_json::to_value(made)?, &words);
         }
@@ -123,7 +118,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             password_stdin: _,
             json,
         } => {
-            let user = identity::add_member(&services, workspace, &email, &name, role, password()?)
+            let user = identity::add_member(services, workspace, &email, &name, role, password()?)
                 .await
                 .map_err(say)?;
             print(
@@ -141,15 +136,13 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         } => {
             let ends =
                 expires_in_days.map(|days| services.clock.now_ms() + i64::from(days) * 86_400_000);
-            let token = identity::create_token(&services, &user, &name, &scopes, ends)
+            let token = identity::create_token(services, &user, &name, &scopes, ends)
                 .await
                 .map_err(say)?;
             print(json, &json!({"token": token}), &token);
         }
     }
-    if let Some(vault) = vault {
-        vault.stop().await;
-    }
+    offline.close().await;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! POST forms of pages, with the CSRF token in the body.
 
+use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -21,26 +22,13 @@ struct WithToken {
     reason = "extractors reject with a Response; it is not on a hot path"
 )]
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
-    serde_urlencoded_from(bytes).map_err(|error| {
+    serde_urlencoded::from_bytes(bytes).map_err(|error| {
         Problem::new(
             Code::Unprocessable,
             format!("The form is not right: {error}."),
         )
         .into_response()
     })
-}
-
-fn serde_urlencoded_from<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let request =
-        axum::http::Request::get(format!("/?{}", String::from_utf8_lossy(bytes))).body(());
-    let uri = request
-        .map_err(|error| error.to_string())?
-        .into_parts()
-        .0
-        .uri;
-    axum::extract::Query::<T>::try_from_uri(&uri)
-        .map(|query| query.0)
-        .map_err(|error| error.body_text())
 }
 
 async fn body(request: Request) -> Result<axum::body::Bytes, Response> {
@@ -104,7 +92,7 @@ impl FromRequest<Services> for PageMultipart {
         let first = fields.next_field().await.ok().flatten();
         let token = match first {
             Some(field) if field.name() == Some("csrf_token") => {
-                field.text().await.unwrap_or_default()
+                field_text(field).await.unwrap_or_default()
             }
             _ => String::new(),
         };
@@ -199,4 +187,39 @@ impl FieldError {
             },
         }
     }
+}
+
+/// Longest text field of a multipart form, in bytes; its file field has the route's own limit.
+const FIELD_LIMIT: usize = 8 * 1024;
+
+/// The text of a multipart field.
+///
+/// # Errors
+/// `too_large` beyond 8 KiB, `bad_request` when the form broke off or the text is not UTF-8.
+pub async fn field_text(mut field: Field<'_>) -> Result<String, Problem> {
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = field.chunk().await.map_err(|error| {
+            Problem::new(
+                Code::BadRequest,
+                format!("The form broke off: {}. Send it again.", error.body_text()),
+            )
+        })?;
+        let Some(chunk) = chunk else { break };
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > FIELD_LIMIT {
+            let name = field
+                .name()
+                .unwrap_or("")
+                .chars()
+                .take(40)
+                .collect::<String>();
+            return Err(Problem::new(
+                Code::TooLarge,
+                format!("The field {name:?} is longer than {FIELD_LIMIT} bytes. Shorten it."),
+            ));
+        }
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| Problem::new(Code::BadRequest, "A field of the form is not UTF-8 text."))
 }

@@ -19,5 +19,5 @@ pub use body::{Json, Path, Query};
 pub use chrome::{Chrome, UserChip, WorkspaceChip, html};
 pub use cookies::{clear_session_cookie, session_cookie, session_value};
 pub use extract::{Anonymous, PageCtx, Peer, PendingSecondFactor, ServicesState};
-pub use forms::{AnonymousForm, FieldError, PageForm, PageMultipart, PendingForm};
+pub use forms::{AnonymousForm, FieldError, PageForm, PageMultipart, PendingForm, field_text};
 pub use middleware::{Nonce, RequestId};

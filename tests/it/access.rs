@@ -163,6 +163,7 @@ async fn every_operation_refuses_those_who_may_not() {
     anonymous(server, &names).await;
     strangers(&eve, &names).await;
     colleagues(&bob, &vic, &names).await;
+    lists(&bob, &desk).await;
     limited_tokens(server, &names).await;
     absent_things(ada, &names).await;
     sockets(server, &desk, &[&eve, &bob], &vic, &terminal).await;
@@ -249,6 +250,20 @@ async fn colleagues(bob: &Api, vic: &Api, names: &Names) {
             }
         }
     }
+}
+
+/// Lists hold one's own only, where they are about what is one's own.
+async fn lists(bob: &Api, desk: &Desk) {
+    let list = format!("/workspaces/{}/ai/sessions", desk.workspace);
+    assert_eq!(bob.get(&list).await.ok()["items"], json!([]));
+    let narrow = format!("{list}?project_id={}", desk.project);
+    assert_eq!(bob.get(&narrow).await.ok()["items"], json!([]));
+    let secrets = format!("/workspaces/{}/secrets", desk.workspace);
+    let item = bob.get(&secrets).await.ok()["items"][0].clone();
+    assert_eq!(
+        (&item["tier"], &item["value"]),
+        (&json!("sensitive"), &Value::Null)
+    );
 }
 
 /// Ada's own tokens, each without one scope.

@@ -401,6 +401,11 @@ async fn who_may_not_is_told_in_the_api_s_shape_and_nothing_is_sent() {
     );
     assert!(message.contains("x-optidev-workspace"), "{message}");
 
+    for (method, path) in [("GET", "messages"), ("PUT", "messages"), ("POST", "models")] {
+        let wrong = ask(&ada, method, path, "").await;
+        refused(&wrong, 405, "invalid_request_error");
+        assert!(wrong.headers.contains_key("allow"), "{:?}", wrong.headers);
+    }
     for path in ["//ai/v1/complete", "//ai/v1/messages/batches", "//ai/x"] {
         let nowhere = ada.send("POST", path, |request| request.body("{}")).await;
         refused(&nowhere, 404, "not_found_error");

@@ -16,6 +16,7 @@ mod access;
 mod arch;
 mod assistant;
 mod broker;
+mod confinement;
 mod containers;
 mod e2e;
 mod egress;

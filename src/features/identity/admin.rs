@@ -77,6 +77,16 @@ pub async fn add_member(
             format!("password: {message}"),
         ));
     }
+    let complaint = setup::email_complaint(email).or_else(|| setup::name_complaint(name));
+    if let Some(message) = complaint {
+        return Err(Problem::new(Code::Unprocessable, message));
+    }
+    if !members::workspace_exists(services, workspace).await? {
+        return Err(Problem::new(
+            Code::Unprocessable,
+            format!("There is no workspace {workspace}. Check --workspace."),
+        ));
+    }
     let email = normal_email(email);
     let password_hash = password::hash(secret, services.rng).await?;
     let tx = services.store.system(SystemPurpose::Setup).await?;

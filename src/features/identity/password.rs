@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
 
 use crate::kernel::{Problem, Rng, SecretString};
 
@@ -71,9 +72,18 @@ fn nobody() -> &'static str {
     HASH.get_or_init(|| hash_now("nobody has this password", &[7; 16]).unwrap_or_default())
 }
 
+/// Each hash takes 19 MiB and a core for a while: as many at a time as there are cores, the others wait.
+fn gate() -> &'static Semaphore {
+    static GATE: OnceLock<Semaphore> = OnceLock::new();
+    GATE.get_or_init(|| {
+        Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+    })
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
+    let _turn = gate().acquire().await.map_err(Problem::internal)?;
     tokio::task::spawn_blocking(work)
         .await
         .map_err(Problem::internal)

@@ -27,12 +27,20 @@ pub struct Enrolment {
 /// A conflict when a second factor is on already.
 pub async fn begin(ctx: &Ctx) -> Result<Enrolment, Problem> {
     ctx.require_fresh()?;
+    let tx = ctx.services.store.system(SystemPurpose::SignInRead).await?;
+    let person = tx
+        .one(account::Entity::find_by_id(ctx.actor.user))
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    drop(tx);
+    if person.totp_sealed.is_some() {
+        return Err(is_on_already());
+    }
     let (sealed, seed) = ctx.services.vault.totp_seed(ctx.actor.user.bytes()).await?;
     picture(&ctx.actor.email, &seed, &sealed)
 }
 
-/// Shows the same enrolment again after a code that did not fit: the vault does not give the seed out twice, so the
-/// page carries on with a new one.
+/// The seed as a picture and as text; the vault gives it out this once.
 fn picture(email: &str, seed: &SecretString, sealed: &Sealed) -> Result<Enrolment, Problem> {
     let label: String = url::form_urlencoded::byte_serialize(email.as_bytes()).collect();
     let address = format!(
@@ -83,10 +91,22 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
         totp_last_step: Set(Some(step)),
         ..Default::default()
     };
-    tx.update_where::<account::Entity>(account::Column::Id.eq(user), values)
-        .await?;
+    // An enrolment that was begun twice ends once: the second would replace the first app silently.
+    let without = Condition::all()
+        .add(account::Column::Id.eq(user))
+        .add(account::Column::TotpSealed.is_null());
+    if tx.update_where::<account::Entity>(without, values).await? != 1 {
+        return Err(is_on_already());
+    }
     tx.commit().await?;
     Ok(())
+}
+
+fn is_on_already() -> Problem {
+    Problem::new(
+        Code::Conflict,
+        "This account has a second factor already. It stays as it is.",
+    )
 }
 
 /// Whether `code` is right now, and uses its time step up.

@@ -60,15 +60,15 @@ impl<E: Into<Problem>> From<E> for SetupError {
 /// # Errors
 /// When the vault or the database does not answer.
 pub async fn sign_in_address(services: &Services) -> Result<String, Problem> {
-    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
-    if tx.one(account::Entity::find()).await?.is_some() {
-        return Ok(format!("{}/", services.public_url));
-    }
     let code = URL_SAFE_NO_PAD.encode(services.rng.bytes::<32>());
     let hash = services
         .vault
         .mac(MacPurpose::SetupCode, code.as_bytes())
         .await?;
+    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    if tx.one(account::Entity::find()).await?.is_some() {
+        return Ok(format!("{}/", services.public_url));
+    }
     // Earlier links end: only the one printed last works.
     tx.delete_where::<setup_code::Entity>(Condition::all())
         .await?;
@@ -104,7 +104,7 @@ pub async fn check_code(services: &Services, code: &str) -> Result<(), Problem> 
         .one(setup_code::Entity::find_by_id(hash.to_vec()))
         .await?
         .ok_or_else(link_is_over)?;
-    if row.used_at_ms.is_some() || row.expires_at_ms < services.clock.now_ms() {
+    if row.used_at_ms.is_some() || row.expires_at_ms <= services.clock.now_ms() {
         return Err(link_is_over());
     }
     Ok(())
@@ -178,6 +178,9 @@ pub async fn make(
             return Err(link_is_over());
         }
     }
+    // There is an owner now, made here or on the command line: no link that was printed makes another.
+    tx.delete_where::<setup_code::Entity>(Condition::all())
+        .await?;
     tx.insert(account::ActiveModel {
         id: Set(user),
         email: Set(normal_email(&owner.email)),
@@ -228,12 +231,7 @@ pub fn normal_email(text: &str) -> String {
 /// What is not right in the form.
 pub fn complaints(owner: &Owner) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let email = owner.email.trim();
-    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= 254
-    }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    if !well_formed {
-        let message = format!("{email:?} is not an email address. Write it like name@example.com.");
+    if let Some(message) = email_complaint(&owner.email) {
         errors.push(FieldError {
             field: "email".to_owned(),
             message,
@@ -251,13 +249,25 @@ pub fn complaints(owner: &Owner) -> Vec<FieldError> {
             });
         }
     }
-    if let Some(message) = password::complaint(&owner.password, email) {
+    if let Some(message) = password::complaint(&owner.password, owner.email.trim()) {
         errors.push(FieldError {
             field: "password".to_owned(),
             message,
         });
     }
     errors
+}
+
+/// Why an address is not taken.
+pub fn email_complaint(email: &str) -> Option<String> {
+    let email = email.trim();
+    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= 254
+    }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    (!well_formed).then(|| {
+        let shown: String = email.chars().take(80).collect();
+        format!("{shown:?} is not an email address. Write it like name@example.com.")
+    })
 }
 
 /// Why a display name is not taken.

@@ -33,13 +33,15 @@ pub async fn with_password(
 ) -> Result<SignedIn, Problem> {
     let services = &from.services;
     let now = services.clock.now_ms();
+    if email.len() > 254 {
+        return Err(wrong_password());
+    }
     let email = normal_email(email);
     let keys = [
         format!("address {}", from.address),
         format!("account {email}"),
     ];
-    let keys = [keys[0].as_str(), keys[1].as_str()];
-    limiter.check(&keys, now)?;
+    limiter.take(&keys, now)?;
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
     let person = tx
         .one(account::Entity::find().filter(account::Column::Email.eq(&email)))
@@ -48,17 +50,14 @@ pub async fn with_password(
     let fits =
         password::verify(secret, person.as_ref().map(|row| row.password_hash.clone())).await?;
     let Some(person) = person.filter(|_| fits) else {
-        limiter.failed(&keys, now);
         tracing::warn!(
             address = from.address,
             request_id = from.request_id,
             "sign-in failed"
         );
-        return Err(Problem::new(
-            Code::Forbidden,
-            "This address and password do not fit together. Try again.",
-        ));
+        return Err(wrong_password());
     };
+    limiter.succeeded(&keys, now);
     let second_factor_next = person.totp_sealed.is_some();
     let session = NewSession::prepare(services).await?;
     let stage = if second_factor_next {
@@ -92,13 +91,13 @@ pub async fn with_code(
         return Err(Problem::not_found());
     };
     let now = services.clock.now_ms();
-    let key = format!("second factor {}", known.actor.user);
-    limiter.check(&[&key], now)?;
+    let keys = [format!("second factor {}", known.actor.user)];
+    limiter.take(&keys, now)?;
     let accepted = second_factor::accept(services, known.actor.user, code).await?;
     if !accepted {
-        limiter.failed(&[&key], now);
         return Err(wrong_code());
     }
+    limiter.succeeded(&keys, now);
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, *session, now).await?;
     tx.commit().await?;
@@ -118,8 +117,8 @@ pub async fn again(
 ) -> Result<(), Problem> {
     let services = &ctx.services;
     let now = ctx.now_ms();
-    let key = format!("account {}", ctx.actor.email);
-    limiter.check(&[&key], now)?;
+    let keys = [format!("account {}", ctx.actor.email)];
+    limiter.take(&keys, now)?;
     let session: SessionId = match &ctx.actor.credential {
         Credential::Session(id) => *id,
         Credential::Token(..) => return Err(Problem::not_found()),
@@ -135,12 +134,12 @@ pub async fn again(
         || (person.totp_sealed.is_some()
             && !second_factor::accept(services, person.id, code).await?)
     {
-        limiter.failed(&[&key], now);
         return Err(Problem::new(
             Code::Forbidden,
             "This does not fit. Check the password and the code, and try again.",
         ));
     }
+    limiter.succeeded(&keys, now);
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, session, now).await?;
     tx.commit().await?;
@@ -178,6 +177,13 @@ pub async fn out(ctx: &Ctx) -> Result<(), Problem> {
         ctx.services.credentials.forget_all();
     }
     Ok(())
+}
+
+fn wrong_password() -> Problem {
+    Problem::new(
+        Code::Forbidden,
+        "This address and password do not fit together. Try again.",
+    )
 }
 
 fn wrong_code() -> Problem {

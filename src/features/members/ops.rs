@@ -182,3 +182,12 @@ pub async fn any_workspace(services: &Services) -> Result<bool, StoreError> {
     let tx = services.store.system(SystemPurpose::Memberships).await?;
     Ok(tx.one(workspace::Entity::find()).await?.is_some())
 }
+
+/// Whether there is such a workspace: for the host's administrator, who may know.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn workspace_exists(services: &Services, id: WorkspaceId) -> Result<bool, StoreError> {
+    let tx = services.store.system(SystemPurpose::Memberships).await?;
+    Ok(tx.one(workspace::Entity::find_by_id(id)).await?.is_some())
+}

@@ -14,7 +14,9 @@ use crate::authz::{PermissionId, Role};
 use crate::context::Services;
 use crate::features::members;
 use crate::kernel::{Code, Problem, ProjectId, WorkspaceId};
-use crate::web::{Chrome, FieldError, PageCtx, PageForm, PageMultipart, Path, html, time};
+use crate::web::{
+    Chrome, FieldError, PageCtx, PageForm, PageMultipart, Path, field_text, html, time,
+};
 
 /// The routes of these pages. `max_import_bytes` bounds an uploaded archive.
 pub fn pages(max_import_bytes: usize) -> Router<Services> {
@@ -139,10 +141,10 @@ async fn create(
     };
     while let Some(field) = fields.next_field().await.map_err(broken)? {
         match field.name().unwrap_or_default() {
-            "name" => form.name = field.text().await.map_err(broken)?,
-            "kind" => form.kind = field.text().await.map_err(broken)?,
-            "url" => form.url = field.text().await.map_err(broken)?,
-            "branch" => form.branch = field.text().await.map_err(broken)?,
+            "name" => form.name = field_text(field).await?,
+            "kind" => form.kind = field_text(field).await?,
+            "url" => form.url = field_text(field).await?,
+            "branch" => form.branch = field_text(field).await?,
             "archive"
                 if form.kind == "archive"
                     && field.file_name().is_some_and(|name| !name.is_empty()) =>

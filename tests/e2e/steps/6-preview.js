@@ -21,7 +21,10 @@ export async function run(world) {
   await terminal.enter("npm run dev");
   await terminal.shows(/Local: +http:\/\/localhost:5173\//);
 
-  await world.$("preview-offer-open").click();
+  // The page says by itself that something listens.
+  await world.$("preview-offer-open").waitFor();
+  await world.shot("offer");
+  await world.$("tab-preview").click();
   const frame = await opened(world);
   const host = new URL(frame.url());
   equal(host.host, `${PORT}--${world.container.slice(4)}.localhost:${new URL(world.origin).port}`, "the preview's host");

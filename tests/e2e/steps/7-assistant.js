@@ -71,6 +71,9 @@ async function changed(world, original) {
 async function allow(world) {
   const run = world.$("call", "[data-tool=run]");
   await run.locator("[data-test=call-question]").getByText("grep -c").waitFor();
+  // The whole command is on the screen before it is allowed.
+  const wide = await world.$("chat-log").evaluate((log) => log.scrollWidth - log.clientWidth);
+  equal(wide, 0, "pixels of the conversation beyond its panel");
   equal(await run.locator("[data-test=call-output]").count(), 0, "outputs of a command that nobody allowed");
   await world.$("call-allow").click();
   await world.$("call", "[data-tool=run][data-state=done]").waitFor();

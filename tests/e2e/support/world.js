@@ -123,7 +123,12 @@ export function fail(message) {
 }
 
 export function equal(seen, wanted, what) {
-  if (seen !== wanted) fail(`${what}: ${JSON.stringify(seen)}, not ${JSON.stringify(wanted)}`);
+  if (seen === wanted) return;
+  // Of long texts, where they part.
+  let at = 0;
+  while (typeof seen === "string" && typeof wanted === "string" && at < seen.length && seen[at] === wanted[at]) at += 1;
+  const part = (value) => (typeof value === "string" && value.length > 200 ? `…${JSON.stringify(value.slice(Math.max(0, at - 40), at + 120))}…` : JSON.stringify(value));
+  fail(`${what}: ${part(seen)}, not ${part(wanted)}`);
 }
 
 export function holds(condition, what) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Desk, text, to_the_end};
+use super::{Desk, text, to_call, to_the_end};
 use crate::support::upstream::{Reply, Turn, Upstream};
 
 /// Around the project: files of another project and of the home, and links to them.
@@ -107,5 +107,77 @@ async fn no_tool_leads_out_of_the_project() {
         assert!(!body.contains("TOPSECRET") && !body.contains("root:x"));
     }
     assert_eq!(desk.sh(tree).await, before, "something was changed");
+    desk.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn tools_cope_with_what_they_find() {
+    let read = |path: &str| ("read", json!({"path": path}));
+    let desk = Desk::with_turns(vec![
+        [
+            read("binary"),
+            read("large.txt"),
+            read("wide.txt"),
+            read("m\u{e4}in file.txt"),
+            ("list", json!({"path": "many"})),
+            ("search", json!({"query": "needle"})),
+            (
+                "edit",
+                json!({"path": "run.sh", "old_text": "echo one", "new_text": "echo two"}),
+            ),
+            (
+                "edit",
+                json!({"path": "dos.txt", "old_text": "a\nb", "new_text": "c\nd"}),
+            ),
+            ("write", json!({"path": "empty", "content": ""})),
+        ]
+        .into_iter()
+        .fold(Turn::default(), |turn, (name, input)| {
+            turn.and_tool(name, input)
+        }),
+        Turn::tool(
+            "run",
+            json!({"command": "head -c 3000000 /dev/zero | tr '\\0' x; echo END; exit 3"}),
+        ),
+        Turn::text("Seen."),
+    ])
+    .await;
+    let things = "printf 'a\\000\\377' > binary; head -c 5000000 /dev/zero | tr '\\0' y > large.txt
+        head -c 2000000 /dev/zero | tr '\\0' z > wide.txt; echo umlaut > 'm\u{e4}in file.txt'; mkdir many
+        (cd many && seq 1 1200 | xargs touch); seq 1 5000 | sed 's/$/ needle/' > needles
+        printf '#!/bin/sh\\necho one\\n' > run.sh; chmod 750 run.sh; printf 'a\\r\\nb\\r\\n' > dos.txt";
+    desk.sh(&format!("cd {} && {things}", desk.folder)).await;
+    let mut stream = desk.events("0").await;
+    let turn = desk.say("Please, look at all of it.").await;
+    let (call, _) = to_call(&mut stream, "waiting").await;
+    desk.decide(&call, "allow").await.expect(202);
+    to_the_end(&mut stream).await;
+
+    let results = desk.asked(1).tool_results();
+    let errors: Vec<bool> = results.iter().map(|result| result.2).collect();
+    assert_eq!(
+        errors,
+        [true, true, false, false, false, false, false, false, false],
+        "{results:?}"
+    );
+    let said = |index: usize| results[index].1.as_str();
+    assert!(said(0).contains("not a text file"), "{}", said(0));
+    assert!(said(1).contains("larger than 4194304 bytes"), "{}", said(1));
+    assert_eq!(said(3), "umlaut\n");
+    assert!(said(4).contains("more in this folder"), "{}", said(4));
+    assert!(said(5).contains("search for something narrower"));
+    assert!(results.iter().all(|result| result.1.len() < 100_000));
+    let ran = &desk.asked(0).tool_results()[0];
+    assert!(ran.2 && ran.1.len() < 31_000, "{}", ran.1.len());
+    assert!(ran.1.ends_with("(exit code 3)"), "{}", ran.1);
+
+    let modes = format!("cd {} && stat -c %a run.sh && ./run.sh", desk.folder);
+    assert_eq!(desk.sh(&modes).await, "750\ntwo\n");
+    assert_eq!(desk.read("dos.txt").await.as_deref(), Some("c\r\nd\r\n"));
+    assert_eq!(desk.read("empty").await.as_deref(), Some(""));
+    desk.undo(&turn).await.expect(200);
+    assert_eq!(desk.sh(&modes).await, "750\none\n");
+    assert_eq!(desk.read("dos.txt").await.as_deref(), Some("a\r\nb\r\n"));
+    assert_eq!(desk.read("empty").await, None);
     desk.nothing_leaked().await;
 }

@@ -195,3 +195,51 @@ async fn a_server_that_is_killed_in_mid_stream_keeps_what_was_asked() {
     );
     desk.nothing_leaked().await;
 }
+
+#[tokio::test]
+async fn a_container_that_is_stopped_in_mid_turn_is_told_and_comes_back() {
+    let desk = Desk::with_turns(vec![
+        Turn::tool(
+            "write",
+            json!({"path": "a.txt", "content": "by the turn\n"}),
+        ),
+        Turn::tool("run", json!({"command": "touch ran"})),
+        Turn::tool("write", json!({"path": "b.txt", "content": "late\n"})),
+        Turn::text("I cannot go on."),
+        Turn::text("Now I can."),
+    ])
+    .await;
+    let mut stream = desk.events("0").await;
+    let turn = desk.say("Please, write.").await;
+    let (call, _) = to_call(&mut stream, "waiting").await;
+    let stop = format!("{}/stop", desk.container);
+    desk.api.post(&stop, &json!({})).await.expect(202);
+    wait_for(&desk.api, &desk.container, "stopped").await;
+    desk.decide(&call, "allow").await.expect(202);
+    let events = to_the_end(&mut stream).await;
+    assert_eq!(
+        events.last().unwrap()["stop_reason"],
+        "end_turn",
+        "{events:?}"
+    );
+    for index in [0, 1] {
+        let told = desk.asked(index).tool_results();
+        assert!(told[0].2 && told[0].1.contains("container"), "{told:?}");
+    }
+    let messages = format!("{}/messages", desk.session);
+    let refused = desk.api.post(&messages, &json!({"text": "And?"})).await;
+    refused.problem(409, "conflict");
+    desk.undo(&turn).await.problem(409, "conflict");
+
+    let start = format!("{}/start", desk.container);
+    desk.api.post(&start, &json!({})).await.expect(202);
+    wait_for(&desk.api, &desk.container, "running").await;
+    assert_eq!(desk.read("ran").await, None);
+    assert_eq!(desk.read("b.txt").await, None);
+    assert_eq!(desk.read("a.txt").await.as_deref(), Some("by the turn\n"));
+    desk.undo(&turn).await.expect(200);
+    assert_eq!(desk.read("a.txt").await, None);
+    desk.say("Please, go on.").await;
+    to_the_end(&mut stream).await;
+    desk.nothing_leaked().await;
+}

@@ -18,9 +18,18 @@ use crate::context::Services;
 /// The gateway's routes. They are the upstream's API and documented there, so they are not in our OpenAPI document.
 pub fn routes() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
-        .route("/ai/v1/messages", post(pass::messages))
-        .route("/ai/v1/messages/count_tokens", post(pass::count_tokens))
-        .route("/ai/v1/models", get(pass::models))
+        .route(
+            "/ai/v1/messages",
+            post(pass::messages).fallback(pass::not_this_way),
+        )
+        .route(
+            "/ai/v1/messages/count_tokens",
+            post(pass::count_tokens).fallback(pass::not_this_way),
+        )
+        .route(
+            "/ai/v1/models",
+            get(pass::models).fallback(pass::not_this_way),
+        )
         // SDKs ask whether anybody is there; the answer says nothing that a port scan does not.
         .route("/ai", head(pass::here))
         .route("/ai/", head(pass::here))

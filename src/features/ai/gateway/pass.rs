@@ -62,6 +62,10 @@ pub async fn nowhere() -> GatewayError {
     GatewayError::no_such_address()
 }
 
+pub async fn not_this_way() -> GatewayError {
+    GatewayError::no_such_method()
+}
+
 async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Answer {
     let (mut parts, body) = request.into_parts();
     let account = authenticate(&mut parts, services).await?;

@@ -36,6 +36,15 @@ impl GatewayError {
         }
     }
 
+    /// The gateway has the address, for another method.
+    pub fn no_such_method() -> Self {
+        Self {
+            status: 405,
+            kind: "invalid_request_error",
+            message: "this address does not take that method. The header Allow lists those that it takes.".to_owned(),
+        }
+    }
+
     /// The body is over the limit.
     pub fn too_large(limit: usize) -> Self {
         let message = format!(

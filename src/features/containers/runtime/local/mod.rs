@@ -4,11 +4,13 @@
 //! - Every namespace is its own, the network too: its only interface is `lo`. User namespaces cannot be made inside.
 //! - It sees the toolchains and a synthetic `/etc` read-only, its own home, its own `/tmp`, and nothing else of the host.
 //! - It has no capability, cannot get one, and runs under a host user of its own when the server is root.
+//! - It inherits no descriptor and no key ring, and system calls that know no namespace are refused.
 //! - It outlives a server that was killed: the next one finds it by process id and start time, and adopts it.
 //!
 //! The data folder need not be reachable for the container's user: what it needs is mounted before privileges go.
 
 mod binary;
+mod confine;
 mod egress;
 mod etc;
 mod limits;
@@ -41,6 +43,8 @@ pub struct LocalRuntime {
     slots: slots::Slots,
     limits: limits::Limiter,
     shell: &'static str,
+    /// What bubblewrap loads as filter of system calls.
+    filter: PathBuf,
 }
 
 impl LocalRuntime {
@@ -55,7 +59,9 @@ impl LocalRuntime {
         clock: Clock,
     ) -> Result<Self, RuntimeError> {
         sandbox::check(config)?;
-        let folders = volume::Folders::open(folder)?;
+        let folders = volume::Folders::open(folder.clone())?;
+        let filter = confine::filter_file(&folder)
+            .map_err(|error| RuntimeError::io("writing the filter of system calls", error))?;
         etc::write(&folders.etc())?;
         binary::write(&folders)?;
         let slots = slots::Slots::open(&folders, config.uid_base)?;
@@ -66,6 +72,7 @@ impl LocalRuntime {
             shell: sandbox::shell(config),
             clock,
             folders,
+            filter,
         })
     }
 

@@ -47,6 +47,9 @@ fn rights(status: &str, uid: Option<u32>) -> Result<(), String> {
             }
         }
     }
+    if status_line(status, "Seccomp") != Some("2") {
+        return Err("its system calls are not filtered".to_owned());
+    }
     if status_line(status, "NoNewPrivs") != Some("1") {
         return Err("it could gain rights by executing a file (NoNewPrivs is off)".to_owned());
     }
@@ -155,7 +158,7 @@ mod tests {
 
     const STATUS: &str = "Uid:\t200001\t200001\t200001\t200001\nGroups:\t \nNSpid:\t4636\t1\nCapInh:\t0000000000000000\n\
         CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n\
-        NoNewPrivs:\t1\n";
+        NoNewPrivs:\t1\nSeccomp:\t2\n";
 
     #[test]
     fn every_right_that_is_left_is_found() {
@@ -164,6 +167,7 @@ mod tests {
             ("CapEff:\t0000000000000000", "CapEff:\t0000000000200000"),
             ("CapBnd:\t0000000000000000", "CapBnd:\t000001ffffffffff"),
             ("NoNewPrivs:\t1", "NoNewPrivs:\t0"),
+            ("Seccomp:\t2", "Seccomp:\t0"),
             ("Uid:\t200001\t200001", "Uid:\t200001\t0"),
             ("Groups:\t ", "Groups:\t4 27"),
             ("NSpid:\t4636\t1", "NSpid:\t4636"),

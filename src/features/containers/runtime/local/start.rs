@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use super::confine;
 use super::process::Process;
 use super::sandbox::{self, Sources};
 use super::slots::Slot;
@@ -25,13 +26,17 @@ use crate::kernel::ContainerId;
 const MADE: Duration = Duration::from_secs(10);
 
 /// Waits, then becomes bubblewrap. `$@` is the command; descriptor 3 takes what bubblewrap tells of the container,
-/// descriptor 4 gives it its arguments.
+/// descriptor 4 gives it its arguments, descriptor 5 the filter of system calls.
 const PLAIN: &str = "read -r go && [ \"$go\" = go ] || exit 97\n\
+                     exec 5<\"$FILTER\" || exit 99\n\
+                     unset FILTER\n\
                      echo 500 > /proc/self/oom_score_adj\n\
                      exec \"$@\" 3>&1 4<&0 >/dev/null </dev/null";
 
 /// As [`PLAIN`] for root: what `$1` to `$6` name is mounted below /mnt first, which this process alone sees.
 const MOUNTING: &str = "read -r go && [ \"$go\" = go ] || exit 97\n\
+    exec 5<\"$FILTER\" || exit 99\n\
+    unset FILTER\n\
     echo 500 > /proc/self/oom_score_adj\n\
     mount -t tmpfs -o mode=0755,size=64k optidev /mnt && cd /mnt && mkdir home state run egress etc && : > agent || exit 98\n\
     for name in home state run egress etc agent; do mount --bind \"$1\" \"/mnt/$name\" || exit 98; shift; done\n\
@@ -54,7 +59,7 @@ pub async fn launch(
     };
     let group = runtime.limits.group(container, &runtime.config)?;
     let log = folder.join("start.log");
-    let mut child = starter(slot, &sources, &log, runtime.shell)?;
+    let mut child = starter(slot, &sources, &log, runtime.shell, &runtime.filter)?;
 
     let made = tokio::time::timeout(MADE, async {
         let pid = child
@@ -128,6 +133,7 @@ fn starter(
     sources: &Sources,
     log: &std::path::Path,
     shell: &str,
+    filter: &std::path::Path,
 ) -> Result<Child, RuntimeError> {
     let log_file = std::fs::File::create(log)
         .map_err(|error| RuntimeError::io(format!("writing {}", log.display()), error))?;
@@ -169,10 +175,12 @@ fn starter(
         command = Command::new("sh");
         command.args(["-c", PLAIN, "sh"]);
     }
+    confine::part(&mut command);
     command
-        .args(["bwrap", "--info-fd", "3", "--args", "4"])
+        .args(["bwrap", "--info-fd", "3", "--args", "4", "--seccomp", "5"])
         .args(sandbox::command(shell))
         .env_clear()
+        .env("FILTER", filter)
         .env(
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
