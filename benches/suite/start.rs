@@ -20,7 +20,7 @@ const IDLE_ROUNDS: usize = 3;
 const IDLE: Duration = Duration::from_secs(5);
 const MEMORY_BAR_MIB: f64 = 80.0;
 
-/// A server started for its clock alone; dropping it ends it.
+/// A server started for its clock alone; dropping it ends it in good order.
 struct Launched {
     child: Child,
     ready_ms: f64,
@@ -30,6 +30,7 @@ impl Launched {
     /// From the spawn to the first 200 of `/readyz`.
     fn start(data_dir: &Path) -> Self {
         let port = free_port();
+        let log = data_dir.with_extension("log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_optidev"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("OPTIDEV_") {
@@ -43,7 +44,8 @@ impl Launched {
             .arg("--data-dir")
             .arg(data_dir)
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap());
         let begun = Instant::now();
         let child = command.spawn().unwrap();
         let mut launched = Self {
@@ -51,12 +53,13 @@ impl Launched {
             ready_ms: 0.0,
         };
         while !is_ready(port) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "the server was not ready within 30 s"
-            );
             let ended = launched.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the server ended with {ended:?}");
+            assert!(
+                ended.is_none() && begun.elapsed() < Duration::from_secs(30),
+                "the server is not ready after {:?}, its end is {ended:?}, and it said:\n{}",
+                begun.elapsed(),
+                std::fs::read_to_string(&log).unwrap_or_default()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         launched.ready_ms = begun.elapsed().as_secs_f64() * 1000.0;

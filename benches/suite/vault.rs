@@ -10,7 +10,7 @@ use crate::vault_process::{Vault, WORKSPACE, binding, value};
 const ROUNDS: usize = 7;
 /// Callers who wait for their answer before they ask again.
 const CALLERS: usize = 16;
-const CALLS: usize = 4_000;
+const CALLS: usize = 40_000;
 
 #[derive(Clone, Copy)]
 enum Call {
