@@ -173,7 +173,7 @@ impl Inner {
     ) -> Response<Body> {
         let wanted = target_of(request.method(), request.uri());
         let outcome = match wanted {
-            Ok(target) => match self.connect(&target).await {
+            Ok(target) => match self.connect(request.method(), &target).await {
                 Ok(upstream) => self.proceed(who, request, target, upstream, granted).await,
                 Err(refusal) => {
                     self.record(who, &target, Err(&refusal));
@@ -197,12 +197,15 @@ impl Inner {
         outcome.unwrap_or_else(|refusal| refuse(&refusal))
     }
 
-    async fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
+    async fn connect(&self, method: &Method, target: &Target) -> Result<TcpStream, Refusal> {
         if !self.allow.allows(target) {
             return Err(match target.host {
                 Host::Name(_) => Refusal::NotListed(target.clone()),
                 Host::Address(_) => Refusal::AddressNotListed(target.clone()),
             });
+        }
+        if method == Method::CONNECT && !self.allow.allows_tunnel(target) {
+            return Err(Refusal::PlainTunnel(target.clone()));
         }
         self.dialer.connect(target).await
     }
