@@ -66,7 +66,7 @@ impl<P: Permission> Standing<P> {
     pub async fn ended(self) {
         tokio::select! {
             () = self.services.shutdown.cancelled() => {}
-            () = until_false(|| self.holds()) => {}
+            () = until_false(EVERY, || self.holds()) => {}
         }
     }
 
@@ -93,10 +93,13 @@ impl<P: Permission> Standing<P> {
     }
 }
 
-async fn until_false<F: Future<Output = Option<bool>>>(mut check: impl FnMut() -> F) {
+async fn until_false<F: Future<Output = Option<bool>>>(
+    every: Duration,
+    mut check: impl FnMut() -> F,
+) {
     let mut unknown = 0;
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(every).await;
         match check().await {
             Some(true) => unknown = 0,
             Some(false) => return,
@@ -117,7 +120,7 @@ mod tests {
     /// How many checks were made before the end.
     async fn checks(answers: &[Option<bool>]) -> usize {
         let mut made = 0;
-        until_false(|| {
+        until_false(Duration::ZERO, || {
             let answer = answers.get(made).copied().expect("it should have ended");
             made += 1;
             std::future::ready(answer)
@@ -126,7 +129,7 @@ mod tests {
         made
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_no_ends_at_once_and_errors_only_when_they_last() {
         const OFF: Option<bool> = None;
         assert_eq!(checks(&[Some(true), Some(false)]).await, 2);
