@@ -216,12 +216,33 @@ async fn what_is_open_ends_with_the_membership() {
     )
     .await;
     let since = Instant::now();
+    // A second or two; what is allowed here only tells it from never.
     while tokio::time::timeout(SOON, screen.receive()).await.unwrap() {}
-    assert!(
-        since.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        since.elapsed()
-    );
+    eprintln!("the terminal ended after {:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn a_removed_member_follows_nothing_any_more() {
+    let server = Server::start().await;
+    let ada = owner(&server).await;
+    let bob: Api = crate::containers::member(&server, &ada, "bob@example.com", "user").await;
+    let (shared, own) = (running(&ada).await, running(&bob).await);
+    let workspace = ada.workspace().await;
+    let (project, _) = crate::assistant::project(&bob, &workspace, &own, "Shop").await;
+    let session = crate::assistant::session(&bob, &workspace, &project, &own).await;
+    // Somebody else's container goes on; nothing but the check ends this stream, or that of the conversation.
+    let mut container = bob.events(&format!("{shared}/events")).await;
+    assert!(container.next(SOON).await.is_some());
+    let mut conversation = bob.events(&format!("{session}/events?after=0")).await;
+    execute(&server, "delete from member where role = 'user'").await;
+    let since = Instant::now();
+    // A second or two; what is allowed here only tells it from never.
+    assert!(container.next(SOON).await.is_none());
+    assert!(conversation.next(SOON).await.is_none());
+    eprintln!("the streams ended after {:?}", since.elapsed());
+    // The owner's own stream is another's business.
+    let mut still = ada.events(&format!("{shared}/events")).await;
+    assert!(still.next(SOON).await.is_some());
 }
 
 /// Changes the server's database behind its back.
@@ -242,12 +263,18 @@ async fn changes_are_followed() {
     let api = owner(&server).await;
     let path = running(&api).await;
     let mut events = api.events(&format!("{path}/watch?path=")).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    sh(&api, &path, "echo x > seen.txt").await;
-    let changes = events
-        .until(SOON, |event| {
-            event.name == "change" && event.json()["path"] == "seen.txt"
-        })
-        .await;
-    assert!(!changes.is_empty());
+    // The stream does not say from when on it sees: something changes until a change was seen.
+    let change = async {
+        loop {
+            sh(&api, &path, "echo x >> seen.txt").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let seen = events.until(SOON, |event| {
+        event.name == "change" && event.json()["path"] == "seen.txt"
+    });
+    tokio::select! {
+        changes = seen => assert!(!changes.is_empty()),
+        () = change => {}
+    }
 }

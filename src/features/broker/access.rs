@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
+use crate::authz::permission::ContainersUse;
 use crate::context::{Ctx, Services};
-use crate::features::containers::{self, Controller, Entered};
+use crate::features::containers::{self, Controller, Entered, Standing};
 use crate::kernel::{ContainerId, Problem, WorkspaceId};
 
 /// A request of an owner to the inside of their running container: an extractor, so that no handler forgets it.
@@ -15,6 +16,14 @@ pub struct Inside {
     pub ctx: Ctx,
     /// The container.
     pub entered: Entered,
+}
+
+impl Inside {
+    /// What has to hold for as long as something of this request stays open.
+    pub fn standing(&self) -> Standing<ContainersUse> {
+        let actor = &self.ctx.actor;
+        Standing::inside(&self.ctx.services, &actor.credential, self.entered.identity)
+    }
 }
 
 impl FromRequestParts<Services> for Inside {

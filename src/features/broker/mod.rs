@@ -8,7 +8,6 @@
 
 mod access;
 mod files;
-mod liveness;
 mod ports;
 mod preview;
 mod relay;

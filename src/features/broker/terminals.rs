@@ -9,7 +9,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::access::Inside;
-use super::liveness;
 use super::relay::{Media, relay, with_query};
 use crate::clients::agent;
 use crate::kernel::{Code, Problem};
@@ -89,9 +88,7 @@ pub async fn read(inside: Inside, mut request: Request) -> Result<Response<Body>
         .agent
         .upgrade(handshake(&path, request.headers())?)
         .await?;
-    let services = inside.ctx.services.clone();
-    let credential = inside.ctx.actor.credential.clone();
-    let who = inside.entered.identity;
+    let standing = inside.standing();
     inside.ctx.services.tasks.spawn(async move {
         let Ok(client) = client.await else { return };
         let (mut client, mut agent) = (TokioIo::new(client), agent);
@@ -99,7 +96,7 @@ pub async fn read(inside: Inside, mut request: Request) -> Result<Response<Body>
             tokio::io::copy_bidirectional_with_sizes(&mut client, &mut agent, CHUNK, CHUNK);
         tokio::select! {
             _ = carried => {}
-            () = liveness::ended(services, credential, who) => {}
+            () = standing.ended() => {}
         }
     });
     let mut response = Response::new(Body::empty());

@@ -6,7 +6,6 @@ use axum::http::{HeaderValue, Method, Response, header};
 use futures_util::StreamExt;
 
 use super::access::Inside;
-use super::liveness;
 use super::relay::{Media, relay, with_query};
 use crate::kernel::Problem;
 
@@ -29,12 +28,7 @@ pub async fn search(inside: Inside, request: Request) -> Result<Response<Body>, 
 pub async fn watch(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let answer = passed(&inside, request, Method::GET, "/v1/watch").await?;
     let (parts, body) = answer.into_parts();
-    let services = inside.ctx.services.clone();
-    let ended = liveness::ended(
-        services,
-        inside.ctx.actor.credential.clone(),
-        inside.entered.identity,
-    );
+    let ended = inside.standing().ended();
     Ok(Response::from_parts(
         parts,
         Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))),

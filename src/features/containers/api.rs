@@ -6,13 +6,15 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 
 use super::checkout::Checkouts;
 use super::controller::Controller;
+use super::liveness::Standing;
 use super::model::{Checkout, Container};
 use super::ops;
+use crate::authz::permission::ContainersRead;
 use crate::context::Ctx;
 use crate::kernel::{ContainerId, Page, Problem, ProjectId, WorkspaceId};
 use crate::web::{Json, Path};
@@ -119,36 +121,18 @@ pub async fn events(
     changes.mark_changed();
     let viewer = ctx.actor.user;
     let owner = first.owner;
-    let services = ctx.services;
-    let stream = futures_util::stream::unfold(Some(changes), move |changes| {
-        let (owner, services, credential) = (
-            owner.clone(),
-            services.clone(),
-            ctx.actor.credential.clone(),
-        );
+    let stream = futures_util::stream::unfold(changes, move |mut changes| {
+        let owner = owner.clone();
         async move {
-            let mut changes = changes?;
-            loop {
-                tokio::select! {
-                    () = services.shutdown.cancelled() => return None,
-                    changed = changes.changed() => {
-                        changed.ok()?;
-                        break;
-                    }
-                    // A session that was ended follows nothing any more.
-                    () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
-                        if matches!(services.credentials.still_valid(&credential).await, Ok(false)) {
-                            return None;
-                        }
-                    }
-                }
-            }
+            changes.changed().await.ok()?;
             let observed = changes.borrow_and_update().clone();
             let view = Container::view(container, owner, viewer, observed);
             let event = Event::default().event("container").json_data(&view).ok()?;
-            Some((Ok(event), Some(changes)))
+            Some((Ok(event), changes))
         }
     });
+    let ended = Standing::<ContainersRead>::new(&ctx, workspace).ended();
+    let stream = stream.take_until(Box::pin(ended));
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 

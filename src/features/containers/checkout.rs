@@ -19,6 +19,9 @@ use crate::kernel::{ContainerId, Problem, ProjectId};
 #[derive(Clone, Default)]
 pub struct Checkouts(Arc<Mutex<HashMap<Key, Going>>>);
 
+/// Why a checkout failed that ended without a result.
+const INTERRUPTED: &str = "Bringing the project in was interrupted. Try again.";
+
 type Key = (ContainerId, ProjectId);
 /// The state, and what happens or what went wrong.
 type Going = (CheckoutState, Option<String>);
@@ -55,19 +58,19 @@ impl Checkouts {
             states.insert(key, (CheckoutState::Importing, Some(doing(&source))));
         }
         let message = doing(&source);
-        let (own, agent, into) = (self.clone(), entered.agent.clone(), folder.clone());
+        let work = Work {
+            states: self.clone(),
+            key,
+            end: Some((CheckoutState::Failed, Some(INTERRUPTED.to_owned()))),
+        };
+        let (agent, into) = (entered.agent.clone(), folder.clone());
+        let shutdown = ctx.services.shutdown.clone();
         ctx.services.tasks.spawn(async move {
-            let result = materialise(&agent, &into, source).await;
-            let state = match result {
-                Ok(()) => None,
-                // Somebody else made it meanwhile: it is there.
-                Err(error) if error.status() == Some(409) => None,
-                Err(error) => Some((
-                    CheckoutState::Failed,
-                    Some(Problem::from(error).detail.into_owned()),
-                )),
-            };
-            own.set(key, state);
+            tokio::select! {
+                // The agent drops what is not whole.
+                () = shutdown.cancelled() => {}
+                result = materialise(&agent, &into, source) => work.ended(result),
+            }
         });
         Ok(checkout(
             project,
@@ -116,6 +119,33 @@ impl Checkouts {
             Some(state) => states.insert(key, state),
             None => states.remove(&key),
         };
+    }
+}
+
+/// A checkout that goes on: one that ends without a result, by a panic or with the server, has failed.
+struct Work {
+    states: Checkouts,
+    key: Key,
+    end: Option<Going>,
+}
+
+impl Work {
+    fn ended(mut self, result: Result<(), AgentError>) {
+        self.end = match result {
+            Ok(()) => None,
+            // Somebody else made it meanwhile: it is there.
+            Err(error) if error.status() == Some(409) => None,
+            Err(error) => Some((
+                CheckoutState::Failed,
+                Some(Problem::from(error).detail.into_owned()),
+            )),
+        };
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.states.set(self.key, self.end.take());
     }
 }
 
@@ -178,5 +208,37 @@ async fn materialise(agent: &Agent, folder: &str, source: StoredSource) -> Resul
             let body = agent::stream(http_body_util::StreamBody::new(frames));
             agent.import(folder, format.as_str(), body).await.map(drop)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Clock, Rng};
+
+    #[tokio::test]
+    async fn a_checkout_that_panics_has_failed() {
+        let (clock, states) = (Clock::fixed(1), Checkouts::default());
+        let key = (ContainerId::new(&clock, &Rng), ProjectId::new(&clock, &Rng));
+        let work = || {
+            states.set(key, Some((CheckoutState::Importing, None)));
+            Work {
+                states: states.clone(),
+                key,
+                end: Some((CheckoutState::Failed, Some(INTERRUPTED.to_owned()))),
+            }
+        };
+        let now = || states.0.lock().unwrap().get(&key).map(|going| going.0);
+        let one = work();
+        let ended = tokio_util::task::TaskTracker::new()
+            .spawn(async move {
+                let _one = one;
+                panic!("as a task might");
+            })
+            .await;
+        assert!(ended.unwrap_err().is_panic());
+        assert_eq!(now(), Some(CheckoutState::Failed));
+        work().ended(Ok(()));
+        assert_eq!(now(), None);
     }
 }

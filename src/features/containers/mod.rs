@@ -6,6 +6,7 @@
 mod api;
 mod checkout;
 mod controller;
+mod liveness;
 mod model;
 mod ops;
 mod runtime;
@@ -17,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use controller::{Controller, Parts};
+pub use liveness::Standing;
 pub use model::{Checkout, CheckoutState, Container, Identity, State, Wanted};
 pub use ops::{Entered, create, enter, list, start, stop};
 pub use runtime::local::LocalRuntime;

@@ -9,6 +9,7 @@
 //!   after the name was resolved here: there is no second resolution that could give another answer.
 //! - Special-purpose addresses are refused unless `[egress] also_allow` lists them.
 //! - TLS goes only to the host that was asked for: the SNI must be the CONNECT host.
+//! - Plain HTTP goes as requests, whose Host header is rewritten; a tunnel to port 80 takes an entry that names the port.
 //! - Each decision is logged and kept for the owner to see: host and port, never paths or bodies.
 //!
 //! Who is at the other end is told by the runtime, never by what a connection says.

@@ -3,7 +3,9 @@
 use super::host::{Host, Target};
 
 /// The ports that a pattern without one means.
-const DEFAULT_PORTS: [u16; 2] = [80, 443];
+const DEFAULT_PORTS: [u16; 2] = [PLAIN_HTTP, 443];
+/// Where a pattern without a port lets requests through, but no tunnel.
+const PLAIN_HTTP: u16 = 80;
 
 /// An entry of `[egress] allow` that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +50,16 @@ impl AllowList {
     /// Whether a connection to `target` may be made, as far as name and port go.
     pub fn allows(&self, target: &Target) -> bool {
         self.0.iter().any(|pattern| pattern.matches(target))
+    }
+
+    /// Whether `target` may be reached through a tunnel, whose content nobody judges.
+    ///
+    /// On port 443 the TLS hello has to name the host. Plain HTTP has nothing of that kind: behind an address that
+    /// many sites share, the Host header would choose one that is not listed. So port 80 takes an entry that names it.
+    pub fn allows_tunnel(&self, target: &Target) -> bool {
+        self.0.iter().any(|pattern| {
+            pattern.matches(target) && (pattern.port.is_some() || target.port != PLAIN_HTTP)
+        })
     }
 }
 
@@ -153,6 +165,25 @@ mod tests {
         ] {
             assert!(!allows(&list, host, port), "{host}:{port}");
         }
+    }
+
+    #[test]
+    fn a_tunnel_to_port_80_takes_an_entry_that_names_it() {
+        let list = list(&[
+            "bare.example",
+            "*.bare.example",
+            "both.example",
+            "both.example:80",
+        ]);
+        let tunnel = |host: &str, port| {
+            let host = Host::parse(host).unwrap();
+            list.allows_tunnel(&Target { host, port })
+        };
+        assert!(allows(&list, "bare.example", 80) && !tunnel("bare.example", 80));
+        assert!(allows(&list, "a.bare.example", 80) && !tunnel("a.bare.example", 80));
+        assert!(tunnel("bare.example", 443) && tunnel("a.bare.example", 443));
+        assert!(tunnel("both.example", 80) && tunnel("both.example", 443));
+        assert!(!tunnel("other.example", 443));
     }
 
     #[test]

@@ -32,6 +32,8 @@ use crate::kernel::{Clock, ContainerId};
 
 /// Connections of one container at a time.
 const CONNECTIONS: usize = 512;
+/// Of those beyond, so many at a time are told why; more are closed without a word, as each costs a descriptor.
+const TOLD: usize = 64;
 /// Time between two requests on one connection, and for the head of a request.
 const HEAD: Duration = Duration::from_secs(120);
 /// Largest head of a request.
@@ -49,7 +51,7 @@ struct Inner {
     clock: Clock,
     tasks: TaskTracker,
     decisions: Decisions,
-    open: Mutex<HashMap<ContainerId, usize>>,
+    open: Mutex<HashMap<ContainerId, Open>>,
 }
 
 impl Egress {
@@ -96,9 +98,12 @@ impl Egress {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(_place) = Place::take(&self.0, who.container) else {
-            return self.turn_away(who, stream).await;
+        let Some(place) = Place::take(&self.0, who.container) else {
+            return;
         };
+        if !place.served {
+            return self.turn_away(who, stream).await;
+        }
         // A CONNECT ends the HTTP part of the connection; what it asked for is left here.
         let granted: Arc<Mutex<Option<Granted>>> = Arc::default();
         let service = service_fn(|request| {
@@ -173,7 +178,7 @@ impl Inner {
     ) -> Response<Body> {
         let wanted = target_of(request.method(), request.uri());
         let outcome = match wanted {
-            Ok(target) => match self.connect(&target).await {
+            Ok(target) => match self.connect(request.method(), &target).await {
                 Ok(upstream) => self.proceed(who, request, target, upstream, granted).await,
                 Err(refusal) => {
                     self.record(who, &target, Err(&refusal));
@@ -197,12 +202,15 @@ impl Inner {
         outcome.unwrap_or_else(|refusal| refuse(&refusal))
     }
 
-    async fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
+    async fn connect(&self, method: &Method, target: &Target) -> Result<TcpStream, Refusal> {
         if !self.allow.allows(target) {
             return Err(match target.host {
                 Host::Name(_) => Refusal::NotListed(target.clone()),
                 Host::Address(_) => Refusal::AddressNotListed(target.clone()),
             });
+        }
+        if method == Method::CONNECT && !self.allow.allows_tunnel(target) {
+            return Err(Refusal::PlainTunnel(target.clone()));
         }
         self.dialer.connect(target).await
     }
@@ -305,36 +313,89 @@ fn refuse(refusal: &Refusal) -> Response<Body> {
     response
 }
 
+/// How many connections a container has.
+#[derive(Default)]
+struct Open {
+    served: usize,
+    turned_away: usize,
+}
+
 /// One of a container's connections.
 struct Place<'a> {
     inner: &'a Inner,
     container: ContainerId,
+    /// Else it is told that there are too many.
+    served: bool,
 }
 
 impl<'a> Place<'a> {
+    /// `None` when not even an answer is due.
     fn take(inner: &'a Inner, container: ContainerId) -> Option<Self> {
-        let mut open = inner.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(container).or_default();
-        if *count >= CONNECTIONS {
+        let mut all = inner.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = all.entry(container).or_default();
+        let served = open.served < CONNECTIONS;
+        if served {
+            open.served += 1;
+        } else if open.turned_away < TOLD {
+            open.turned_away += 1;
+        } else {
             return None;
         }
-        *count += 1;
-        Some(Self { inner, container })
+        Some(Self {
+            inner,
+            container,
+            served,
+        })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut open = self
+        let mut all = self
             .inner
             .open
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.container) {
+        if let Some(open) = all.get_mut(&self.container) {
+            let count = if self.served {
+                &mut open.served
+            } else {
+                &mut open.turned_away
+            };
             *count = count.saturating_sub(1);
-            if *count == 0 {
-                open.remove(&self.container);
+            if open.served == 0 && open.turned_away == 0 {
+                all.remove(&self.container);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Rng;
+
+    #[test]
+    fn a_flood_costs_so_many_descriptors_and_no_more() {
+        let config = EgressConfig {
+            allow: Vec::new(),
+            also_allow: Vec::new(),
+            connect_timeout_ms: 1,
+        };
+        let egress = Egress::new(&config, Clock::fixed(1), TaskTracker::new()).unwrap();
+        let container = ContainerId::new(&Clock::fixed(1), &Rng);
+        let mut places: Vec<_> = std::iter::from_fn(|| Place::take(&egress.0, container))
+            .take(10_000)
+            .collect();
+        assert_eq!(places.len(), CONNECTIONS + TOLD);
+        assert_eq!(
+            places.iter().filter(|place| place.served).count(),
+            CONNECTIONS
+        );
+        // One that ends makes room for one that is served, whoever is being turned away.
+        places.remove(0);
+        assert!(Place::take(&egress.0, container).is_some_and(|place| place.served));
+        places.clear();
+        assert!(egress.0.open.lock().unwrap().is_empty());
     }
 }

@@ -17,6 +17,11 @@ pub enum Refusal {
         "OptiDev egress: {0} is an address, and addresses are refused unless listed as such. Use the host's name, or ask an administrator to add it under [egress] allow."
     )]
     AddressNotListed(Target),
+    /// A tunnel to the port of plain HTTP, whose Host header nobody would see.
+    #[error(
+        "OptiDev egress: no tunnel (CONNECT) is opened to {0}: plain HTTP passes as requests to the proxy. Set http_proxy, use https, or ask an administrator to list {0} with its port under [egress] allow."
+    )]
+    PlainTunnel(Target),
     /// An IPv4 address written in a way that hides it.
     #[error(
         "OptiDev egress: the host is an address in an unusual form (octal, hexadecimal, shortened or one number). Use the host's name."
@@ -89,6 +94,7 @@ impl Refusal {
         match self {
             Self::NotListed(_) => "not_listed",
             Self::AddressNotListed(_) => "address_not_listed",
+            Self::PlainTunnel(_) => "plain_tunnel",
             Self::UnusualAddress => "unusual_address",
             Self::Malformed(_) => "malformed",
             Self::Unresolved(_) => "unresolved",

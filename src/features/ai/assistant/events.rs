@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse;
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Interval, interval};
 
 use super::hub::Live;
 use super::model::Logged;
@@ -20,10 +19,13 @@ use super::store::{self, EVENTS_AT_A_TIME};
 use crate::authz;
 use crate::authz::permission::AssistantUse;
 use crate::context::Ctx;
+use crate::features::containers::Standing;
 use crate::kernel::{AssistantSessionId, Problem, WorkspaceId};
 
-/// How often an open stream asks whether its listener is still signed in.
-const CHECK: Duration = Duration::from_secs(1);
+/// Pause before the database is asked again after it failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Failures in a row that end the stream.
+const PATIENCE: u32 = 5;
 
 /// A listener's place in the session.
 struct Place {
@@ -35,10 +37,10 @@ struct Place {
     ready: VecDeque<Logged>,
     after: i64,
     behind: bool,
-    check: Interval,
+    failures: u32,
 }
 
-/// All events after `after`, then live ones, until the server stops or the listener goes away.
+/// All events after `after`, then live ones, until the server stops, the listener goes away or may not listen any more.
 pub fn stream(
     ctx: Ctx,
     workspace: WorkspaceId,
@@ -48,6 +50,8 @@ pub fn stream(
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     // Listening begins before the first read, so that nothing falls in between.
     let receiver = live.listen();
+    // Another person's conversation cannot be opened, and its owner never changes.
+    let standing = Standing::<AssistantUse>::new(&ctx, workspace);
     let place = Place {
         ctx,
         workspace,
@@ -57,8 +61,12 @@ pub fn stream(
         ready: VecDeque::new(),
         after,
         behind: true,
-        check: interval(CHECK),
+        failures: 0,
     };
+    events(place).take_until(Box::pin(standing.ended()))
+}
+
+fn events(place: Place) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     unfold(place, |mut place| async move {
         let logged = place.next().await?;
         let data = serde_json::to_string(&logged.event).unwrap_or_default();
@@ -82,26 +90,20 @@ impl Place {
                 continue;
             }
             if self.behind {
-                if let Err(problem) = self.catch_up().await {
-                    tracing::debug!(cause = problem.cause, "a stream of events ended");
-                    return None;
+                match self.catch_up().await {
+                    Ok(()) => self.failures = 0,
+                    Err(problem) => {
+                        self.failures += 1;
+                        if problem.code.status() < 500 || self.failures >= PATIENCE {
+                            tracing::debug!(cause = problem.cause, "a stream of events ended");
+                            return None;
+                        }
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
                 continue;
             }
-            let shutdown = self.ctx.services.shutdown.clone();
-            let received = tokio::select! {
-                () = shutdown.cancelled() => return None,
-                _ = self.check.tick() => {
-                    // A sign-out or a revoked token ends the stream, too.
-                    let services = &self.ctx.services;
-                    if services.credentials.still_valid(&self.ctx.actor.credential).await.unwrap_or(false) {
-                        continue;
-                    }
-                    return None;
-                }
-                received = self.receiver.recv() => received,
-            };
-            match received {
+            match self.receiver.recv().await {
                 Ok(logged) => self.ready.push_back(logged),
                 Err(RecvError::Lagged(_)) => self.behind = true,
                 Err(RecvError::Closed) => return None,

@@ -28,10 +28,10 @@ use forward::{ForwardError, Forwarder};
 use host::Named;
 use pass::{Kind, Pass, Used};
 
-use super::liveness;
+use crate::authz::permission::ContainersUse;
 use crate::clients::agent::Agents;
 use crate::context::{Ctx, Services};
-use crate::features::containers::Identity;
+use crate::features::containers::{Identity, Standing};
 use crate::kernel::{ContainerId, Problem};
 use crate::web::Peer;
 
@@ -175,7 +175,7 @@ impl Preview {
         {
             return refused();
         }
-        if liveness::holds(services, &pass.credential, pass.who).await != Some(true) {
+        if self.standing(&pass).holds().await != Some(true) {
             return refused();
         }
         let Ok(value) = pass
@@ -203,6 +203,11 @@ impl Preview {
             };
         }
         response
+    }
+
+    /// What has to hold for a pass to be good.
+    fn standing(&self, pass: &Pass) -> Standing<ContainersUse> {
+        Standing::inside(&self.0.services, &pass.credential, pass.who)
     }
 
     /// Who asks, when their cookie is good for this very host and everything behind it still holds.
@@ -237,7 +242,7 @@ impl Preview {
                 let Some((pass, ..)) = checked else {
                     return Ok(None);
                 };
-                match liveness::holds(services, &pass.credential, pass.who).await {
+                match self.standing(&pass).holds().await {
                     Some(true) => {}
                     Some(false) => return Ok(None),
                     None => {
@@ -270,7 +275,7 @@ impl Preview {
             Ok((mut response, ends)) => {
                 let switched = ends.is_some();
                 headers::to_browser(response.headers_mut());
-                let over = liveness::ended(services.clone(), pass.credential, pass.who);
+                let over = self.standing(&pass).ended();
                 if let Some((browser, application)) = ends {
                     services.tasks.spawn(async move {
                         tokio::select! {

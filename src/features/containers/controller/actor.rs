@@ -67,7 +67,6 @@ pub async fn run(controller: &Controller, watched: &Watched) {
             return;
         }
     }
-    controller.forget(watched.identity.container);
 }
 
 impl Actor<'_> {
@@ -88,7 +87,7 @@ impl Actor<'_> {
         match resumed {
             Ok(Some((instance, agent))) => {
                 tracing::info!(container = %id, "took over a running container");
-                self.out_of_memory = instance.out_of_memory();
+                self.out_of_memory = instance.out_of_memory().await;
                 self.running = Some((instance, agent));
                 self.watched
                     .observed
@@ -155,7 +154,7 @@ impl Actor<'_> {
         );
         match started {
             Ok((instance, agent)) => {
-                self.out_of_memory = instance.out_of_memory();
+                self.out_of_memory = instance.out_of_memory().await;
                 self.running = Some((instance, agent));
                 self.asked_idle = Instant::now();
                 let (now, took) = (
@@ -210,7 +209,7 @@ impl Actor<'_> {
             .parts
             .agents
             .remove(self.watched.identity.container);
-        let full = instance.out_of_memory() > self.out_of_memory;
+        let full = instance.out_of_memory().await > self.out_of_memory;
         if let Err(error) = self.controller.parts.runtime.kill(instance).await {
             tracing::warn!(container = %self.watched.identity.container, %error, "remains of it do not end");
         }
@@ -251,7 +250,7 @@ impl Actor<'_> {
         let Some((instance, agent)) = &self.running else {
             return;
         };
-        let count = instance.out_of_memory();
+        let count = instance.out_of_memory().await;
         if count > self.out_of_memory {
             self.out_of_memory = count;
             let limit = self.controller.services.config.runtime.local.memory_mib;

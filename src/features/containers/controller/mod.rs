@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::model::{Identity, Observed, State, Wanted};
 use super::runtime::{EgressHandler, Runtime};
@@ -44,8 +45,11 @@ pub struct Parts {
 pub struct Controller {
     services: Services,
     parts: Parts,
-    containers: Mutex<HashMap<ContainerId, Arc<Watched>>>,
+    containers: Tasks,
 }
+
+/// The containers that tasks work on.
+type Tasks = Arc<Mutex<HashMap<ContainerId, Arc<Watched>>>>;
 
 /// A container that a task works on.
 struct Watched {
@@ -60,7 +64,7 @@ impl Controller {
         Arc::new(Self {
             services,
             parts,
-            containers: Mutex::default(),
+            containers: Tasks::default(),
         })
     }
 
@@ -185,19 +189,94 @@ impl Controller {
                 observed: watch::Sender::new(row.observed()),
             });
             let (controller, own) = (Arc::clone(self), Arc::clone(&watched));
-            self.services
-                .tasks
-                .spawn(async move { actor::run(&controller, &own).await });
+            self.services.tasks.spawn(async move {
+                let _entry = Entry {
+                    all: Arc::clone(&controller.containers),
+                    shutdown: controller.services.shutdown.clone(),
+                    watched: Arc::clone(&own),
+                };
+                actor::run(&controller, &own).await;
+            });
             watched
         });
         Arc::clone(watched)
     }
+}
 
-    /// The task has ended: the container is gone.
-    fn forget(&self, id: ContainerId) {
-        self.containers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+/// A task's place among [`Tasks`]: given back however the task ends. The container is gone, or the task panicked and
+/// the next look begins another one, which takes over what runs.
+struct Entry {
+    all: Tasks,
+    shutdown: CancellationToken,
+    watched: Arc<Watched>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let id = self.watched.identity.container;
+        if std::thread::panicking() {
+            tracing::error!(container = %id, "the container's task panicked; another one takes over");
+        }
+        // A server that stops begins nothing again.
+        if self.shutdown.is_cancelled() {
+            return;
+        }
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all
+            .get(&id)
+            .is_some_and(|current| Arc::ptr_eq(current, &self.watched))
+        {
+            all.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Clock, Rng, UserId, WorkspaceId};
+
+    #[tokio::test]
+    async fn a_task_that_panics_leaves_no_entry() {
+        let clock = Clock::fixed(1);
+        let identity = Identity {
+            workspace: WorkspaceId::new(&clock, &Rng),
+            container: ContainerId::new(&clock, &Rng),
+            owner: UserId::new(&clock, &Rng),
+        };
+        let end = async |all: &Tasks, shutdown: &CancellationToken| {
+            let watched = Arc::new(Watched {
+                identity,
+                look: Notify::new(),
+                observed: watch::Sender::new(Observed {
+                    wanted: Wanted::Running,
+                    state: State::Running,
+                    reason: None,
+                    steps: Vec::new(),
+                    started_at_ms: None,
+                    start_duration_ms: None,
+                }),
+            });
+            all.lock()
+                .unwrap()
+                .insert(identity.container, Arc::clone(&watched));
+            let entry = Entry {
+                all: Arc::clone(all),
+                shutdown: shutdown.clone(),
+                watched,
+            };
+            let ended = tokio_util::task::TaskTracker::new()
+                .spawn(async move {
+                    let _entry = entry;
+                    panic!("as a task might");
+                })
+                .await;
+            assert!(ended.unwrap_err().is_panic());
+            all.lock().unwrap().len()
+        };
+        let (all, shutdown) = (Tasks::default(), CancellationToken::new());
+        assert_eq!(end(&all, &shutdown).await, 0);
+        shutdown.cancel();
+        assert_eq!(end(&all, &shutdown).await, 1, "nothing begins again");
     }
 }

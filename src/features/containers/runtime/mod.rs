@@ -204,9 +204,9 @@ impl Instance {
     }
 
     /// How often the system ended a process of the container because its memory was full.
-    pub fn out_of_memory(&self) -> u64 {
+    pub async fn out_of_memory(&self) -> u64 {
         match self {
-            Self::Local(process) => process.out_of_memory(),
+            Self::Local(process) => process.out_of_memory().await,
         }
     }
 

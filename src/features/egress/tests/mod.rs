@@ -277,6 +277,57 @@ async fn what_is_not_listed_is_refused_without_a_connection() {
 }
 
 #[tokio::test]
+async fn plain_http_passes_no_tunnel_that_is_not_listed_as_one() {
+    // Its name leads nowhere, so what is let through is told apart by the next answer.
+    let egress = egress(
+        &["shared.example".to_owned(), "tunnel.example:80".to_owned()],
+        &[],
+        &[("other.example", "127.0.0.1")],
+    );
+    let who = who();
+    for (request, status, words) in [
+        (
+            "CONNECT shared.example:80",
+            403,
+            "no tunnel (CONNECT) is opened to shared.example:80",
+        ),
+        (
+            "CONNECT SHARED.example.:80",
+            403,
+            "plain HTTP passes as requests to the proxy",
+        ),
+        ("CONNECT shared.example:443", 502, "cannot be resolved"),
+        ("CONNECT tunnel.example:80", 502, "cannot be resolved"),
+        ("GET http://shared.example/", 502, "cannot be resolved"),
+    ] {
+        let mut stream = open(&egress, who);
+        let request =
+            format!("{request} HTTP/1.1\r\nhost: shared.example\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = all(&mut stream).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(words),
+            "{request}: {answer}"
+        );
+    }
+    let reasons: Vec<_> = egress
+        .decisions(who.container)
+        .into_iter()
+        .map(|one| one.reason)
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "unresolved",
+            "unresolved",
+            "unresolved",
+            "plain_tunnel",
+            "plain_tunnel"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn bad_heads_end_in_4xx() {
     let (port, count) = echo().await;
     let egress = egress(
@@ -380,9 +431,15 @@ async fn a_container_has_so_many_connections_and_no_more() {
     let one = who();
     let mut held = Vec::new();
     for _ in 0..512 {
-        held.push(open(&egress, one));
+        let mut stream = open(&egress, one);
+        // Its answer shows that it has its place; it stays open for the next request.
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(head(&mut stream).await.starts_with("HTTP/1.1 400"));
+        held.push(stream);
     }
-    tokio::task::yield_now().await;
     let mut stream = open(&egress, one);
     stream
         .write_all(b"CONNECT a:1 HTTP/1.1\r\n\r\n")
@@ -400,11 +457,20 @@ async fn a_container_has_so_many_connections_and_no_more() {
             .starts_with("HTTP/1.1 403")
     );
     held.clear();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let mut stream = open(&egress, one);
-    stream
-        .write_all(b"CONNECT a:1 HTTP/1.1\r\nconnection: close\r\n\r\n")
+    // The proxy notices the ends one after the other.
+    let again = async {
+        loop {
+            let mut stream = open(&egress, one);
+            stream
+                .write_all(b"CONNECT a:1 HTTP/1.1\r\nconnection: close\r\n\r\n")
+                .await
+                .unwrap();
+            if all(&mut stream).await.starts_with("HTTP/1.1 403") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), again)
         .await
-        .unwrap();
-    assert!(all(&mut stream).await.starts_with("HTTP/1.1 403"));
+        .expect("places become free");
 }

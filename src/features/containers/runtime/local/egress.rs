@@ -1,12 +1,10 @@
 //! The way to the egress role: a socket in a folder that the container can only read.
 
 use std::io;
-use std::sync::Arc;
 
 use rustix::fd::AsRawFd;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -15,15 +13,13 @@ use super::volume::Folder;
 use crate::features::containers::model::Identity;
 use crate::features::containers::runtime::{EgressHandler, RuntimeError};
 
-/// Connections of one container at a time; more wait.
-const MOST: usize = 256;
-
 /// An open way out; closed when dropped, with its connections.
 pub struct Egress {
     _open: DropGuard,
 }
 
-/// Listens for the container's agent and hands connections to `handler`.
+/// Listens for the container's agent and hands connections to `handler`, which turns away those that are too many: a
+/// limit here could only let them wait without a word.
 pub fn open(
     folder: &Folder,
     uid: Option<u32>,
@@ -37,7 +33,6 @@ pub fn open(
     let open = closed.clone().drop_guard();
     let connections = tasks.clone();
     tasks.spawn(async move {
-        let places = Arc::new(Semaphore::new(MOST));
         loop {
             let accepted = tokio::select! {
                 () = closed.cancelled() => break,
@@ -48,16 +43,12 @@ pub fn open(
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 continue;
             };
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                break;
-            };
             let (work, closed) = (handler(who, stream), closed.clone());
             connections.spawn(async move {
                 tokio::select! {
                     () = closed.cancelled() => {}
                     () = work => {}
                 }
-                drop(place);
             });
         }
     });

@@ -33,6 +33,7 @@ pub enum Limiter {
 }
 
 /// The control groups of one container; none with resource limits.
+#[derive(Debug, Clone)]
 pub struct Group {
     folders: Vec<PathBuf>,
     events: Option<PathBuf>,
@@ -117,7 +118,7 @@ impl Limiter {
         }
     }
 
-    /// Makes the container's group, with its limits set.
+    /// Makes the container's group, with its limits set. Blocks while what an earlier start left goes.
     pub fn group(
         &self,
         container: ContainerId,
@@ -185,7 +186,8 @@ impl Limiter {
         done.map(|()| group)
     }
 
-    /// Puts the waiting process `pid` under the limits; all that it starts inherits them.
+    /// Puts the waiting process `pid` under the limits; all that it starts inherits them. Blocks for a moment: the
+    /// kernel moves a process only when no other is being made.
     pub fn apply(
         &self,
         group: &Group,
@@ -238,6 +240,12 @@ impl Group {
             .find_map(|line| line.strip_prefix("oom_kill "))
             .and_then(|count| count.trim().parse().ok())
             .unwrap_or(0)
+    }
+
+    /// Whether anything of it is left on the machine.
+    #[cfg(test)]
+    pub fn is_there(&self) -> bool {
+        self.folders.iter().any(|folder| folder.exists())
     }
 
     /// Removes the group; its processes have ended or are ending. Blocks for a moment.

@@ -27,6 +27,7 @@ mod volume;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use process::Process;
 
@@ -37,11 +38,11 @@ use crate::kernel::{Clock, ContainerId};
 
 /// Containers of this machine.
 pub struct LocalRuntime {
-    config: LocalRuntimeConfig,
+    config: Arc<LocalRuntimeConfig>,
     clock: Clock,
     folders: volume::Folders,
     slots: slots::Slots,
-    limits: limits::Limiter,
+    limits: Arc<limits::Limiter>,
     shell: &'static str,
     /// What bubblewrap loads as filter of system calls.
     filter: PathBuf,
@@ -66,9 +67,9 @@ impl LocalRuntime {
         binary::write(&folders)?;
         let slots = slots::Slots::open(&folders, config.uid_base)?;
         Ok(Self {
-            config: config.clone(),
+            config: Arc::new(config.clone()),
             slots,
-            limits: limits::Limiter::detect(config, clock.now_ms()),
+            limits: Arc::new(limits::Limiter::detect(config, clock.now_ms())),
             shell: sandbox::shell(config),
             clock,
             folders,
@@ -98,17 +99,19 @@ impl LocalRuntime {
         container: ContainerId,
     ) -> Result<Option<Process>, RuntimeError> {
         let folder = self.folders.container(container);
-        let Some(meta) = folder.read_meta()? else {
-            return Ok(None);
-        };
-        let Some(run) = meta.run else { return Ok(None) };
-        Ok(Process::adopt(folder, run, &self.limits))
+        let limits = Arc::clone(&self.limits);
+        blocking(move || {
+            let run = folder.read_meta()?.and_then(|meta| meta.run);
+            Ok(run.and_then(|run| Process::adopt(folder, run, &limits)))
+        })
+        .await
     }
 
     pub(super) async fn prove_isolation(&self, process: &Process) -> Result<String, RuntimeError> {
         let expected = sandbox::mount_points(&self.config);
         let uid = self.slots.of(process.container())?.uid;
-        proof::prove(process.pid(), uid, &expected).map_err(RuntimeError::Unproven)?;
+        let pid = process.pid();
+        blocking(move || proof::prove(pid, uid, &expected).map_err(RuntimeError::Unproven)).await?;
         Ok(format!(
             "no network device but lo, no capabilities, no host paths; {}",
             self.limits.describe(&self.config)
@@ -134,17 +137,14 @@ impl LocalRuntime {
         boot_id: &str,
     ) -> Result<(), RuntimeError> {
         let folder = self.folders.container(process.container());
-        let mut meta = folder.read_meta()?.unwrap_or_default();
-        meta.run = Some(process.record(boot_id, self.clock.now_ms()));
-        blocking(move || folder.write_meta(&meta)).await
+        let run = process.record(boot_id, self.clock.now_ms());
+        blocking(move || note(&folder, Some(run))).await
     }
 
     pub(super) async fn kill(&self, process: Process) -> Result<(), RuntimeError> {
         let folder = self.folders.container(process.container());
         process.kill().await?;
-        let mut meta = folder.read_meta()?.unwrap_or_default();
-        meta.run = None;
-        blocking(move || folder.write_meta(&meta)).await
+        blocking(move || note(&folder, None)).await
     }
 
     pub(super) async fn remove_volume(&self, container: ContainerId) -> Result<(), RuntimeError> {
@@ -158,6 +158,13 @@ impl LocalRuntime {
         let folders = self.folders.clone();
         blocking(move || folders.containers()).await
     }
+}
+
+/// Remembers which start of the container runs.
+fn note(folder: &volume::Folder, run: Option<volume::Run>) -> Result<(), RuntimeError> {
+    let mut meta = folder.read_meta()?.unwrap_or_default();
+    meta.run = run;
+    folder.write_meta(&meta)
 }
 
 /// File work, off the threads that serve requests.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -33,15 +34,26 @@ pub struct Process {
 }
 
 impl Process {
-    /// A container that was just started.
+    /// A container that was just started. When it fails, nothing of it runs.
     pub(super) fn started(
         folder: Folder,
         pid: i32,
         child: Child,
         group: Group,
     ) -> Result<Self, RuntimeError> {
-        let failed = |error: std::io::Error| RuntimeError::io("the container ended at once", error);
-        let pidfd = open(pid).map_err(failed)?;
+        let pidfd = match open(pid) {
+            Ok(pidfd) => pidfd,
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
+                return Err(RuntimeError::io("the container ended at once", error));
+            }
+            Err(error) => {
+                // It runs, but there is no descriptor left to watch it with.
+                if let Some(pid) = Pid::from_raw(pid) {
+                    let _ = rustix::process::kill_process(pid, Signal::KILL);
+                }
+                return Err(RuntimeError::io("the container cannot be watched", error));
+            }
+        };
         let start_ticks = procfs::start_ticks(pid).unwrap_or(0);
         Ok(Self {
             folder,
@@ -131,8 +143,11 @@ impl Process {
         }
     }
 
-    pub(in super::super) fn out_of_memory(&self) -> u64 {
-        self.group.out_of_memory()
+    pub(in super::super) async fn out_of_memory(&self) -> u64 {
+        let group = self.group.clone();
+        blocking(move || Ok(group.out_of_memory()))
+            .await
+            .unwrap_or(0)
     }
 
     pub(in super::super) fn last_words(&self) -> String {

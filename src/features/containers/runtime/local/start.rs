@@ -6,14 +6,16 @@
 //! through the same pipe, so that the container's process list does not show the host's paths.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::confine;
+use super::limits::Group;
 use super::process::Process;
 use super::sandbox::{self, Sources};
 use super::slots::Slot;
@@ -57,84 +59,106 @@ pub async fn launch(
         etc: runtime.folders.etc(),
         agent: runtime.folders.agent(),
     };
-    let group = runtime.limits.group(container, &runtime.config)?;
+    let (limits, config) = (Arc::clone(&runtime.limits), Arc::clone(&runtime.config));
+    let group = blocking(move || limits.group(container, &config)).await?;
     let log = folder.join("start.log");
-    let mut child = starter(slot, &sources, &log, runtime.shell, &runtime.filter)?;
+    let started = match make(runtime, slot, sources, &group, &log).await {
+        Ok((pid, child)) => Process::started(folder, pid, child, group.clone()),
+        Err(error) => Err(error),
+    };
+    if started.is_err() {
+        blocking(move || {
+            group.remove();
+            Ok(())
+        })
+        .await?;
+    }
+    started
+}
 
-    let made = tokio::time::timeout(MADE, async {
-        let pid = child
-            .id()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .ok_or_else(|| ended(&mut child, &log))?;
-        runtime.limits.apply(&group, pid, &runtime.config)?;
-        let inside = if slot.uid.is_some() {
-            mounted()
-        } else {
-            sources
-        };
-        let mut input = b"go\n".to_vec();
-        for argument in sandbox::options(&runtime.config, &inside, runtime.shell) {
-            input.extend_from_slice(argument.as_bytes());
-            input.push(0);
-        }
-        let mut pipe = child
-            .stdin
-            .take()
-            .ok_or_else(|| RuntimeError::Failed("the start has no input".to_owned()))?;
-        if pipe.write_all(&input).await.is_err() {
-            return Err(ended(&mut child, &log));
-        }
-        drop(pipe);
-        let mut told = String::new();
-        if let Some(mut output) = child.stdout.take() {
-            // Ends when bubblewrap has told everything; it closes this descriptor before user code runs.
-            output
-                .read_to_string(&mut told)
-                .await
-                .map_err(|error| RuntimeError::io("reading from bubblewrap", error))?;
-        }
-        #[derive(serde::Deserialize)]
-        struct Told {
-            #[serde(rename = "child-pid")]
-            child_pid: i32,
-        }
-        match serde_json::from_str::<Told>(&told) {
-            Ok(told) => Ok(told.child_pid),
-            Err(_) => {
-                let status = child.wait().await;
-                Err(explain(&read_log(&log), status.ok()))
-            }
-        }
-    })
-    .await
-    .unwrap_or_else(|_| {
-        Err(RuntimeError::Failed(
-            "bubblewrap made no container within 10 s".to_owned(),
-        ))
-    });
+/// The container's first process, and bubblewrap outside. When it fails, nothing of it runs.
+async fn make(
+    runtime: &LocalRuntime,
+    slot: Slot,
+    sources: Sources,
+    group: &Group,
+    log: &Path,
+) -> Result<(i32, Child), RuntimeError> {
+    let mut child = starter(slot, &sources, log, runtime.shell, &runtime.filter)?;
+    let inside = if slot.uid.is_some() {
+        mounted()
+    } else {
+        sources
+    };
+    let made = tokio::time::timeout(MADE, first_process(runtime, &mut child, inside, group, log))
+        .await
+        .unwrap_or_else(|_| {
+            Err(RuntimeError::Failed(
+                "bubblewrap made no container within 10 s".to_owned(),
+            ))
+        });
     match made {
-        Ok(pid) => Process::started(folder, pid, child, group),
+        Ok(pid) => Ok((pid, child)),
         Err(error) => {
             let _ = child.start_kill();
             let _ = child.wait().await;
-            blocking(move || {
-                group.remove();
-                Ok(())
-            })
-            .await?;
             Err(error)
         }
     }
 }
 
+/// Puts the waiting process under its limits and lets it go on; answers the id of what it made.
+async fn first_process(
+    runtime: &LocalRuntime,
+    child: &mut Child,
+    inside: Sources,
+    group: &Group,
+    log: &Path,
+) -> Result<i32, RuntimeError> {
+    let pid = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .ok_or_else(|| ended(child, log))?;
+    let (limits, config) = (Arc::clone(&runtime.limits), Arc::clone(&runtime.config));
+    let group = group.clone();
+    blocking(move || limits.apply(&group, pid, &config)).await?;
+    let mut input = b"go\n".to_vec();
+    for argument in sandbox::options(&runtime.config, &inside, runtime.shell) {
+        input.extend_from_slice(argument.as_bytes());
+        input.push(0);
+    }
+    let mut pipe = child
+        .stdin
+        .take()
+        .ok_or_else(|| RuntimeError::Failed("the start has no input".to_owned()))?;
+    if pipe.write_all(&input).await.is_err() {
+        return Err(ended(child, log));
+    }
+    drop(pipe);
+    let mut told = String::new();
+    if let Some(mut output) = child.stdout.take() {
+        // Ends when bubblewrap has told everything; it closes this descriptor before user code runs.
+        output
+            .read_to_string(&mut told)
+            .await
+            .map_err(|error| RuntimeError::io("reading from bubblewrap", error))?;
+    }
+    #[derive(serde::Deserialize)]
+    struct Told {
+        #[serde(rename = "child-pid")]
+        child_pid: i32,
+    }
+    match serde_json::from_str::<Told>(&told) {
+        Ok(told) => Ok(told.child_pid),
+        Err(_) => {
+            let status = child.wait().await;
+            Err(explain(&read_log(log), status.ok()))
+        }
+    }
+}
+
 /// The waiting process.
-fn starter(
-    slot: Slot,
-    sources: &Sources,
-    log: &std::path::Path,
-    shell: &str,
-    filter: &std::path::Path,
-) -> Result<Child, RuntimeError> {
+fn starter(slot: Slot, sources: &Sources, log: &Path, shell: &str) -> Result<Child, RuntimeError> {
     let log_file = std::fs::File::create(log)
         .map_err(|error| RuntimeError::io(format!("writing {}", log.display()), error))?;
     let mut command;
@@ -212,11 +236,11 @@ fn mounted() -> Sources {
     }
 }
 
-fn ended(child: &mut Child, log: &std::path::Path) -> RuntimeError {
+fn ended(child: &mut Child, log: &Path) -> RuntimeError {
     explain(&read_log(log), child.try_wait().ok().flatten())
 }
 
-fn read_log(log: &std::path::Path) -> String {
+fn read_log(log: &Path) -> String {
     std::fs::read_to_string(log).unwrap_or_default()
 }
 

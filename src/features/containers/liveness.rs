@@ -1,0 +1,152 @@
+//! Whether what outlives its request still holds: terminals, watches, previews, streams of events.
+//!
+//! What always holds: one check for all of them. It reads the database, not what a stream was opened with: the
+//! credential is good, its holder is a member whose role allows it, and a container that was entered is still theirs.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::model::{Identity, Wanted};
+use super::store;
+use crate::authz::{AuthzError, Credential, authorize_owner_process};
+use crate::context::{Ctx, Services};
+use crate::kernel::{UserId, WorkspaceId};
+use crate::store::Permission;
+
+/// Time from one check to the next.
+const EVERY: Duration = Duration::from_millis(900);
+/// Longest time for a check; a database that is silent counts as one that failed.
+const CHECK: Duration = Duration::from_secs(2);
+/// Checks that could not be made before it counts as ended.
+const PATIENCE: u32 = 5;
+
+/// What something open rests on: a credential of somebody who may do `P` in a workspace.
+pub struct Standing<P> {
+    services: Services,
+    credential: Credential,
+    user: UserId,
+    workspace: WorkspaceId,
+    /// A container that they entered.
+    entered: Option<Identity>,
+    permission: PhantomData<fn() -> P>,
+}
+
+impl<P: Permission> Standing<P> {
+    /// Of the caller in `workspace`.
+    pub fn new(ctx: &Ctx, workspace: WorkspaceId) -> Self {
+        Self {
+            services: ctx.services.clone(),
+            credential: ctx.actor.credential.clone(),
+            user: ctx.actor.user,
+            workspace,
+            entered: None,
+            permission: PhantomData,
+        }
+    }
+
+    /// Of the owner of `who` inside that container.
+    pub fn inside(services: &Services, credential: &Credential, who: Identity) -> Self {
+        Self {
+            services: services.clone(),
+            credential: credential.clone(),
+            user: who.owner,
+            workspace: who.workspace,
+            entered: Some(who),
+            permission: PhantomData,
+        }
+    }
+
+    /// Whether it holds; `None` when that cannot be told now.
+    pub async fn holds(&self) -> Option<bool> {
+        tokio::time::timeout(CHECK, self.look()).await.ok()?
+    }
+
+    /// Returns when it does not hold any more, cannot be told for a while, or the server stops.
+    pub async fn ended(self) {
+        tokio::select! {
+            () = self.services.shutdown.cancelled() => {}
+            () = until_false(EVERY, || self.holds()) => {}
+        }
+    }
+
+    async fn look(&self) -> Option<bool> {
+        let services = &self.services;
+        let valid = services.credentials.still_valid(&self.credential).await;
+        if !valid.ok()? {
+            return Some(false);
+        }
+        match authorize_owner_process::<P>(&services.store, self.user, self.workspace).await {
+            Ok(_) => {}
+            Err(AuthzError::Store(_)) => return None,
+            Err(_) => return Some(false),
+        }
+        let Some(who) = self.entered else {
+            return Some(true);
+        };
+        let row = store::scan_one(&services.store, who.container).await.ok()?;
+        Some(row.is_some_and(|row| {
+            row.owner_id == self.user
+                && row.workspace_id == self.workspace
+                && row.wanted() != Wanted::Deleted
+        }))
+    }
+}
+
+async fn until_false<F: Future<Output = Option<bool>>>(
+    every: Duration,
+    mut check: impl FnMut() -> F,
+) {
+    let mut unknown = 0;
+    loop {
+        tokio::time::sleep(every).await;
+        match check().await {
+            Some(true) => unknown = 0,
+            Some(false) => return,
+            None => {
+                unknown += 1;
+                if unknown >= PATIENCE {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many checks were made before the end.
+    async fn checks(answers: &[Option<bool>]) -> usize {
+        let mut made = 0;
+        until_false(Duration::ZERO, || {
+            let answer = answers.get(made).copied().expect("it should have ended");
+            made += 1;
+            std::future::ready(answer)
+        })
+        .await;
+        made
+    }
+
+    #[tokio::test]
+    async fn a_no_ends_at_once_and_errors_only_when_they_last() {
+        const OFF: Option<bool> = None;
+        assert_eq!(checks(&[Some(true), Some(false)]).await, 2);
+        assert_eq!(checks(&[OFF; 5]).await, 5);
+        let now_and_then = [
+            OFF,
+            OFF,
+            OFF,
+            OFF,
+            Some(true),
+            OFF,
+            OFF,
+            OFF,
+            OFF,
+            Some(true),
+            Some(false),
+        ];
+        assert_eq!(checks(&now_and_then).await, now_and_then.len());
+    }
+}
