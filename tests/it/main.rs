@@ -21,6 +21,7 @@ mod e2e;
 mod egress;
 mod gateway;
 mod identity;
+mod limits;
 mod postgres;
 mod preview;
 mod projects;
