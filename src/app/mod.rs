@@ -3,6 +3,7 @@
 mod containers;
 mod health;
 mod listener;
+mod openapi;
 mod router;
 mod services;
 mod vault_process;

@@ -22,6 +22,7 @@ mod egress;
 mod gateway;
 mod identity;
 mod limits;
+mod openapi;
 mod postgres;
 mod preview;
 mod projects;
