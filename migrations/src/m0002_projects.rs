@@ -30,6 +30,16 @@ impl MigrationTrait for Migration {
             &[],
         )
         .await?;
+        // Outlives the project: its folder stays in containers, and must never become another project's.
+        tenant::create(
+            manager,
+            "project_slug",
+            &["slug"],
+            vec![text("slug")],
+            &[],
+            &[],
+        )
+        .await?;
         tenant::create(
             manager,
             "container",

@@ -4,6 +4,7 @@ mod connections;
 mod containers;
 mod health;
 mod listener;
+mod openapi;
 mod router;
 mod services;
 mod vault_process;

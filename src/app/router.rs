@@ -10,7 +10,7 @@ use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::containers::Containers;
-use super::health;
+use super::{health, openapi};
 use crate::context::Services;
 use crate::features::ai::Ai;
 use crate::features::{ai, broker, containers, docs, egress, identity, projects, secrets};
@@ -20,11 +20,12 @@ use crate::web::{assets, middleware};
 /// The whole application.
 ///
 /// # Errors
-/// When the API's document cannot be written.
+/// When the API's document is not complete, or cannot be written.
 pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyhow::Result<Router> {
     let mebibytes = services.config.server.max_import_mib;
     let max_import_bytes = usize::try_from(mebibytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
     let (api, document) = api(containers, ai, max_import_bytes).split_for_parts();
+    let document = openapi::complete(document)?;
     let application = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -11,6 +11,7 @@ mod selftest;
 use std::fs;
 use std::path::Path;
 
+use optidev::store::SystemPurpose;
 use rules::{Edge, Source, check_imports, unescaped};
 
 /// Imports against the direction of the layers, and from one feature to another.
@@ -157,6 +158,38 @@ fn files_are_short() {
         .map(|source| (source.path.as_str(), source.text.lines().count()))
         .collect();
     report(check_lengths(&lengths, LONG_FILES));
+}
+
+/// What may be done without a workspace. This list may only shrink: a purpose that is new reads or writes across tenants,
+/// and most of what seems to need one can have a grant instead.
+const SYSTEM_PURPOSES: &[&str] = &[
+    "SignInRead",
+    "SignInWrite",
+    "Memberships",
+    "Setup",
+    "ContainerScan",
+    "ContainerObserve",
+];
+
+#[test]
+fn the_ways_around_tenancy_are_counted() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/system.rs");
+    let file = syn::parse_file(&fs::read_to_string(path).unwrap()).unwrap();
+    // From the source: a purpose that was left out of ALL counts, too.
+    let purposes: Vec<String> = file
+        .items
+        .iter()
+        .find_map(|item| match item {
+            syn::Item::Enum(one) if one.ident == "SystemPurpose" => Some(&one.variants),
+            _ => None,
+        })
+        .expect("SystemPurpose is in src/store/system.rs")
+        .iter()
+        .map(|variant| variant.ident.to_string())
+        .collect();
+    assert_eq!(purposes, SYSTEM_PURPOSES);
+    let all = SystemPurpose::ALL.map(|purpose| format!("{purpose:?}"));
+    assert_eq!(all.as_slice(), SYSTEM_PURPOSES);
 }
 
 /// What is wrong with the files' lengths: too long, or an exception that is no longer one.

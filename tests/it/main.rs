@@ -22,6 +22,8 @@ mod e2e;
 mod egress;
 mod gateway;
 mod identity;
+mod limits;
+mod openapi;
 mod postgres;
 mod preview;
 mod projects;

@@ -1,5 +1,6 @@
 //! The same server on PostgreSQL, chosen by one setting: a real server on a private socket and a loopback port.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::eventually;
 use crate::support::server::Server;
 
 /// A PostgreSQL of this test's own.
@@ -180,6 +182,45 @@ fn newest(folder: &str) -> PathBuf {
         .collect();
     versions.sort();
     versions.pop().unwrap().join("bin")
+}
+
+/// Transactions of one row really run side by side here; on SQLite a writer waits for the other.
+#[tokio::test]
+async fn requests_that_meet_agree_about_a_container() {
+    let postgres = Postgres::start();
+    let server = Server::builder()
+        .set("database.url", postgres.url())
+        .start()
+        .await;
+    server.create_owner("ada@example.com").await;
+    let ada = server.api("ada@example.com", "all").await;
+    let containers = format!("/workspaces/{}/containers", ada.workspace().await);
+    for _ in 0..5 {
+        let nothing = json!({});
+        let made = (0..12).map(|_| ada.post(&containers, &nothing));
+        let made = futures_util::future::join_all(made).await;
+        let ids: BTreeSet<String> = made
+            .into_iter()
+            .map(|answer| answer.expect(202).json()["id"].to_string())
+            .collect();
+        assert_eq!(ids.len(), 1, "one container each: {ids:?}");
+        let one = format!("{containers}/{}", ids.first().unwrap().trim_matches('"'));
+        // A start that read the row before it was deleted does not bring it back.
+        let start = format!("{one}/start");
+        let starts = || futures_util::future::join_all((0..6).map(|_| ada.post(&start, &nothing)));
+        let (_, deleted, _) = tokio::join!(starts(), ada.delete(&one), starts());
+        if deleted.status == 409 {
+            ada.delete(&one).await.expect(204);
+        }
+        eventually("gone", Duration::from_secs(30), || async {
+            (ada.get(&containers).await.ok()["items"] == json!([])).then_some(())
+        })
+        .await;
+        eventually("room for another", Duration::from_secs(30), || async {
+            (postgres.sql("postgres", "SELECT count(*) FROM container") == "0").then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -130,6 +130,23 @@ async fn archives_become_projects_and_hostile_ones_do_not() {
 }
 
 #[tokio::test]
+async fn the_folder_of_a_deleted_project_is_never_anothers() {
+    let server = Server::start().await;
+    server.create_owner("ada@example.com").await;
+    let api = server.api("ada@example.com", "all").await;
+    let path = format!("/workspaces/{}/projects", api.workspace().await);
+    let new = json!({"name": "App", "source": {"kind": "empty"}});
+    // Folders stay in containers when their project goes: a name that came back would show the old code.
+    for expected in ["app", "app-2", "app-3"] {
+        let made = api.post(&path, &new).await.expect(201).json();
+        assert_eq!(made["slug"], expected);
+        assert_eq!(made["folder"], format!("projects/{expected}"));
+        let id = made["id"].as_str().unwrap();
+        api.delete(&format!("{path}/{id}")).await.expect(204);
+    }
+}
+
+#[tokio::test]
 async fn names_and_addresses_that_are_not_acceptable_are_named() {
     let server = Server::start().await;
     server.create_owner("ada@example.com").await;

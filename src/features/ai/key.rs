@@ -68,12 +68,15 @@ impl UpstreamKey {
     }
 
     /// Whether there is a key.
-    pub async fn is_ready(&self) -> bool {
+    ///
+    /// # Errors
+    /// Why there is none: what the operator must set, or a vault that is away for the moment.
+    pub async fn ready(&self) -> Result<(), KeyError> {
         #[cfg(test)]
         if self.fixed.is_some() {
-            return true;
+            return Ok(());
         }
-        self.sealed().await.is_ok()
+        self.sealed().await.map(drop)
     }
 
     /// The key as a header's value, marked so that it is not printed.
@@ -116,5 +119,28 @@ impl UpstreamKey {
                     .await?)
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_vault_that_is_away_is_not_a_missing_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "sk-test\n").unwrap();
+        let vault = || VaultClient::new(folder.path().join("no-vault"));
+        let away = UpstreamKey::new(vault(), Some(file.clone())).ready().await;
+        assert!(matches!(away, Err(KeyError::Vault(_))), "{away:?}");
+        std::fs::write(&file, "two words").unwrap();
+        let unusable = UpstreamKey::new(vault(), Some(file)).ready().await;
+        assert!(matches!(unusable, Err(KeyError::File(_))), "{unusable:?}");
+        let missing = UpstreamKey::new(vault(), None).ready().await;
+        assert!(
+            matches!(missing, Err(KeyError::NotConfigured)),
+            "{missing:?}"
+        );
     }
 }

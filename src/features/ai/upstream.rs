@@ -33,8 +33,11 @@ impl Upstream {
     }
 
     /// Whether there is a key.
-    pub async fn is_ready(&self) -> bool {
-        self.key.is_ready().await
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn ready(&self) -> Result<(), KeyError> {
+        self.key.ready().await
     }
 
     /// Sends a request below the upstream's base address. The key is opened here, at the last moment.

@@ -12,6 +12,9 @@ use crate::features::audit;
 use crate::kernel::{Code, ContainerId, Problem, UserId, WorkspaceId};
 use crate::store::{Grant, StoreError};
 
+/// How often a change is decided anew because another request was faster.
+const TRIES: usize = 5;
+
 /// A container whose owner is the caller, and its agent: everything inside is reached with this.
 pub struct Entered {
     /// Proof that the caller may have a container here.
@@ -84,37 +87,47 @@ pub async fn create(
     workspace: WorkspaceId,
 ) -> Result<Container, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
-    let tx = ctx.services.store.scoped(&grant).await?;
-    let row = match store::find_of(&tx, grant.user()).await? {
+    for _ in 0..TRIES {
+        if let Some(row) = try_create(ctx, controller, &grant).await? {
+            controller.wake(&row);
+            return Ok(view(ctx, controller, &row).await?);
+        }
+    }
+    Err(overtaken())
+}
+
+/// `None` when somebody was faster: look again.
+async fn try_create(
+    ctx: &Ctx,
+    controller: &Controller,
+    grant: &Grant<ContainersUse>,
+) -> Result<Option<container::Model>, Problem> {
+    let tx = ctx.services.store.scoped(grant).await?;
+    let (row, action) = match store::find_of(&tx, grant.user()).await? {
         Some(row) if row.wanted() == Wanted::Deleted => return Err(being_deleted()),
-        Some(row)
-            if row.wanted() == Wanted::Running
-                && controller.observed(&row).state.is_on_its_way() =>
-        {
-            row
-        }
-        Some(row) => {
-            let row = store::want(&tx, row, Wanted::Running).await?;
-            audit::record(&tx, ctx, "containers.start", row.id, "").await?;
-            row
-        }
+        Some(row) if is_on_its_way(controller, &row) => return Ok(Some(row)),
+        Some(row) => match store::want(&tx, &row, Wanted::Running).await? {
+            Some(row) => (row, "containers.start"),
+            None => return Ok(None),
+        },
         None => {
-            let container = ContainerId::new(&ctx.services.clock, &ctx.services.rng);
             let identity = Identity {
-                workspace,
-                container,
+                workspace: grant.workspace(),
+                container: ContainerId::new(&ctx.services.clock, &ctx.services.rng),
                 owner: grant.user(),
             };
-            let row = tx
-                .insert::<container::Entity, _>(store::new_row(identity, ctx.now_ms()))
-                .await?;
-            audit::record(&tx, ctx, "containers.create", container, "").await?;
-            row
+            let new = store::new_row(identity, ctx.now_ms());
+            match tx.insert::<container::Entity, _>(new).await {
+                Ok(row) => (row, "containers.create"),
+                // The caller's other request made it. This transaction has failed, so it cannot look itself.
+                Err(StoreError::Duplicate) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
         }
     };
+    audit::record(&tx, ctx, action, row.id, "").await?;
     tx.commit().await?;
-    controller.wake(&row);
-    Ok(view(ctx, controller, &row).await?)
+    Ok(Some(row))
 }
 
 /// Asks for the caller's container to run. Asking again after a failure is a new try.
@@ -129,18 +142,22 @@ pub async fn start(
 ) -> Result<Container, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
-    let row = own(store::find(&tx, id).await?, grant.user())?;
-    let row = if row.wanted() == Wanted::Running && controller.observed(&row).state.is_on_its_way()
-    {
-        row
-    } else {
-        let row = store::want(&tx, row, Wanted::Running).await?;
-        audit::record(&tx, ctx, "containers.start", id, "").await?;
-        tx.commit().await?;
-        row
-    };
-    controller.wake(&row);
-    Ok(view(ctx, controller, &row).await?)
+    for _ in 0..TRIES {
+        let row = own(store::find(&tx, id).await?, grant.user())?;
+        let row = if is_on_its_way(controller, &row) {
+            row
+        } else {
+            let Some(row) = store::want(&tx, &row, Wanted::Running).await? else {
+                continue;
+            };
+            audit::record(&tx, ctx, "containers.start", id, "").await?;
+            tx.commit().await?;
+            row
+        };
+        controller.wake(&row);
+        return Ok(view(ctx, controller, &row).await?);
+    }
+    Err(overtaken())
 }
 
 /// Asks for a container to stop: one's own, or with `ContainersManage` anybody's.
@@ -220,15 +237,22 @@ async fn end(
             .scoped(&ctx.authorize::<ContainersManage>(workspace).await?)
             .await?
     };
-    // Read again, now that nobody else writes.
-    let row = store::find(&tx, id)
-        .await?
-        .filter(|row| row.wanted() != Wanted::Deleted);
-    let row = row.ok_or_else(Problem::not_found)?;
-    let row = store::want(&tx, row, wanted).await?;
-    audit::record(&tx, ctx, action, id, "").await?;
-    tx.commit().await?;
-    Ok(row)
+    for _ in 0..TRIES {
+        let row = store::find(&tx, id)
+            .await?
+            .filter(|row| row.wanted() != Wanted::Deleted)
+            .ok_or_else(Problem::not_found)?;
+        if let Some(row) = store::want(&tx, &row, wanted).await? {
+            audit::record(&tx, ctx, action, id, "").await?;
+            tx.commit().await?;
+            return Ok(row);
+        }
+    }
+    Err(overtaken())
+}
+
+fn is_on_its_way(controller: &Controller, row: &container::Model) -> bool {
+    row.wanted() == Wanted::Running && controller.observed(row).state.is_on_its_way()
 }
 
 fn own(row: Option<container::Model>, user: UserId) -> Result<container::Model, Problem> {
@@ -261,6 +285,13 @@ async fn view(
         ctx.actor.user,
         controller.observed(row),
     ))
+}
+
+fn overtaken() -> Problem {
+    Problem::new(
+        Code::Conflict,
+        "This container was changed by another request again and again just now. Try again.",
+    )
 }
 
 fn being_deleted() -> Problem {

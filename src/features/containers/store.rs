@@ -1,7 +1,7 @@
 //! The container table.
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 use super::model::{Identity, Observed, State, Wanted, pending_steps};
 use crate::authz::accounts::account;
@@ -122,17 +122,25 @@ pub async fn find_of(tx: &ScopedTx, owner: UserId) -> Result<Option<container::M
         .await
 }
 
-/// Asks for something else, and counts it.
+/// Asks for something else than `row` does, and counts it; `None` when somebody asked for something since `row` was
+/// read, so that it must be read and judged again.
 pub async fn want(
     tx: &ScopedTx,
-    row: container::Model,
+    row: &container::Model,
     wanted: Wanted,
-) -> Result<container::Model, StoreError> {
-    let generation = row.generation + 1;
-    let mut row = row.into_active_model();
-    row.wanted = Set(wanted.as_str().to_owned());
-    row.generation = Set(generation);
-    tx.update::<container::Entity, _>(row).await
+) -> Result<Option<container::Model>, StoreError> {
+    let changed = tx
+        .update_many::<container::Entity>()
+        .filter(container::Column::Id.eq(row.id))
+        .filter(container::Column::Generation.eq(row.generation))
+        .set(container::Column::Wanted, wanted.as_str())
+        .set(container::Column::Generation, row.generation + 1)
+        .exec()
+        .await?;
+    if changed == 0 {
+        return Ok(None);
+    }
+    find(tx, row.id).await
 }
 
 /// Every container of every workspace, for the controller.
@@ -220,4 +228,86 @@ fn row_of(who: Identity) -> Condition {
 
 fn encode(steps: &[super::model::Step]) -> String {
     serde_json::to_string(steps).unwrap_or_else(|_| "[]".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authz::permission::ContainersUse;
+    use crate::authz::{Role, authorize_owner_process, membership};
+    use crate::config::DatabaseConfig;
+    use crate::features::members::{organization, workspace};
+    use crate::kernel::{Clock, OrganizationId, Rng, WorkspaceId};
+
+    async fn workspace(store: &Store) -> (WorkspaceId, UserId) {
+        let (clock, rng) = (Clock::system(), Rng);
+        let organization = OrganizationId::new(&clock, &rng);
+        let (id, user) = (WorkspaceId::new(&clock, &rng), UserId::new(&clock, &rng));
+        let tx = store.system(SystemPurpose::Setup).await.unwrap();
+        tx.insert(organization::ActiveModel {
+            id: Set(organization),
+            name: Set("o".into()),
+            created_at_ms: Set(1),
+        })
+        .await
+        .unwrap();
+        tx.insert(workspace::ActiveModel {
+            id: Set(id),
+            organization_id: Set(organization),
+            name: Set("w".into()),
+            wrapped_key: Set(vec![1]),
+            created_at_ms: Set(1),
+        })
+        .await
+        .unwrap();
+        tx.insert(account::ActiveModel {
+            id: Set(user),
+            email: Set("a@b.c".into()),
+            name: Set("a".into()),
+            password_hash: Set(String::new()),
+            totp_sealed: Set(None),
+            totp_last_step: Set(None),
+            created_at_ms: Set(1),
+        })
+        .await
+        .unwrap();
+        tx.insert(membership::ActiveModel {
+            workspace_id: Set(id),
+            account_id: Set(user),
+            role: Set(Role::User.as_str().into()),
+            created_at_ms: Set(1),
+        })
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        (id, user)
+    }
+
+    #[tokio::test]
+    async fn a_start_that_read_the_row_before_a_delete_does_not_undo_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&DatabaseConfig::default(), &folder.path().join("db"))
+            .await
+            .unwrap();
+        store.migrate().await.unwrap();
+        let (workspace, owner) = workspace(&store).await;
+        let grant = authorize_owner_process::<ContainersUse>(&store, owner, workspace)
+            .await
+            .unwrap();
+        let container = ContainerId::new(&Clock::system(), &Rng);
+        let identity = Identity {
+            workspace,
+            container,
+            owner,
+        };
+        let tx = store.scoped(&grant).await.unwrap();
+        let read = tx
+            .insert::<container::Entity, _>(new_row(identity, 1))
+            .await
+            .unwrap();
+        let deleted = want(&tx, &read, Wanted::Deleted).await.unwrap().unwrap();
+        assert_eq!((deleted.wanted(), deleted.generation), (Wanted::Deleted, 2));
+        assert_eq!(want(&tx, &read, Wanted::Running).await.unwrap(), None);
+        assert_eq!(find(&tx, container).await.unwrap(), Some(deleted));
+    }
 }

@@ -131,8 +131,13 @@ fn read(document: &Value, path: &str, method: &str, operation: &Value) -> Operat
         let shape = answer
             .get("content")
             .and_then(Value::as_object)
-            .and_then(|content| content.values().next())
-            .and_then(|content| content.get("schema"))
+            // Problems have one shape, which the page's introduction tells.
+            .and_then(|content| {
+                content
+                    .iter()
+                    .find(|(kind, _)| *kind != "application/problem+json")
+            })
+            .and_then(|(_, content)| content.get("schema"))
             .map(|schema| outline(document, schema, 0))
             .unwrap_or_default();
         let words = text(answer, "description");

@@ -14,6 +14,7 @@ use crate::web::{Json, Path};
 
 /// What this container wanted to connect to, and what was decided: the last 200 decisions, newest first.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/containers/{container}/egress", tag = "Containers",
+    operation_id = "egress",
     params(("workspace" = WorkspaceId, Path), ("container" = ContainerId, Path)),
     responses((status = 200, body = Page<Decision>)))]
 pub async fn list(

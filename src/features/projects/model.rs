@@ -22,7 +22,7 @@ pub mod project {
         pub id: ProjectId,
         /// Display name.
         pub name: String,
-        /// Name of its folder, unique in the workspace.
+        /// Name of its folder, which no other project of the workspace has or had.
         pub slug: String,
         /// `empty`, `git` or `archive`.
         pub source_kind: String,
@@ -47,7 +47,36 @@ pub mod project {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// The folder names that were ever given out.
+pub mod given_slug {
+    use sea_orm::entity::prelude::*;
+
+    use crate::kernel::WorkspaceId;
+
+    /// A row of `project_slug`; it stays when its project goes.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "project_slug")]
+    pub struct Model {
+        /// The tenant.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub workspace_id: WorkspaceId,
+        /// The folder's name.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub slug: String,
+    }
+
+    /// No declared relations.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 crate::tenant_entity!(project);
+crate::tenant_entity!(given_slug);
+
+/// Most projects of a workspace. A list shows them all.
+pub const MOST: u64 = 5_000;
 
 /// Where a project's code comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -9,7 +9,7 @@ use crate::authz::permission::{ProjectsRead, ProjectsWrite};
 use crate::context::{Ctx, Services};
 use crate::features::audit;
 use crate::kernel::{Code, Page, Problem, ProjectId, WorkspaceId};
-use crate::store::{Grant, Permission, ScopedTx};
+use crate::store::{Grant, Permission, ScopedTx, StoreError};
 
 /// All projects of the workspace, newest first.
 ///
@@ -72,7 +72,7 @@ pub async fn source_of<P: Permission>(
 /// Makes a project from an empty folder or a git address.
 ///
 /// # Errors
-/// `unprocessable` naming the value that is not right.
+/// `unprocessable` naming the value that is not right; `conflict` when the workspace is full.
 pub async fn create(
     ctx: &Ctx,
     workspace: WorkspaceId,
@@ -87,11 +87,8 @@ pub async fn create(
             "source: an archive is uploaded to …/projects/import, not named here.",
         ));
     }
-    let tx = ctx.services.store.scoped(&grant).await?;
     let id = ProjectId::new(&ctx.services.clock, &ctx.services.rng);
-    let project = insert(ctx, &tx, id, name, source, None, None).await?;
-    tx.commit().await?;
-    Ok(project)
+    insert(ctx, &grant, id, name, source, None, None).await
 }
 
 /// Makes a project from an archive that passed inspection.
@@ -110,13 +107,8 @@ pub async fn import(
     let framework = upload.framework.clone();
     let key = upload.keep(&ctx.services, workspace, id)?;
     let stored = ctx.services.paths.objects().join(&key);
-    let made: Result<Project, Problem> = async {
-        let tx = ctx.services.store.scoped(&grant).await?;
-        let project = insert(ctx, &tx, id, name, Source::Archive {}, Some(key), framework).await?;
-        tx.commit().await?;
-        Ok(project)
-    }
-    .await;
+    let source = Source::Archive {};
+    let made = insert(ctx, &grant, id, name, source, Some(key), framework).await;
     if made.is_err() {
         // No row names the file, so nobody would ever remove it.
         let _ = tokio::fs::remove_file(stored).await;
@@ -127,13 +119,14 @@ pub async fn import(
 /// Whether the actor may import here, asked before an upload is read.
 ///
 /// # Errors
-/// 404, 403, or `unprocessable` for the name.
+/// 404, 403, `conflict` when the workspace is full, or `unprocessable` for the name.
 pub async fn may_import(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(), Problem> {
-    ctx.authorize::<ProjectsWrite>(workspace).await?;
-    check(name, &Source::Archive {})
+    let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
+    check(name, &Source::Archive {})?;
+    refuse_when_full(&ctx.services.store.scoped_read(&grant).await?).await
 }
 
-/// Deletes a project and its stored archive; folders in containers stay.
+/// Deletes a project and its stored archive; folders in containers stay, and no other project gets their name.
 ///
 /// # Errors
 /// 404 when it is not there.
@@ -168,9 +161,22 @@ fn check(name: &str, source: &Source) -> Result<(), Problem> {
     Ok(())
 }
 
+async fn refuse_when_full(tx: &ScopedTx) -> Result<(), Problem> {
+    if store::count(tx).await? < model::MOST {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Conflict,
+        format!(
+            "The workspace has {} projects, which is the most it can have. Delete one that is not needed any more.",
+            model::MOST
+        ),
+    ))
+}
+
 async fn insert(
     ctx: &Ctx,
-    tx: &ScopedTx,
+    grant: &Grant<ProjectsWrite>,
     id: ProjectId,
     name: &str,
     source: Source,
@@ -184,7 +190,17 @@ async fn insert(
         Source::Archive {} => ("archive", None, None),
         Source::Empty {} => ("empty", None, None),
     };
-    let slug = store::free_slug(tx, &model::slug_of(name)).await?;
+    let tx = ctx.services.store.scoped(grant).await?;
+    refuse_when_full(&tx).await?;
+    let slug = store::give_slug(&tx, &model::slug_of(name))
+        .await
+        .map_err(|error| match error {
+            StoreError::Duplicate => Problem::new(
+                Code::Conflict,
+                "Somebody else made a project of the same name just now. Try again.",
+            ),
+            other => other.into(),
+        })?;
     let row = tx
         .insert(project::ActiveModel {
             workspace_id: Set(tx.workspace()),
@@ -200,6 +216,7 @@ async fn insert(
             created_at_ms: Set(ctx.now_ms()),
         })
         .await?;
-    audit::record(tx, ctx, "projects.create", id, kind).await?;
+    audit::record(&tx, ctx, "projects.create", id, kind).await?;
+    tx.commit().await?;
     Ok(row.into())
 }

@@ -188,7 +188,7 @@ async fn create(
         Err(problem)
             if matches!(
                 problem.code,
-                Code::Unprocessable | Code::TooLarge | Code::UnsupportedMediaType
+                Code::Unprocessable | Code::Conflict | Code::TooLarge | Code::UnsupportedMediaType
             ) =>
         {
             let chip = members::workspace_chip(&page.ctx, workspace).await?;

@@ -1,8 +1,11 @@
 //! Queries of projects.
 
+use std::collections::HashSet;
+
+use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Order};
 
-use super::model::project;
+use super::model::{given_slug, project};
 use crate::kernel::ProjectId;
 use crate::store::{ScopedTx, StoreError};
 
@@ -10,7 +13,6 @@ use crate::store::{ScopedTx, StoreError};
 pub async fn list(tx: &ScopedTx) -> Result<Vec<project::Model>, StoreError> {
     tx.find::<project::Entity>()
         .order_by(project::Column::CreatedAtMs, Order::Desc)
-        .limit(1_000)
         .all()
         .await
 }
@@ -23,23 +25,39 @@ pub async fn find(tx: &ScopedTx, id: ProjectId) -> Result<Option<project::Model>
         .await
 }
 
-/// A folder name that no other project of the workspace has: `wanted`, else with a number.
-pub async fn free_slug(tx: &ScopedTx, wanted: &str) -> Result<String, StoreError> {
-    let taken: std::collections::HashSet<String> = tx
-        .find::<project::Entity>()
-        .filter(project::Column::Slug.starts_with(wanted))
+/// How many projects the workspace has.
+pub async fn count(tx: &ScopedTx) -> Result<u64, StoreError> {
+    tx.find::<project::Entity>().count().await
+}
+
+/// Gives out a folder name that no project of the workspace has or ever had: `wanted`, else with a number. The folder
+/// of a deleted project stays in containers, so its name would show the old code as the new project's.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when somebody else was given the same one in this moment.
+pub async fn give_slug(tx: &ScopedTx, wanted: &str) -> Result<String, StoreError> {
+    let given: HashSet<String> = tx
+        .find::<given_slug::Entity>()
+        .filter(given_slug::Column::Slug.starts_with(wanted))
         .all()
         .await?
         .into_iter()
         .map(|row| row.slug)
         .collect();
-    if !taken.contains(wanted) {
-        return Ok(wanted.to_owned());
-    }
-    let free = (2_u32..)
-        .map(|number| format!("{wanted}-{number}"))
-        .find(|slug| !taken.contains(slug));
-    free.ok_or(StoreError::Duplicate)
+    let slug = if given.contains(wanted) {
+        (2_u32..)
+            .map(|number| format!("{wanted}-{number}"))
+            .find(|slug| !given.contains(slug))
+            .ok_or(StoreError::Duplicate)?
+    } else {
+        wanted.to_owned()
+    };
+    tx.insert(given_slug::ActiveModel {
+        workspace_id: Set(tx.workspace()),
+        slug: Set(slug.clone()),
+    })
+    .await?;
+    Ok(slug)
 }
 
 /// Deletes one project and says whether it was there.

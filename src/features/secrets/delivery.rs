@@ -23,6 +23,7 @@ pub async fn sealed_environment<P: Permission>(
     let mut items = Vec::new();
     for row in store::list(&tx).await? {
         let Some(stored) = store::value(&tx, row.id, row.version).await? else {
+            // Deleted since the list was read: no longer the workspace's.
             continue;
         };
         items.push(DeliverItem {

@@ -85,6 +85,12 @@ pub mod version {
 crate::tenant_entity!(secret);
 crate::tenant_entity!(version);
 
+/// Most secrets of a workspace: a list shows them all, and a start delivers them all.
+pub const MOST: u64 = 1_000;
+
+// Beside the secrets, a delivery holds a few variables of the container's own.
+const _: () = assert!(MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
+
 /// How much of a secret a person may see again.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,

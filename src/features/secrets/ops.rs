@@ -8,6 +8,7 @@ use crate::authz::permission::{SecretsRead, SecretsReveal, SecretsWrite};
 use crate::context::Ctx;
 use crate::features::{audit, members};
 use crate::kernel::{Code, Page, Problem, SecretId, SecretString, WorkspaceId};
+use crate::store::{ScopedTx, StoreError};
 use crate::vault::Sealed;
 
 /// All secrets by name; values of visible ones only.
@@ -63,7 +64,7 @@ fn item(row: secret::Model, value: Option<String>) -> SecretItem {
 /// Sets a secret: a new one, or a new version. To a weaker tier it moves only because the value is a new one.
 ///
 /// # Errors
-/// `unprocessable` naming the field that is not right.
+/// `unprocessable` naming the field that is not right; `conflict` when somebody else was faster or the workspace is full.
 pub async fn set(
     ctx: &Ctx,
     workspace: WorkspaceId,
@@ -118,13 +119,11 @@ pub async fn set(
     if current.as_ref().map(|row| (row.id, row.version))
         != known.as_ref().map(|row| (row.id, row.version))
     {
-        return Err(Problem::new(
-            Code::Conflict,
-            format!("{name} was changed by somebody else just now. Try again."),
-        ));
+        return Err(changed_meanwhile(name));
     }
     let row = match current {
         None => {
+            refuse_when_full(&tx).await?;
             tx.insert(secret::ActiveModel {
                 workspace_id: Set(workspace),
                 id: Set(id),
@@ -137,10 +136,11 @@ pub async fn set(
                 updated_by: Set(ctx.actor.user),
                 updated_at_ms: Set(now),
             })
-            .await?
+            .await
+            .map_err(|error| overtaken(name, error))?
         }
-        Some(row) => {
-            tx.update(secret::ActiveModel {
+        Some(row) => tx
+            .update(secret::ActiveModel {
                 workspace_id: Set(workspace),
                 id: Set(id),
                 tier: Set(tier.as_str().to_owned()),
@@ -150,8 +150,8 @@ pub async fn set(
                 updated_at_ms: Set(now),
                 ..Default::default()
             })
-            .await?
-        }
+            .await
+            .map_err(|error| overtaken(name, error))?,
     };
     tx.insert(version::ActiveModel {
         workspace_id: Set(workspace),
@@ -162,7 +162,8 @@ pub async fn set(
         created_by: Set(ctx.actor.user),
         created_at_ms: Set(now),
     })
-    .await?;
+    .await
+    .map_err(|error| overtaken(name, error))?;
     audit::record(
         &tx,
         ctx,
@@ -173,6 +174,34 @@ pub async fn set(
     .await?;
     tx.commit().await?;
     Ok(item(row, None))
+}
+
+/// Two writers met at the same row, or the row was deleted under a writer: as one who comes second, told in one sentence.
+fn overtaken(name: &str, error: StoreError) -> Problem {
+    match error {
+        StoreError::Duplicate | StoreError::Absent => changed_meanwhile(name),
+        error @ StoreError::Database(_) => error.into(),
+    }
+}
+
+fn changed_meanwhile(name: &str) -> Problem {
+    Problem::new(
+        Code::Conflict,
+        format!("{name} was changed by somebody else just now. Try again."),
+    )
+}
+
+async fn refuse_when_full(tx: &ScopedTx) -> Result<(), Problem> {
+    if store::count(tx).await? < model::MOST {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Conflict,
+        format!(
+            "The workspace has {} secrets, which is the most it can have. Delete one that is not needed any more.",
+            model::MOST
+        ),
+    ))
 }
 
 /// Deletes a secret with all its versions.

@@ -10,9 +10,13 @@ use crate::store::{ScopedTx, StoreError};
 pub async fn list(tx: &ScopedTx) -> Result<Vec<secret::Model>, StoreError> {
     tx.find::<secret::Entity>()
         .order_by(secret::Column::Name, Order::Asc)
-        .limit(2_000)
         .all()
         .await
+}
+
+/// How many secrets the workspace has.
+pub async fn count(tx: &ScopedTx) -> Result<u64, StoreError> {
+    tx.find::<secret::Entity>().count().await
 }
 
 /// One secret by name.

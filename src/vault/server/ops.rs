@@ -2,7 +2,8 @@
 //!
 //! There is no general decrypt. Plaintext leaves in three ways only: `reveal`, never for Sensitive;
 //! `deliver`, encrypted to an agent; `open`, for a credential of the installation by its purpose. All
-//! three make an entry for the record, whatever comes of them.
+//! three make an entry for the record, whatever comes of them; only a Visible value that was shown as it
+//! should be makes none, because every look at the list shows it.
 
 use std::{
     collections::BTreeSet,
@@ -178,7 +179,11 @@ impl Vault {
                 "a Sensitive secret is write-only and is never shown; set a new value if it is lost",
             ));
         }
-        take(&self.reveals, *binding.workspace, self.started.elapsed())?;
+        // What is shown in every list has no budget to use up: whoever reloads a page would block the others' reveals.
+        // A hidden value that is named Visible does not decrypt.
+        if binding.tier != Tier::Visible {
+            take(&self.reveals, *binding.workspace, self.started.elapsed())?;
+        }
         let key = self.keys.unwrap(binding.workspace, key)?;
         self.open_secret(&key, binding, sealed).map(Answer::Bytes)
     }
@@ -313,6 +318,9 @@ fn entry(request: &Request<'_>, done: &Done, time_ms: i64, peer_pid: i32) -> Opt
         delivery: None,
     };
     match request {
+        Request::Reveal { binding, .. } if binding.tier == Tier::Visible && done.is_ok() => {
+            return None;
+        }
         Request::Reveal { binding, .. } => entry.secrets.push(SecretEntry::from(binding)),
         Request::Deliver {
             recipient,

@@ -135,6 +135,25 @@ async fn reveals_are_throttled_for_each_workspace() {
 }
 
 #[tokio::test]
+async fn visible_values_use_up_no_reveals_and_a_hidden_one_does_not_pass_as_visible() {
+    let vault = Vault::start_with(&["--reveal-burst", "1", "--reveals-per-minute", "1"]).await;
+    let client = vault.client();
+    let (visible, masked) = (binding(Tier::Visible), binding(Tier::Masked));
+    let (key, shown) = sealed(&client, &visible, "shown").await;
+    for _ in 0..200 {
+        assert!(client.reveal(&key, &visible, &shown).await.is_ok());
+    }
+    assert!(vault.recorded().is_empty());
+    let (key, hidden) = sealed(&client, &masked, "hidden").await;
+    let claimed = client.reveal(&key, &visible, &hidden).await;
+    assert_eq!(claimed.err(), Some(VaultError::DoesNotDecrypt));
+    assert_eq!(vault.recorded()[0]["outcome"], "does_not_decrypt");
+    assert!(client.reveal(&key, &masked, &hidden).await.is_ok());
+    let second = client.reveal(&key, &masked, &hidden).await;
+    assert!(matches!(second, Err(VaultError::Throttled { .. })));
+}
+
+#[tokio::test]
 async fn nothing_is_opened_that_cannot_be_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let vault = Vault::start_in(folder, "/dev/full".into(), &[]).await;

@@ -96,6 +96,23 @@ impl Live {
         let _ = self.listeners.send(logged);
     }
 
+    /// The next event, with a number that no other gets: to be written before anybody is told, by whoever runs the turn.
+    pub fn draft(&self, clock: &Clock, turn: TurnId, body: EventBody) -> Logged {
+        let mut inner = lock(&self.inner);
+        inner.last += 1;
+        Logged {
+            sequence: inner.last,
+            at_ms: clock.now_ms(),
+            event: Event { turn, body },
+        }
+    }
+
+    /// Tells the listeners of a draft that the database has now.
+    pub fn publish(&self, written: Logged) {
+        // Nobody listening is no failure.
+        let _ = self.listeners.send(written);
+    }
+
     /// Events that the database does not have yet.
     pub fn unwritten(&self) -> Vec<Logged> {
         lock(&self.inner).unwritten.clone()

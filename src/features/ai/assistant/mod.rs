@@ -14,6 +14,7 @@
 //! - A conversation can be continued after any end of a turn: stop, error, restart of the server.
 
 mod api;
+mod begin;
 mod call;
 mod change;
 mod edit;

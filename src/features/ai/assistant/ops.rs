@@ -1,19 +1,18 @@
 //! What can be done with conversations.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::super::Ai;
-use super::super::key::SETTING;
+use super::super::key::{KeyError, SETTING};
+use super::begin::Begin;
 use super::hub::Live;
 use super::model::{ALLOWED_AT_FIRST, AiStatus, EventBody, Session, State, Verdict};
 use super::pen::Pen;
 use super::prompt::Project;
 use super::rows::session;
 use super::store::{self, Message};
-use super::turn::Turn;
 use super::undo;
 use super::workbench::Workbench;
 use super::{history, workbench};
@@ -34,9 +33,17 @@ const LONGEST_TITLE: usize = 80;
 const LOST: i64 = 1_000;
 
 /// Whether the assistant can be used, and what is missing.
+///
+/// # Errors
+/// 404, 403; `unavailable` while the vault does not answer.
 pub async fn status(ctx: &Ctx, ai: &Ai, workspace: WorkspaceId) -> Result<AiStatus, Problem> {
     ctx.authorize::<AssistantUse>(workspace).await?;
-    let ready = ai.upstream.is_ready().await;
+    let ready = match ai.upstream.ready().await {
+        Ok(()) => true,
+        Err(KeyError::NotConfigured | KeyError::File(_)) => false,
+        // No setting is missing: it goes by itself.
+        Err(KeyError::Vault(cause)) => return Err(cause.into()),
+    };
     Ok(AiStatus {
         ready,
         missing_setting: (!ready).then_some(SETTING),
@@ -117,13 +124,17 @@ pub async fn send(
             ),
         ));
     }
-    if !ai.upstream.is_ready().await {
-        return Err(Problem::new(
-            Code::Conflict,
-            format!(
-                "The assistant is not ready: the setting {SETTING} is missing, or its file holds no key. Ask the operator to set it."
-            ),
-        ));
+    match ai.upstream.ready().await {
+        Ok(()) => {}
+        Err(KeyError::Vault(cause)) => return Err(cause.into()),
+        Err(KeyError::NotConfigured | KeyError::File(_)) => {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!(
+                    "The assistant is not ready: the setting {SETTING} is missing, or its file holds no key. Ask the operator to set it."
+                ),
+            ));
+        }
     }
     let (project, bench) = place(ctx, ai, &grant, &row).await?;
     let live = open(ctx, ai, &grant, id).await?;
@@ -135,43 +146,35 @@ pub async fn send(
             "The assistant is still at work in this session. Wait for it, or stop it first.",
         )
     })?;
-    let mut pen = Pen::new(
-        ctx.services.clone(),
-        workspace,
-        grant.user(),
-        id,
-        turn,
-        live,
-    );
-    // The event and the message are durable together.
-    pen.emit(EventBody::User { text: text.clone() });
-    pen.message(&Message {
-        role: "user",
-        content: vec![json!({ "type": "text", "text": text })],
-    })
-    .await?;
-    let tx = ctx.services.store.scoped(&grant).await?;
-    if row.title.is_empty() {
-        store::set_title(&tx, id, title(&text)).await?;
-    }
-    let history = store::messages(&tx, id).await?;
-    tx.commit().await?;
-    let allowed: BTreeSet<String> = row
-        .allowed_tools
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let begun = Turn {
-        pen,
+    let begin = Begin {
+        title: row.title.is_empty().then(|| title(&text)),
+        text,
+        pen: Pen::new(
+            ctx.services.clone(),
+            workspace,
+            grant.user(),
+            id,
+            turn,
+            live,
+        ),
         bench,
         project,
-        history,
-        allowed,
+        allowed: row
+            .allowed_tools
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect(),
         cancel,
     };
-    ctx.services
-        .tasks
-        .spawn(begun.run(Arc::clone(&ai.upstream), running));
+    // No waiting between the session's being busy and the task: a client that goes away changes nothing any more.
+    let written = begin.start(Arc::clone(&ai.upstream), running);
+    let stopping = |cause| {
+        Problem::unavailable(
+            "The server is stopping. Send the message again in a few seconds.",
+            cause,
+        )
+    };
+    written.await.map_err(stopping)??;
     Ok(turn)
 }
 

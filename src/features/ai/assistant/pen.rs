@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::hub::Live;
 use super::model::EventBody;
 use super::store::{self, Message};
@@ -123,6 +125,40 @@ impl Pen {
         self.live.written(last);
         self.written_at = Instant::now();
         Ok(())
+    }
+
+    /// Makes the user's message durable with its event and the session's first title, then tells the listeners: of a
+    /// message that cannot be written nobody hears. Gives the conversation with it.
+    pub async fn accept(
+        &mut self,
+        text: String,
+        title: Option<String>,
+    ) -> Result<Vec<Message>, Problem> {
+        let live = Arc::clone(&self.live);
+        let _writing = live.writing.lock().await;
+        let message = Message {
+            role: "user",
+            content: vec![json!({ "type": "text", "text": text })],
+        };
+        // What an earlier turn could not write comes before it.
+        let mut events = live.unwritten();
+        let before = events.last().map(|last| last.sequence);
+        let event = live.draft(&self.services.clock, self.turn, EventBody::User { text });
+        events.push(event.clone());
+        let tx = self.tx().await?;
+        store::append_events(&tx, self.session, &events).await?;
+        store::append_message(&tx, self.session, self.turn, &message).await?;
+        if let Some(title) = title {
+            store::set_title(&tx, self.session, title).await?;
+        }
+        let history = store::messages(&tx, self.session).await?;
+        tx.commit().await?;
+        if let Some(before) = before {
+            live.written(before);
+        }
+        live.publish(event);
+        self.written_at = Instant::now();
+        Ok(history)
     }
 
     /// Adds a message to the conversation, and makes the events before it durable with it.

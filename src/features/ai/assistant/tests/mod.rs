@@ -5,6 +5,7 @@
     reason = "tasks of a test end with its runtime"
 )]
 
+mod begin;
 mod memory;
 mod world;
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::ActiveValue::Set;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,7 +14,7 @@ use super::super::model::{EventBody, State};
 use super::super::pen::Pen;
 use super::super::prompt::Project;
 use super::super::rows::session;
-use super::super::store::{self, Message};
+use super::super::store;
 use super::super::turn::Turn;
 use super::super::undo::{UndoError, undo};
 use super::super::workbench::Workbench;
@@ -159,17 +158,8 @@ impl World {
             .begin(turn, cancel.clone())
             .expect("no other turn runs");
         let mut pen = self.pen(turn);
-        pen.emit(EventBody::User {
-            text: text.to_owned(),
-        });
-        pen.message(&Message {
-            role: "user",
-            content: vec![json!({ "type": "text", "text": text })],
-        })
-        .await
-        .unwrap();
+        let history = pen.accept(text.to_owned(), None).await.unwrap();
         let tx = pen.tx().await.unwrap();
-        let history = store::messages(&tx, self.session).await.unwrap();
         let row = store::find_session(&tx, self.session, self.user)
             .await
             .unwrap()

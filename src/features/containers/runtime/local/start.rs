@@ -158,7 +158,13 @@ async fn first_process(
 }
 
 /// The waiting process.
-fn starter(slot: Slot, sources: &Sources, log: &Path, shell: &str) -> Result<Child, RuntimeError> {
+fn starter(
+    slot: Slot,
+    sources: &Sources,
+    log: &Path,
+    shell: &str,
+    filter: &Path,
+) -> Result<Child, RuntimeError> {
     let log_file = std::fs::File::create(log)
         .map_err(|error| RuntimeError::io(format!("writing {}", log.display()), error))?;
     let mut command;

@@ -1,0 +1,92 @@
+//! How many things a workspace can have: what is over is refused, and what is there is listed and delivered whole.
+
+use sea_orm::{ConnectionTrait, Database};
+use serde_json::json;
+
+use crate::support::server::Server;
+
+/// Writes rows past the API, where thousands of requests would take minutes.
+async fn fill(server: &Server, statement: &str) {
+    let path = server.data_dir().join("optidev.db");
+    let database = Database::connect(format!("sqlite://{}", path.display()))
+        .await
+        .unwrap();
+    database.execute_unprepared(statement).await.unwrap();
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_workspace_says_so_and_still_lists_everything() {
+    let server = Server::start().await;
+    server.create_owner("ada@example.com").await;
+    let api = server.api("ada@example.com", "all").await;
+    let workspace = api.workspace().await;
+    let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ";
+
+    let projects = format!("/workspaces/{workspace}/projects");
+    let rows = "INSERT INTO project (workspace_id, id, name, slug, source_kind, created_by, created_at_ms) \
+                SELECT workspace.id, randomblob(16), 'x', 'x' || i, 'empty', account.id, i FROM n, workspace, account";
+    fill(&server, &format!("{numbers} 4999) {rows}")).await;
+    let new = json!({"name": "last", "source": {"kind": "empty"}});
+    api.post(&projects, &new).await.expect(201);
+    let refused = api.post(&projects, &new).await.problem(409, "conflict");
+    assert!(
+        refused["detail"].as_str().unwrap().contains("5000"),
+        "{refused}"
+    );
+    let import = format!("{projects}/import?name=x");
+    api.post_bytes(&import, "application/octet-stream", vec![])
+        .await
+        .problem(409, "conflict");
+    let listed = api.get(&projects).await.ok();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 5_000);
+    assert!(listed["next"].is_null());
+
+    let secrets = format!("/workspaces/{workspace}/secrets");
+    let rows = "INSERT INTO secret (workspace_id, id, name, tier, description, version, created_by, created_at_ms, \
+                updated_by, updated_at_ms) SELECT workspace.id, randomblob(16), 'S' || i, 'masked', '', 1, account.id, \
+                i, account.id, i FROM n, workspace, account";
+    fill(&server, &format!("{numbers} 999) {rows}")).await;
+    let set = json!({"tier": "visible", "value": "v"});
+    let last = format!("{secrets}/LAST");
+    api.put(&last, &set).await.expect(200);
+    let refused = api.put(&format!("{secrets}/MORE"), &set).await;
+    let refused = refused.problem(409, "conflict");
+    assert!(
+        refused["detail"].as_str().unwrap().contains("1000"),
+        "{refused}"
+    );
+    // One that is there can be set again, and deleting makes room.
+    api.put(&last, &set).await.expect(200);
+    let listed = api.get(&secrets).await.ok();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1_000);
+    api.delete(&last).await.expect(204);
+    api.put(&format!("{secrets}/MORE"), &set).await.expect(200);
+}
+
+#[tokio::test]
+async fn many_visible_secrets_are_listed_and_looking_uses_up_no_reveals() {
+    let server = Server::start().await;
+    server.create_owner("ada@example.com").await;
+    let api = server.api("ada@example.com", "all").await;
+    let secrets = format!("/workspaces/{}/secrets", api.workspace().await);
+    // More than the vault reveals at once.
+    for number in 0..130 {
+        let set = json!({"tier": "visible", "value": format!("v{number}")});
+        api.put(&format!("{secrets}/S{number}"), &set)
+            .await
+            .expect(200);
+    }
+    for _ in 0..2 {
+        let listed = api.get(&secrets).await.ok();
+        let items = listed["items"].as_array().unwrap();
+        assert_eq!(items.len(), 130);
+        assert!(items.iter().all(|item| item["value"].is_string()));
+    }
+    let record = server.data_dir().join("vault/record.jsonl");
+    let record = std::fs::read_to_string(record).unwrap();
+    assert!(
+        !record.contains("\"reveal\""),
+        "a look at the list is no entry"
+    );
+}
