@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct EgressConfig {
     /// Hosts that containers may connect to: `host`, `host:port` or `*.suffix` (any name below it). Without a
-    /// port, 443 and 80 are meant. Example: `["registry.npmjs.org", "*.githubusercontent.com", "git.example.com:8443"]`.
+    /// port, 443, and 80 for plain requests, are meant. Example: `["registry.npmjs.org", "*.githubusercontent.com", "git.example.com:8443"]`.
     pub allow: Vec<String>,
     /// Special-purpose address ranges (private, loopback, link-local, documentation, ...) that allowed names may
     /// resolve to all the same. Example: `["10.20.0.0/16"]` for a registry mirror inside the company.
