@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_without_words_or_with_anothers_name_is_refused() {
+    fn an_operation_without_words_or_with_the_name_of_another_is_refused() {
         assert!(
             complete(document(&[
                 ("/a", "list", Some("A")),

@@ -11,7 +11,7 @@ pub trait Permission: Send + Sync + 'static {
     const ID: PermissionId;
 }
 
-/// A user may do `P` in a workspace, as of this request. Not serializable, not clonable, lives for one request.
+/// A user may do `P` in a workspace, as of this request. Not serializable, never cloned, lives for one request.
 pub struct Grant<P> {
     workspace: WorkspaceId,
     user: UserId,

@@ -130,7 +130,7 @@ async fn archives_become_projects_and_hostile_ones_do_not() {
 }
 
 #[tokio::test]
-async fn the_folder_of_a_deleted_project_is_never_anothers() {
+async fn the_folder_of_a_deleted_project_is_never_given_again() {
     let server = Server::start().await;
     server.create_owner("ada@example.com").await;
     let api = server.api("ada@example.com", "all").await;
