@@ -67,7 +67,7 @@ pub async fn authorize<P: Permission>(
 ///
 /// # Errors
 /// As [`authorize`], without scopes.
-pub async fn authorize_owner_process<P: Permission>(
+pub async fn authorize_user_now<P: Permission>(
     store: &Store,
     user: UserId,
     workspace: WorkspaceId,

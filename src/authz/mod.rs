@@ -12,7 +12,7 @@ mod recognize;
 mod role;
 
 pub use actor::{Actor, Credential};
-pub use authorize::{AuthzError, authorize, authorize_owner_process};
+pub use authorize::{AuthzError, authorize, authorize_user_now};
 pub use permission::{PermissionId, Scope};
 pub use recognize::{
     Credentials, RecognizeError, Recognized, SessionLimits, TOKEN_PREFIX, new_session_value,

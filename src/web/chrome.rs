@@ -20,8 +20,6 @@ pub struct Chrome {
     pub workspace: Option<WorkspaceChip>,
     /// Which entry of the navigation is the current one.
     pub active: &'static str,
-    /// A sentence to show once.
-    pub flash: Option<String>,
 }
 
 /// A person in the corner of the page.
@@ -64,7 +62,6 @@ impl Chrome {
             }),
             workspace,
             active,
-            flash: None,
         }
     }
 

@@ -18,9 +18,6 @@ const CSRF_HEADER: &str = "x-csrf-token";
 #[derive(Clone, Copy)]
 pub struct Peer(pub std::net::SocketAddr);
 
-/// The router's state, for handlers that have no [`Ctx`] yet.
-pub type ServicesState = axum::extract::State<Services>;
-
 /// The peer's address in text.
 pub(super) fn address(parts: &Parts) -> String {
     parts

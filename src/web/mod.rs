@@ -18,6 +18,6 @@ pub mod time;
 pub use body::{Json, Path, Query};
 pub use chrome::{Chrome, UserChip, WorkspaceChip, html};
 pub use cookies::{clear_session_cookie, session_cookie, session_value};
-pub use extract::{Anonymous, PageCtx, Peer, PendingSecondFactor, ServicesState};
+pub use extract::{Anonymous, PageCtx, Peer, PendingSecondFactor};
 pub use forms::{AnonymousForm, FieldError, PageForm, PageMultipart, PendingForm, field_text};
 pub use middleware::{Nonce, RequestId};

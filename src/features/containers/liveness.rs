@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::model::{Identity, Wanted};
 use super::store;
-use crate::authz::{AuthzError, Credential, authorize_owner_process};
+use crate::authz::{AuthzError, Credential, authorize_user_now};
 use crate::context::{Ctx, Services};
 use crate::kernel::{UserId, WorkspaceId};
 use crate::store::Permission;
@@ -76,7 +76,7 @@ impl<P: Permission> Standing<P> {
         if !valid.ok()? {
             return Some(false);
         }
-        match authorize_owner_process::<P>(&services.store, self.user, self.workspace).await {
+        match authorize_user_now::<P>(&services.store, self.user, self.workspace).await {
             Ok(_) => {}
             Err(AuthzError::Store(_)) => return None,
             Err(_) => return Some(false),

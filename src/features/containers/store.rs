@@ -234,7 +234,7 @@ fn encode(steps: &[super::model::Step]) -> String {
 mod tests {
     use super::*;
     use crate::authz::permission::ContainersUse;
-    use crate::authz::{Role, authorize_owner_process, membership};
+    use crate::authz::{Role, authorize_user_now, membership};
     use crate::config::DatabaseConfig;
     use crate::features::members::{organization, workspace};
     use crate::kernel::{Clock, OrganizationId, Rng, WorkspaceId};
@@ -291,7 +291,7 @@ mod tests {
             .unwrap();
         store.migrate().await.unwrap();
         let (workspace, owner) = workspace(&store).await;
-        let grant = authorize_owner_process::<ContainersUse>(&store, owner, workspace)
+        let grant = authorize_user_now::<ContainersUse>(&store, owner, workspace)
             .await
             .unwrap();
         let container = ContainerId::new(&Clock::system(), &Rng);

@@ -62,18 +62,11 @@ impl From<Project> for Row {
     }
 }
 
-/// One's own container, as the list shows it.
-struct ContainerSummary {
-    state: String,
-    reason: Option<String>,
-}
-
 #[derive(Template)]
 #[template(path = "projects/index.html")]
 struct Index {
     chrome: Chrome,
     projects: Vec<Row>,
-    container: Option<ContainerSummary>,
     may_create: bool,
 }
 
@@ -98,7 +91,6 @@ async fn index(page: PageCtx, Path(workspace): Path<WorkspaceId>) -> Result<Resp
         may_create: may_create(&chrome),
         chrome,
         projects,
-        container: None,
     })
 }
 

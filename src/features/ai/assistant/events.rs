@@ -117,12 +117,9 @@ impl Place {
         let unwritten = self.live.unwritten();
         let store = &self.ctx.services.store;
         // Again for each page: the stream outlives the request that was checked.
-        let grant = authz::authorize_owner_process::<AssistantUse>(
-            store,
-            self.ctx.actor.user,
-            self.workspace,
-        )
-        .await?;
+        let grant =
+            authz::authorize_user_now::<AssistantUse>(store, self.ctx.actor.user, self.workspace)
+                .await?;
         let tx = store.scoped_read(&grant).await?;
         let rows = store::events_after(&tx, self.session, self.after).await?;
         let more = u64::try_from(rows.len()).unwrap_or(0) >= EVENTS_AT_A_TIME;

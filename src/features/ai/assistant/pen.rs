@@ -76,7 +76,7 @@ impl Pen {
 
     /// A transaction of the owner's workspace.
     pub async fn tx(&self) -> Result<ScopedTx, Problem> {
-        let grant = authz::authorize_owner_process::<AssistantUse>(
+        let grant = authz::authorize_user_now::<AssistantUse>(
             &self.services.store,
             self.owner,
             self.workspace,

@@ -8,7 +8,7 @@ use optidev_agent::wire;
 
 use super::progress::Progress;
 use super::{Controller, Watched};
-use crate::authz::{authorize_owner_process, permission};
+use crate::authz::{authorize_user_now, permission};
 use crate::clients::agent::{Agent, AgentError};
 use crate::features::containers::model::{Identity, StepName};
 use crate::features::containers::runtime::{Instance, RuntimeError};
@@ -157,7 +157,7 @@ async fn owner_grant(
     controller: &Controller,
     who: Identity,
 ) -> Result<Grant<permission::ContainersUse>, StartError> {
-    authorize_owner_process(&controller.services.store, who.owner, who.workspace)
+    authorize_user_now(&controller.services.store, who.owner, who.workspace)
         .await
         .map_err(|error| {
             StartError::Owner(format!("the owner may not have a container here: {error}"))
