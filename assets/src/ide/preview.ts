@@ -131,8 +131,10 @@ export class Preview {
     const open = () => {
       this.ports.value = String(port.port);
       this.suggest.hidden = true;
+      // A panel that comes into view without a frame opens one by itself: once is enough.
+      const opensItself = !this.shown && !this.frame;
       this.ide.send("panel.show", "preview");
-      void this.open().catch(fail);
+      if (!opensItself) void this.open().catch(fail);
     };
     const text = `Port ${port.port} listens now${port.process ? ` (${port.process})` : ""}.`;
     const row = () => [icon("globe"), h("span", {}, text), h("span", { class: "spacer" }), h("button", { type: "button", class: "btn btn-s btn-primary", onclick: open, "data-test": "preview-suggest-open" }, "Open preview")];

@@ -170,6 +170,8 @@ async function persist(work: () => Promise<void>, current: () => boolean): Promi
     try {
       return await work();
     } catch (error) {
+      // The container went away meanwhile, perhaps stopped by the person: nothing failed.
+      if (!current()) return;
       const away = error instanceof Problem && (error.status === 0 || error.status === 502 || error.status === 503 || error.status === 504);
       if (attempt === 0 || !away) fail(error);
       if (!away) return;
