@@ -424,6 +424,7 @@ async fn large_bodies_missing_keys_and_an_absent_upstream_are_told() {
         .post_bytes("//ai/v1/messages", "application/json", large.clone())
         .await;
     assert!(refused(&announced, 413, "request_too_large").contains("32 MiB"));
+    // Without a length, and just over the limit: the server knows at the last part, and the client has sent all.
     let parts: Vec<Result<Vec<u8>, std::io::Error>> = large
         .chunks(1 << 20)
         .map(|part| Ok(part.to_vec()))
