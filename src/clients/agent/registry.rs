@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connect::{AgentStream, Endpoint};
 use super::transport::{Body, Connector};
@@ -44,7 +44,7 @@ impl Agents {
                         "the container was stopped meanwhile",
                     )
                 })?;
-                Ok(AgentStream(TokioIo::new(endpoint.connect().await?)))
+                Ok(AgentStream::new(endpoint.connect().await?))
             }) as super::transport::Connecting
         });
         let http = Client::builder(TokioExecutor::new())
