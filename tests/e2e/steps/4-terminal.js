@@ -95,15 +95,18 @@ async function reload(world, terminal) {
 /** What the person sees by scrolling: numbers that follow each other, up to as far back as the page keeps lines. */
 async function screen(world, terminal) {
   const { page } = world;
-  const slider = await page.locator("[data-test=terminal]:not([hidden]) .scrollbar.vertical > .slider").boundingBox();
-  await page.mouse.move(slider.x + slider.width / 2, slider.y + slider.height / 2);
-  await page.mouse.down();
-  await page.mouse.move(slider.x + slider.width / 2, 0, { steps: 5 });
-  await page.mouse.up();
-  await world.until("the terminal scrolls back over what it keeps", (most) => {
-    const first = Number(document.querySelector("[data-test=terminal]:not([hidden]) .xterm-rows > div").textContent.trim());
-    return first > 0 && first < most;
-  }, LAST / 2 + 100);
+  // The bar moves while the screen is still being drawn: taken hold of again when the hand missed it.
+  const slider = page.locator("[data-test=terminal]:not([hidden]) .scrollbar.vertical > .slider");
+  const deadline = Date.now() + 60_000;
+  for (let first = LAST; !(first > 0 && first < LAST / 2 + 100); first = Number((await terminal.rows())[0])) {
+    holds(Date.now() < deadline, `the terminal scrolls back over what it keeps: first line ${first}`);
+    const box = await slider.boundingBox();
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width / 2, 0, { steps: 5 });
+    await page.mouse.up();
+    await page.waitForTimeout(200);
+  }
   await terminal.focus();
   for (let pages = 0; pages < 5; pages += 1) {
     const numbers = (await terminal.rows()).map(Number);
