@@ -8,6 +8,7 @@ mod m0001_identity;
 mod m0002_projects;
 mod m0003_secrets;
 mod m0004_assistant;
+mod m0006_audit;
 mod tenant;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_projects::Migration),
             Box::new(m0003_secrets::Migration),
             Box::new(m0004_assistant::Migration),
+            Box::new(m0006_audit::Migration),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::tenant::{self, Link, big, maybe_big, maybe_text, text, uuid};
+use crate::tenant::{self, big, maybe_big, maybe_text, text, uuid};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -57,11 +57,8 @@ impl MigrationTrait for Migration {
                 maybe_big("start_duration_ms"),
             ],
             &[&["owner_id"]],
-            &[Link {
-                columns: &["workspace_id", "owner_id"],
-                table: "member",
-                to: &["workspace_id", "account_id"],
-            }],
+            // No link to the member: a container outlives its owner's membership, until an admin deletes it.
+            &[],
         )
         .await
     }

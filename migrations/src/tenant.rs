@@ -3,6 +3,10 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseBackend};
 
+pub fn maybe_uuid(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).uuid().null().take()
+}
+
 pub fn uuid(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).uuid().not_null().take()
 }
@@ -91,24 +95,69 @@ pub async fn create(
         statement.foreign_key(&mut foreign);
     }
     manager.create_table(statement).await?;
-    secure(manager, table).await
+    secure(manager, table, Rows::Workspace).await
 }
 
-/// The second wall on PostgreSQL: rows are seen and written only inside a transaction that named their workspace,
-/// or that named itself a system transaction.
-async fn secure(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+/// Whose rows a table holds: what its policy compares with the transaction's settings.
+#[derive(Clone, Copy)]
+pub enum Rows {
+    /// A workspace's, by `workspace_id`.
+    Workspace,
+    /// An organization's, by `organization_id`.
+    Organization,
+    /// A workspace's, which its organization's owners see too, outside any workspace: by the named column and
+    /// `organization_id`.
+    Both(&'static str),
+    /// The organizations themselves, by `id`.
+    Organizations,
+}
+
+impl Rows {
+    fn rule(self) -> String {
+        let workspace = "nullif(current_setting('app.workspace', true), '')::uuid";
+        let organization = "nullif(current_setting('app.organization', true), '')::uuid";
+        let own = match self {
+            Self::Workspace => format!("workspace_id = {workspace}"),
+            Self::Organization => format!("organization_id = {organization}"),
+            Self::Both(column) => format!(
+                "{column} = {workspace} OR ({workspace} IS NULL AND organization_id = {organization})"
+            ),
+            Self::Organizations => format!("id = {organization}"),
+        };
+        format!("{own} OR nullif(current_setting('app.system', true), '') IS NOT NULL")
+    }
+}
+
+/// The second wall on PostgreSQL: rows are seen and written only inside a transaction that named their workspace or
+/// organization, or that named itself a system transaction.
+pub async fn secure(manager: &SchemaManager<'_>, table: &str, rows: Rows) -> Result<(), DbErr> {
     let connection = manager.get_connection();
     if connection.get_database_backend() != DatabaseBackend::Postgres {
         return Ok(());
     }
-    let rule = "workspace_id = nullif(current_setting('app.workspace', true), '')::uuid \
-                OR nullif(current_setting('app.system', true), '') IS NOT NULL";
+    let rule = rows.rule();
     for statement in [
         format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"),
         format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY"),
-        format!("CREATE POLICY {table}_workspace ON {table} USING ({rule}) WITH CHECK ({rule})"),
+        format!("CREATE POLICY {table}_scope ON {table} USING ({rule}) WITH CHECK ({rule})"),
     ] {
         connection.execute_unprepared(&statement).await?;
     }
     Ok(())
+}
+
+/// An index for look-ups that do not begin with the primary key.
+pub async fn index(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[&'static str],
+) -> Result<(), DbErr> {
+    let mut statement = Index::create();
+    statement
+        .name(format!("{table}_{}", columns.join("_")))
+        .table(table);
+    for column in columns {
+        statement.col(*column);
+    }
+    manager.create_index(statement).await
 }

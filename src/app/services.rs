@@ -64,11 +64,12 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     for folder in [paths.run(), paths.objects(), paths.vault()] {
         make_folder(&folder)?;
     }
-    let store = Store::open(&config.database, &paths.sqlite())
-        .await
-        .context("opening the database ([database] url)")?;
     let clock = Clock::system();
     let vault = VaultClient::new(VaultProcess::socket(&paths));
+    let seal = Arc::new(vault.clone());
+    let store = Store::open(&config.database, &paths.sqlite(), seal)
+        .await
+        .context("opening the database ([database] url)")?;
     let limits = SessionLimits {
         idle_ms: i64::from(config.server.session_idle_minutes) * 60_000,
         absolute_ms: i64::from(config.server.session_absolute_hours) * 3_600_000,

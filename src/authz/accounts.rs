@@ -2,9 +2,10 @@
 
 /// People.
 pub mod account {
+    use sea_orm::ActiveValue::Set;
     use sea_orm::entity::prelude::*;
 
-    use crate::kernel::UserId;
+    use crate::kernel::{UserId, WorkspaceId};
 
     /// A row of `account`.
     #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -13,12 +14,16 @@ pub mod account {
         /// The person.
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: UserId,
-        /// Lower case.
-        pub email: String,
+        /// `person` or `service`.
+        pub kind: String,
+        /// Lower case; service accounts have none.
+        pub email: Option<String>,
         /// For display.
         pub name: String,
-        /// argon2id in PHC form (RFC 9106).
+        /// argon2id in PHC form (RFC 9106); empty for a service account, which no password fits.
         pub password_hash: String,
+        /// The one workspace of a service account.
+        pub home_workspace_id: Option<WorkspaceId>,
         /// The sealed seed of one-time passwords, when the second factor is on.
         pub totp_sealed: Option<Vec<u8>>,
         /// The last time step that was accepted: none is accepted twice (RFC 6238, 5.2).
@@ -32,6 +37,29 @@ pub mod account {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+
+    impl ActiveModel {
+        /// A new account of a person, with a password and no second factor.
+        pub fn person(
+            id: UserId,
+            email: String,
+            name: &str,
+            password_hash: String,
+            now_ms: i64,
+        ) -> Self {
+            Self {
+                id: Set(id),
+                kind: Set("person".to_owned()),
+                email: Set(Some(email)),
+                name: Set(name.trim().to_owned()),
+                password_hash: Set(password_hash),
+                home_workspace_id: Set(None),
+                totp_sealed: Set(None),
+                totp_last_step: Set(None),
+                created_at_ms: Set(now_ms),
+            }
+        }
+    }
 
     impl std::fmt::Debug for Model {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,6 +1,6 @@
 //! Who is asking.
 
-use super::Scope;
+use super::{PermissionId, Scope};
 use crate::kernel::{SessionId, TokenId, UserId};
 
 /// How the actor proved who they are.
@@ -12,14 +12,25 @@ pub enum Credential {
     Token(TokenId, Vec<Scope>),
 }
 
-/// A person who was recognised in this request.
+/// Whether somebody sits at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// A person.
+    Person,
+    /// A service account: it has tokens and one workspace.
+    Service,
+}
+
+/// Somebody who was recognised in this request.
 #[derive(Debug, Clone)]
 pub struct Actor {
     /// The account.
     pub user: UserId,
     /// For display.
     pub name: String,
-    /// For display.
+    /// A person or a service account.
+    pub kind: ActorKind,
+    /// For display; empty for a service account.
     pub email: String,
     /// Session or token.
     pub credential: Credential,
@@ -34,7 +45,12 @@ impl Actor {
     pub fn has_scope(&self, scope: Scope) -> bool {
         match &self.credential {
             Credential::Session(_) => true,
-            Credential::Token(_, scopes) => scopes.contains(&scope) || scopes.contains(&Scope::All),
+            Credential::Token(_, scopes) => scopes.iter().any(|held| held.includes(scope)),
         }
+    }
+
+    /// Whether the credential reaches this kind of act, whatever the role says.
+    pub fn may(&self, permission: PermissionId) -> bool {
+        self.has_scope(permission.scope())
     }
 }

@@ -2,15 +2,16 @@
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::{Actor, MintKey, Role, membership};
-use crate::kernel::{Code, Problem, UserId, WorkspaceId};
-use crate::store::{Grant, Permission, Store, StoreError, SystemPurpose};
+use super::membership::organization_owner;
+use super::{Actor, MintKey, Role, Scope, membership};
+use crate::kernel::{Code, OrganizationId, Problem, UserId, WorkspaceId};
+use crate::store::{Grant, OrganizationGrant, Permission, Store, StoreError, SystemPurpose};
 
 /// Why no grant was given.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthzError {
-    /// Not a member: the workspace looks absent.
-    #[error("not a member of this workspace")]
+    /// Not a member, or no owner of the organization: it looks absent.
+    #[error("no member here")]
     NotAMember,
     /// A member whose role does not allow it.
     #[error("the role {} does not allow this", .0.as_str())]
@@ -52,14 +53,50 @@ pub async fn authorize<P: Permission>(
     actor: &Actor,
     workspace: WorkspaceId,
 ) -> Result<Grant<P>, AuthzError> {
-    let role = role_of(store, actor.user, workspace).await?;
-    if !actor.has_scope(P::ID.scope()) {
+    let (organization, role) = standing(store, actor.user, workspace).await?;
+    if !actor.may(P::ID) {
         return Err(AuthzError::Scope(P::ID.scope().as_str()));
     }
     if !role.allows(P::ID) {
         return Err(AuthzError::Role(role));
     }
-    Ok(Grant::mint(MintKey(()), workspace, actor.user, role))
+    Ok(Grant::mint(
+        MintKey(()),
+        organization,
+        workspace,
+        actor.user,
+        role,
+    ))
+}
+
+/// Checks that `actor` is an owner of `organization`, and gives the proof.
+///
+/// # Errors
+/// [`AuthzError::NotAMember`] for foreign and absent organizations alike; [`AuthzError::Scope`].
+pub async fn authorize_organization(
+    store: &Store,
+    actor: &Actor,
+    organization: OrganizationId,
+) -> Result<OrganizationGrant, AuthzError> {
+    let tx = store
+        .system(SystemPurpose::Memberships)
+        .await
+        .map_err(AuthzError::Store)?;
+    tx.one(organization_owner::Entity::find_by_id((
+        organization,
+        actor.user,
+    )))
+    .await
+    .map_err(AuthzError::Store)?
+    .ok_or(AuthzError::NotAMember)?;
+    if !actor.has_scope(Scope::Organization) {
+        return Err(AuthzError::Scope(Scope::Organization.as_str()));
+    }
+    Ok(OrganizationGrant::mint(
+        MintKey(()),
+        organization,
+        actor.user,
+    ))
 }
 
 /// A grant for background work on behalf of `user` (the controller that starts their container): the membership is
@@ -72,14 +109,24 @@ pub async fn authorize_user_now<P: Permission>(
     user: UserId,
     workspace: WorkspaceId,
 ) -> Result<Grant<P>, AuthzError> {
-    let role = role_of(store, user, workspace).await?;
+    let (organization, role) = standing(store, user, workspace).await?;
     if !role.allows(P::ID) {
         return Err(AuthzError::Role(role));
     }
-    Ok(Grant::mint(MintKey(()), workspace, user, role))
+    Ok(Grant::mint(
+        MintKey(()),
+        organization,
+        workspace,
+        user,
+        role,
+    ))
 }
 
-async fn role_of(store: &Store, user: UserId, workspace: WorkspaceId) -> Result<Role, AuthzError> {
+async fn standing(
+    store: &Store,
+    user: UserId,
+    workspace: WorkspaceId,
+) -> Result<(OrganizationId, Role), AuthzError> {
     let tx = store
         .system(SystemPurpose::Memberships)
         .await
@@ -93,5 +140,6 @@ async fn role_of(store: &Store, user: UserId, workspace: WorkspaceId) -> Result<
         .map_err(AuthzError::Store)?
         .ok_or(AuthzError::NotAMember)?;
     // An unknown word in the database gives no rights.
-    row.role.parse().map_err(|_| AuthzError::NotAMember)
+    let role = row.role.parse().map_err(|_| AuthzError::NotAMember)?;
+    Ok((row.organization_id, role))
 }

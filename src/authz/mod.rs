@@ -11,8 +11,8 @@ pub mod permission;
 mod recognize;
 mod role;
 
-pub use actor::{Actor, Credential};
-pub use authorize::{AuthzError, authorize, authorize_user_now};
+pub use actor::{Actor, ActorKind, Credential};
+pub use authorize::{AuthzError, authorize, authorize_organization, authorize_user_now};
 pub use permission::{PermissionId, Scope};
 pub use recognize::{
     Credentials, RecognizeError, Recognized, SessionLimits, TOKEN_PREFIX, new_session_value,

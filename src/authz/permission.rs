@@ -7,41 +7,71 @@ use serde::{Deserialize, Serialize};
 use super::Role;
 use crate::store::Permission;
 
-/// What a token may be limited to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Everything that the user may do.
-    All,
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $name:ident $word:literal $about:literal;)*) => {
+        /// What a token may be limited to.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        pub enum Scope { $($(#[$doc])* #[serde(rename = $word)] $name,)* }
+
+        impl Scope {
+            /// All scopes.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word in tokens and on the command line.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// What it reaches, for people.
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$name => $about,)* }
+            }
+        }
+    };
+}
+
+scopes! {
+    /// Everything that the account may do.
+    All "all" "Everything that the account may do";
+    /// Everything that only looks.
+    Read "read" "See everything that the account may see, change nothing";
     /// Projects.
-    Projects,
+    Projects "projects" "See, make and delete projects";
+    /// Projects, looking.
+    ProjectsRead "projects:read" "See projects";
     /// Containers: files, terminals, commands, ports.
-    Containers,
+    Containers "containers" "Start, stop and work in containers: files, terminals, commands, ports";
+    /// Containers, looking.
+    ContainersRead "containers:read" "See which containers there are";
     /// Secrets.
-    Secrets,
+    Secrets "secrets" "See names of secrets, set and delete them";
+    /// Secrets, looking.
+    SecretsRead "secrets:read" "See names of secrets, and values of visible ones";
     /// The gateway and the assistant.
-    Ai,
+    Ai "ai" "Use the AI gateway and the assistant";
+    /// Members, invitations, service accounts and the workspace itself.
+    Members "members" "Manage the workspace, its members, invitations and service accounts";
+    /// Members, looking.
+    MembersRead "members:read" "See who the members are";
+    /// The audit log.
+    AuditRead "audit:read" "Read the audit log";
+    /// The audit log and where it is carried to.
+    Audit "audit" "Read the audit log and set where it is carried to";
+    /// An organization that the account owns.
+    Organization "organization" "Manage organizations that the account owns";
+    /// The account's own sessions and tokens.
+    Account "account" "Manage the account's own sessions and tokens";
 }
 
 impl Scope {
-    /// All scopes.
-    pub const ALL: [Self; 5] = [
-        Self::All,
-        Self::Projects,
-        Self::Containers,
-        Self::Secrets,
-        Self::Ai,
-    ];
-
-    /// The word in tokens and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Projects => "projects",
-            Self::Containers => "containers",
-            Self::Secrets => "secrets",
-            Self::Ai => "ai",
-        }
+    /// Whether a token with this scope reaches acts of `other`.
+    pub fn includes(self, other: Self) -> bool {
+        self == other
+            || match self {
+                Self::All => true,
+                Self::Read => other.as_str().ends_with(":read"),
+                _ => other.as_str().strip_suffix(":read") == Some(self.as_str()),
+            }
     }
 }
 
@@ -50,57 +80,108 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|scope| scope.as_str() == text)
             .ok_or_else(|| {
-                format!("{text:?} is not a scope; use all, projects, containers, secrets or ai")
+                let known: Vec<&str> = Self::ALL.iter().map(|scope| scope.as_str()).collect();
+                format!("{text:?} is not a scope; use one of {}", known.join(", "))
             })
     }
 }
 
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident: $scope:ident;)*) => {
+    ($($group:literal { $($(#[$doc:meta])* $name:ident: $scope:ident, $about:literal;)* })*) => {
         /// A row of the table.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum PermissionId { $($(#[$doc])* $name,)* }
+        pub enum PermissionId { $($($(#[$doc])* $name,)*)* }
 
         impl PermissionId {
             /// All rows.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
+            pub const ALL: &[Self] = &[$($(Self::$name,)*)*];
+
+            /// The name, for documents and tests.
+            pub fn as_str(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($name),)*)* }
+            }
+
+            /// What it allows, for people.
+            pub fn about(self) -> &'static str {
+                match self { $($(Self::$name => $about,)*)* }
+            }
+
+            /// The heading under which it is shown.
+            pub fn group(self) -> &'static str {
+                match self { $($(Self::$name => $group,)*)* }
+            }
 
             /// The scope that a token needs for it.
             pub fn scope(self) -> Scope {
-                match self { $(Self::$name => Scope::$scope,)* }
+                match self { $($(Self::$name => Scope::$scope,)*)* }
             }
         }
 
-        $(
+        $($(
             $(#[$doc])*
             pub struct $name;
             impl Permission for $name { const ID: PermissionId = PermissionId::$name; }
-        )*
+        )*)*
     };
 }
 
 permissions! {
-    /// See projects.
-    ProjectsRead: Projects;
-    /// Make and delete projects.
-    ProjectsWrite: Projects;
-    /// See which containers there are, and their state.
-    ContainersRead: Containers;
-    /// Have a container of one's own: start it, stop it, work in it.
-    ContainersUse: Containers;
-    /// Stop and delete the containers of others.
-    ContainersManage: Containers;
-    /// See the names of secrets, and the values of visible ones.
-    SecretsRead: Secrets;
-    /// Set and delete secrets.
-    SecretsWrite: Secrets;
-    /// See the value of a masked secret.
-    SecretsReveal: Secrets;
-    /// Talk to the assistant.
-    AssistantUse: Ai;
+    "Workspace" {
+        /// See the workspace's name and settings.
+        WorkspaceRead: MembersRead, "See the workspace";
+        /// Change the workspace's name and settings.
+        WorkspaceManage: Members, "Rename the workspace";
+        /// Delete the workspace with all that it holds.
+        WorkspaceDelete: Members, "Delete the workspace with everything in it";
+    }
+    "Members" {
+        /// See who the members are, and their roles.
+        MembersRead: MembersRead, "See who the members are";
+        /// End one's own membership.
+        MembersLeave: Members, "Leave the workspace";
+        /// Invite and remove members, and change the roles of all but owners.
+        MembersManage: Members, "Invite and remove members, change roles up to Admin";
+        /// Make owners and unmake them, and hand the workspace over.
+        OwnersManage: Members, "Make and unmake owners, hand the workspace over";
+        /// See the workspace's service accounts and their tokens, without values.
+        ServiceAccountsRead: MembersRead, "See service accounts";
+        /// Make and delete service accounts, and their tokens.
+        ServiceAccountsManage: Members, "Make and delete service accounts and their tokens";
+    }
+    "Projects" {
+        /// See projects.
+        ProjectsRead: ProjectsRead, "See projects";
+        /// Make and delete projects.
+        ProjectsWrite: Projects, "Make and delete projects";
+    }
+    "Containers" {
+        /// See which containers there are, and their state.
+        ContainersRead: ContainersRead, "See which containers there are";
+        /// Have a container of one's own: start it, stop it, work in it.
+        ContainersUse: Containers, "Have a container of one's own and work in it";
+        /// Stop and delete the containers of others; never enter them.
+        ContainersManage: Containers, "Stop and delete containers of others (nobody enters them)";
+    }
+    "Secrets" {
+        /// See the names of secrets, and the values of visible ones.
+        SecretsRead: SecretsRead, "See names of secrets, and visible values";
+        /// Set and delete secrets.
+        SecretsWrite: Secrets, "Set and delete secrets";
+        /// See the value of a masked secret.
+        SecretsReveal: Secrets, "Reveal masked secrets";
+    }
+    "Assistant" {
+        /// Talk to the assistant.
+        AssistantUse: Ai, "Use the assistant and the AI gateway";
+    }
+    "Audit" {
+        /// Read the workspace's audit log.
+        AuditRead: AuditRead, "Read the audit log";
+    }
 }
 
 impl Role {
@@ -108,11 +189,22 @@ impl Role {
     pub fn allows(self, permission: PermissionId) -> bool {
         use PermissionId as P;
         match permission {
-            P::ProjectsRead | P::ContainersRead | P::SecretsRead => true,
+            P::WorkspaceRead
+            | P::MembersRead
+            | P::MembersLeave
+            | P::ProjectsRead
+            | P::ContainersRead
+            | P::SecretsRead => true,
             P::ProjectsWrite | P::ContainersUse | P::AssistantUse => self != Self::Viewer,
-            P::ContainersManage | P::SecretsWrite | P::SecretsReveal => {
-                matches!(self, Self::Owner | Self::Admin)
-            }
+            P::WorkspaceManage
+            | P::MembersManage
+            | P::ServiceAccountsRead
+            | P::ServiceAccountsManage
+            | P::ContainersManage
+            | P::SecretsWrite
+            | P::SecretsReveal
+            | P::AuditRead => matches!(self, Self::Owner | Self::Admin),
+            P::WorkspaceDelete | P::OwnersManage => self == Self::Owner,
         }
     }
 }
@@ -138,12 +230,37 @@ mod tests {
     #[test]
     fn a_viewer_changes_nothing() {
         for permission in PermissionId::ALL {
-            if Role::Viewer.allows(*permission) {
+            // Leaving changes nothing for anybody else.
+            if Role::Viewer.allows(*permission) && *permission != PermissionId::MembersLeave {
                 assert!(
                     format!("{permission:?}").ends_with("Read"),
                     "{permission:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_scope_includes_its_reading_part_and_nothing_else() {
+        assert!(Scope::Projects.includes(Scope::ProjectsRead));
+        assert!(!Scope::ProjectsRead.includes(Scope::Projects));
+        assert!(Scope::Read.includes(Scope::AuditRead));
+        assert!(!Scope::Read.includes(Scope::Account));
+        assert!(!Scope::Secrets.includes(Scope::ProjectsRead));
+        for scope in Scope::ALL {
+            assert!(Scope::All.includes(*scope));
+            assert_eq!(scope.as_str().parse(), Ok(*scope));
+        }
+    }
+
+    #[test]
+    fn what_only_looks_needs_a_reading_scope_and_nothing_else_does() {
+        for permission in PermissionId::ALL {
+            assert_eq!(
+                permission.as_str().ends_with("Read"),
+                permission.scope().as_str().ends_with(":read"),
+                "{permission:?}"
+            );
         }
     }
 }

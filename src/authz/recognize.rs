@@ -10,9 +10,9 @@ use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter};
 use sha2::{Digest, Sha256};
 
 use super::accounts::{account, api_token, login_session};
-use super::{Actor, Credential, Scope};
+use super::{Actor, ActorKind, Credential, Scope};
 use crate::kernel::{Clock, Problem, Rng, UserId};
-use crate::store::{Store, StoreError, SystemPurpose};
+use crate::store::{Store, StoreError, SystemPurpose, Unaudited};
 use crate::vault::{MacPurpose, VaultClient, VaultError};
 
 /// How long an answer of the database is believed.
@@ -219,7 +219,7 @@ impl Credentials {
             };
             tx.update_where::<login_session::Entity>(login_session::Column::Id.eq(row.id), touched)
                 .await?;
-            tx.commit().await?;
+            tx.commit_unaudited(Unaudited::LastSeen).await?;
         }
         let csrf = self.vault.mac(MacPurpose::Csrf, &row.id.bytes()).await?;
         Ok(Some(Recognized {
@@ -257,7 +257,7 @@ impl Credentials {
             };
             tx.update_where::<api_token::Entity>(api_token::Column::Id.eq(row.id), touched)
                 .await?;
-            tx.commit().await?;
+            tx.commit_unaudited(Unaudited::LastSeen).await?;
         }
         let scopes: Vec<Scope> = row
             .scopes
@@ -276,8 +276,13 @@ fn actor(person: account::Model, credential: Credential, authenticated_at_ms: i6
     let user: UserId = person.id;
     Actor {
         user,
+        kind: if person.kind == "service" {
+            ActorKind::Service
+        } else {
+            ActorKind::Person
+        },
         name: person.name,
-        email: person.email,
+        email: person.email.unwrap_or_default(),
         credential,
         authenticated_at_ms,
         address: String::new(),

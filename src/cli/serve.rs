@@ -1,11 +1,14 @@
 //! `optidev serve` and `optidev migrate`
 
+use std::sync::Arc;
+
 use anyhow::Context;
 
 use super::{Place, logging};
 use crate::app;
 use crate::config::Paths;
 use crate::store::Store;
+use crate::vault::VaultClient;
 
 /// Runs the server.
 #[derive(clap::Args)]
@@ -27,7 +30,10 @@ pub async fn migrate(place: &Place) -> anyhow::Result<()> {
     logging::start(&loaded.config.log)?;
     let data_dir = place.absolute_data_dir()?;
     std::fs::create_dir_all(&data_dir).with_context(|| format!("making {}", data_dir.display()))?;
-    let store = Store::open(&loaded.config.database, &Paths::new(data_dir).sqlite()).await?;
+    let paths = Paths::new(data_dir);
+    // Migrations write no audit entries, so nobody is asked to seal.
+    let seal = Arc::new(VaultClient::new(app::VaultProcess::socket(&paths)));
+    let store = Store::open(&loaded.config.database, &paths.sqlite(), seal).await?;
     store
         .migrate()
         .await

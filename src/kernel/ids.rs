@@ -52,6 +52,10 @@ kinds! {
     SecretId SecretKind "sec";
     /// An entry of the audit log.
     AuditEventId AuditEvent "aud";
+    /// An invitation into a workspace.
+    InvitationId Invitation "inv";
+    /// A place that audit entries are carried to.
+    AuditSinkId AuditSink "snk";
     /// A conversation with the assistant.
     AssistantSessionId AssistantSession "ais";
     /// One question and its answer in a conversation with the assistant.

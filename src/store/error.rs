@@ -11,6 +11,12 @@ pub enum StoreError {
     /// The row to change is not there (any more), or belongs to another workspace.
     #[error("no such row in this scope")]
     Absent,
+    /// The audit log's entry could not be sealed, so the change was not made.
+    #[error("the audit entry could not be sealed")]
+    Unsealed(#[source] crate::vault::VaultError),
+    /// An organization without a chain: its row in `audit_head` is gone or damaged.
+    #[error("the audit log of {0} has no head")]
+    NoChain(crate::kernel::OrganizationId),
     /// The database did not answer, or refused.
     #[error("the database failed")]
     Database(#[source] sea_orm::DbErr),
@@ -37,6 +43,8 @@ impl From<StoreError> for Problem {
                 Problem::new(Code::Conflict, "This exists already. Choose another name.")
             }
             StoreError::Absent => Problem::not_found(),
+            StoreError::Unsealed(cause) => cause.into(),
+            error @ StoreError::NoChain(_) => Problem::internal(error),
             StoreError::Database(cause) => Problem::internal(cause),
         }
     }

@@ -1,9 +1,9 @@
-//! Proof that somebody may do one kind of thing in one workspace.
+//! Proof that somebody may do one kind of thing in one workspace, or look after one organization.
 
 use std::marker::PhantomData;
 
 use crate::authz::{MintKey, PermissionId, Role};
-use crate::kernel::{UserId, WorkspaceId};
+use crate::kernel::{OrganizationId, UserId, WorkspaceId};
 
 /// One kind of act, as a type: an operation that asks for `Grant<SecretsReveal>` does not compile with another.
 pub trait Permission: Send + Sync + 'static {
@@ -13,6 +13,7 @@ pub trait Permission: Send + Sync + 'static {
 
 /// A user may do `P` in a workspace, as of this request. Not serializable, never cloned, lives for one request.
 pub struct Grant<P> {
+    organization: OrganizationId,
     workspace: WorkspaceId,
     user: UserId,
     role: Role,
@@ -21,13 +22,25 @@ pub struct Grant<P> {
 
 impl<P: Permission> Grant<P> {
     /// Makes a grant; only `authz` has the key.
-    pub fn mint(_: MintKey, workspace: WorkspaceId, user: UserId, role: Role) -> Self {
+    pub fn mint(
+        _: MintKey,
+        organization: OrganizationId,
+        workspace: WorkspaceId,
+        user: UserId,
+        role: Role,
+    ) -> Self {
         Self {
+            organization,
             workspace,
             user,
             role,
             permission: PhantomData,
         }
+    }
+
+    /// The workspace's organization.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
     }
 
     /// The workspace that the grant is for.
@@ -43,5 +56,28 @@ impl<P: Permission> Grant<P> {
     /// The role that the permission came from.
     pub fn role(&self) -> Role {
         self.role
+    }
+}
+
+/// A user looks after an organization, as of this request: one of its owners. Gives no right inside a workspace.
+pub struct OrganizationGrant {
+    organization: OrganizationId,
+    user: UserId,
+}
+
+impl OrganizationGrant {
+    /// Makes a grant; only `authz` has the key.
+    pub fn mint(_: MintKey, organization: OrganizationId, user: UserId) -> Self {
+        Self { organization, user }
+    }
+
+    /// The organization that the grant is for.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    /// Who may act.
+    pub fn user(&self) -> UserId {
+        self.user
     }
 }

@@ -1,6 +1,7 @@
 //! Opening the database: SQLite in the data folder, or PostgreSQL by one line of configuration.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use optidev_migrations::{Migrator, MigratorTrait};
@@ -9,13 +10,19 @@ use sea_orm::{
     DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
-use super::{Grant, Permission, ScopedTx, StoreError, SystemPurpose, SystemTx};
+use super::ledger::{Ledger, Seal};
+use super::scope::Place;
+use super::{
+    Grant, OrganizationGrant, OrganizationRead, OrganizationTx, Permission, ScopedRead, ScopedTx,
+    StoreError, SystemPurpose, SystemTx,
+};
 use crate::config::DatabaseConfig;
 
 /// The database. Cheap to clone; the pool inside never leaves this module.
 #[derive(Clone)]
 pub struct Store {
     pool: DatabaseConnection,
+    ledger: Ledger,
 }
 
 /// Reading transactions may run side by side; on SQLite a writing one must say so when it begins.
@@ -34,7 +41,11 @@ impl Store {
         clippy::disallowed_methods,
         reason = "the one place that makes the pool"
     )]
-    pub async fn open(config: &DatabaseConfig, sqlite: &Path) -> Result<Self, StoreError> {
+    pub async fn open(
+        config: &DatabaseConfig,
+        sqlite: &Path,
+        seal: Arc<dyn Seal>,
+    ) -> Result<Self, StoreError> {
         let embedded = config.url.is_empty();
         let url = if embedded {
             format!("sqlite://{}?mode=rwc", sqlite.display())
@@ -58,6 +69,7 @@ impl Store {
         }
         Ok(Self {
             pool: Database::connect(options).await?,
+            ledger: Ledger::new(seal),
         })
     }
 
@@ -77,18 +89,18 @@ impl Store {
         Ok(self.pool.ping().await?)
     }
 
+    /// What carries the audit log's new entries on.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// A transaction that reads and writes rows of the grant's workspace, and no others.
     ///
     /// # Errors
     /// [`StoreError::Database`] when no connection can be had.
     pub async fn scoped<P: Permission>(&self, grant: &Grant<P>) -> Result<ScopedTx, StoreError> {
-        let tx = self
-            .begin(
-                Mode::Write,
-                ("app.workspace", &grant.workspace().uuid().to_string()),
-            )
-            .await?;
-        Ok(ScopedTx::new(tx, grant.workspace()))
+        let reading = self.workspace(grant, Mode::Write).await?;
+        Ok(ScopedTx::new(reading, self.ledger.clone()))
     }
 
     /// Like [`Store::scoped`] for reading only: does not wait for a writer.
@@ -98,14 +110,58 @@ impl Store {
     pub async fn scoped_read<P: Permission>(
         &self,
         grant: &Grant<P>,
-    ) -> Result<ScopedTx, StoreError> {
-        let tx = self
-            .begin(
-                Mode::Read,
-                ("app.workspace", &grant.workspace().uuid().to_string()),
-            )
-            .await?;
-        Ok(ScopedTx::new(tx, grant.workspace()))
+    ) -> Result<ScopedRead, StoreError> {
+        self.workspace(grant, Mode::Read).await
+    }
+
+    async fn workspace<P: Permission>(
+        &self,
+        grant: &Grant<P>,
+        mode: Mode,
+    ) -> Result<ScopedRead, StoreError> {
+        let place = Place {
+            organization: grant.organization(),
+            workspace: Some(grant.workspace()),
+        };
+        let tx = self.begin(mode, Setting::Place(place)).await?;
+        Ok(ScopedRead::new(tx, grant.workspace(), grant.organization()))
+    }
+
+    /// A transaction that reads and writes rows of the grant's organization, and no others.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when no connection can be had.
+    pub async fn organization(
+        &self,
+        grant: &OrganizationGrant,
+    ) -> Result<OrganizationTx, StoreError> {
+        let reading = self.of_organization(grant, Mode::Write).await?;
+        Ok(OrganizationTx::new(reading, self.ledger.clone()))
+    }
+
+    /// Like [`Store::organization`] for reading only.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when no connection can be had.
+    pub async fn organization_read(
+        &self,
+        grant: &OrganizationGrant,
+    ) -> Result<OrganizationRead, StoreError> {
+        self.of_organization(grant, Mode::Read).await
+    }
+
+    async fn of_organization(
+        &self,
+        grant: &OrganizationGrant,
+        mode: Mode,
+    ) -> Result<OrganizationRead, StoreError> {
+        let organization = grant.organization();
+        let place = Place {
+            organization,
+            workspace: None,
+        };
+        let tx = self.begin(mode, Setting::Place(place)).await?;
+        Ok(OrganizationRead::new(tx, organization, organization))
     }
 
     /// A transaction for work that has no tenant yet, for a purpose on the list.
@@ -118,20 +174,15 @@ impl Store {
         } else {
             Mode::Read
         };
-        Ok(SystemTx::new(
-            self.begin(mode, ("app.system", purpose.as_str())).await?,
-        ))
+        let tx = self.begin(mode, Setting::System(purpose)).await?;
+        Ok(SystemTx::new(tx, self.ledger.clone()))
     }
 
     #[expect(
         clippy::disallowed_methods,
         reason = "set_config has no form in the query builder"
     )]
-    async fn begin(
-        &self,
-        mode: Mode,
-        setting: (&str, &str),
-    ) -> Result<DatabaseTransaction, StoreError> {
+    async fn begin(&self, mode: Mode, setting: Setting) -> Result<DatabaseTransaction, StoreError> {
         let options = match (self.pool.get_database_backend(), mode) {
             // A deferred transaction that turns to writing fails when another wrote meanwhile; an immediate one waits.
             (DatabaseBackend::Sqlite, Mode::Write) => TransactionOptions {
@@ -142,14 +193,45 @@ impl Store {
         };
         let tx = self.pool.begin_with_options(options).await?;
         if self.pool.get_database_backend() == DatabaseBackend::Postgres {
-            // Local to the transaction, so that a pooled connection carries nothing over.
+            // Local to the transaction, so that a pooled connection carries nothing over. All in one round trip.
             tx.execute_raw(sea_orm::Statement::from_sql_and_values(
                 DatabaseBackend::Postgres,
-                "SELECT set_config($1, $2, true)",
-                [setting.0.into(), setting.1.into()],
+                "SELECT set_config('app.workspace', $1, true), set_config('app.organization', $2, true), \
+                 set_config('app.system', $3, true), set_config('transaction_read_only', $4, true)",
+                setting.values(mode),
             ))
             .await?;
         }
         Ok(tx)
+    }
+}
+
+/// What a transaction tells PostgreSQL's policies about itself.
+#[derive(Clone, Copy)]
+enum Setting {
+    Place(Place),
+    System(SystemPurpose),
+}
+
+impl Setting {
+    fn values(self, mode: Mode) -> [sea_orm::Value; 4] {
+        let (workspace, organization, system) = match self {
+            Self::Place(place) => (
+                place.workspace.map(|id| id.uuid().to_string()),
+                place.organization.uuid().to_string(),
+                "",
+            ),
+            Self::System(purpose) => (None, String::new(), purpose.as_str()),
+        };
+        let read_only = match mode {
+            Mode::Read => "on",
+            Mode::Write => "off",
+        };
+        [
+            workspace.unwrap_or_default().into(),
+            organization.into(),
+            system.into(),
+            read_only.into(),
+        ]
     }
 }

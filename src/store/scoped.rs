@@ -1,4 +1,9 @@
-//! Statements that carry their workspace.
+//! Statements that carry their workspace or organization.
+//!
+//! Reading and writing are two types: a [`Reading`] has no statement that changes a row, and a [`Writing`] can only be
+//! made durable together with its audit entries.
+
+use std::ops::Deref;
 
 use sea_orm::sea_query::{IntoCondition, SimpleExpr};
 use sea_orm::{
@@ -7,95 +12,180 @@ use sea_orm::{
 };
 
 use super::StoreError;
-use crate::kernel::WorkspaceId;
+use super::ledger::{Entries, Ledger, Unaudited};
+use super::scope::{Place, ScopeId};
+use crate::kernel::{OrganizationId, WorkspaceId};
 
-/// An entity whose rows belong to a workspace; implemented by [`tenant_entity!`](crate::tenant_entity).
-pub trait Tenant: EntityTrait {
-    /// The column that holds the workspace.
+/// An entity whose rows belong to an `S` and may be read within it.
+pub trait TenantRead<S: ScopeId>: EntityTrait {
+    /// The column that holds the scope.
     fn scope_column() -> Self::Column;
-    /// Sets the workspace of a row to be written.
-    fn set_scope(model: &mut Self::ActiveModel, workspace: WorkspaceId);
 }
 
-/// A transaction bound to one workspace. Dropped without [`ScopedTx::commit`], it leaves nothing behind.
-pub struct ScopedTx {
+/// As [`TenantRead`], and may be written; implemented by [`tenant_entity!`](crate::tenant_entity) and
+/// [`organization_entity!`](crate::organization_entity).
+pub trait Tenant<S: ScopeId>: TenantRead<S> {
+    /// Sets the scope of a row to be written.
+    fn set_scope(model: &mut Self::ActiveModel, scope: S);
+}
+
+/// A transaction that reads the rows of one `S`.
+pub struct Reading<S> {
     tx: DatabaseTransaction,
-    workspace: WorkspaceId,
+    scope: S,
+    organization: OrganizationId,
 }
 
-impl ScopedTx {
-    pub(super) fn new(tx: DatabaseTransaction, workspace: WorkspaceId) -> Self {
-        Self { tx, workspace }
-    }
+/// A transaction that reads and writes the rows of one `S`. Dropped without a commit, it leaves nothing behind.
+pub struct Writing<S> {
+    reading: Reading<S>,
+    ledger: Ledger,
+}
 
-    /// The workspace of this transaction.
-    pub fn workspace(&self) -> WorkspaceId {
-        self.workspace
-    }
+/// Reads rows of one workspace.
+pub type ScopedRead = Reading<WorkspaceId>;
+/// Reads and writes rows of one workspace.
+pub type ScopedTx = Writing<WorkspaceId>;
+/// Reads rows of one organization.
+pub type OrganizationRead = Reading<OrganizationId>;
+/// Reads and writes rows of one organization.
+pub type OrganizationTx = Writing<OrganizationId>;
 
-    /// Rows of `E` in this workspace.
-    pub fn find<E: Tenant>(&self) -> ScopedSelect<'_, E> {
-        ScopedSelect {
-            select: E::find().filter(E::scope_column().eq(self.workspace)),
-            tx: &self.tx,
+impl<S> Deref for Writing<S> {
+    type Target = Reading<S>;
+
+    fn deref(&self) -> &Reading<S> {
+        &self.reading
+    }
+}
+
+impl<S: ScopeId> Reading<S> {
+    pub(super) fn new(tx: DatabaseTransaction, scope: S, organization: OrganizationId) -> Self {
+        Self {
+            tx,
+            scope,
+            organization,
         }
     }
 
-    /// Adds a row to this workspace, whatever workspace the model named.
+    /// The organization of this transaction.
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    /// Rows of `E` in this scope.
+    pub fn find<E: TenantRead<S>>(&self) -> ScopedSelect<'_, E> {
+        ScopedSelect {
+            select: E::find().filter(E::scope_column().eq(self.scope)),
+            tx: &self.tx,
+        }
+    }
+}
+
+impl Reading<WorkspaceId> {
+    /// The workspace of this transaction.
+    pub fn workspace(&self) -> WorkspaceId {
+        self.scope
+    }
+}
+
+impl<S: ScopeId> Writing<S> {
+    pub(super) fn new(reading: Reading<S>, ledger: Ledger) -> Self {
+        Self { reading, ledger }
+    }
+
+    /// Adds a row to this scope, whatever scope the model named.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when a unique value is taken.
     pub async fn insert<E, A>(&self, model: A) -> Result<E::Model, StoreError>
     where
-        E: Tenant<ActiveModel = A>,
+        E: Tenant<S, ActiveModel = A>,
         A: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
         E::Model: IntoActiveModel<A>,
     {
         let mut model = model;
-        E::set_scope(&mut model, self.workspace);
+        E::set_scope(&mut model, self.scope);
         Ok(E::insert(model).exec_with_returning(&self.tx).await?)
     }
 
-    /// Changes one row of this workspace, found by its primary key.
+    /// Changes one row of this scope, found by its primary key.
     ///
     /// # Errors
-    /// [`StoreError::Absent`] when this workspace has no such row.
+    /// [`StoreError::Absent`] when this scope has no such row.
     pub async fn update<E, A>(&self, model: A) -> Result<E::Model, StoreError>
     where
-        E: Tenant<ActiveModel = A>,
+        E: Tenant<S, ActiveModel = A>,
         A: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
         E::Model: IntoActiveModel<A>,
     {
         let mut model = model;
-        E::set_scope(&mut model, self.workspace);
+        E::set_scope(&mut model, self.scope);
         let statement = E::update(model)
             .validate()?
-            .filter(E::scope_column().eq(self.workspace));
+            .filter(E::scope_column().eq(self.scope));
         Ok(statement.exec(&self.tx).await?)
     }
 
-    /// Changes all rows of `E` in this workspace that the filters leave.
-    pub fn update_many<E: Tenant>(&self) -> ScopedUpdate<'_, E> {
+    /// Changes all rows of `E` in this scope that the filters leave.
+    pub fn update_many<E: Tenant<S>>(&self) -> ScopedUpdate<'_, E, S> {
         ScopedUpdate {
-            update: E::update_many().filter(E::scope_column().eq(self.workspace)),
+            update: E::update_many().filter(E::scope_column().eq(self.scope)),
             tx: &self.tx,
+            scope: std::marker::PhantomData,
         }
     }
 
-    /// Deletes all rows of `E` in this workspace that the filters leave.
-    pub fn delete_many<E: Tenant>(&self) -> ScopedDelete<'_, E> {
+    /// Deletes all rows of `E` in this scope that the filters leave.
+    pub fn delete_many<E: Tenant<S>>(&self) -> ScopedDelete<'_, E> {
         ScopedDelete {
-            delete: E::delete_many().filter(E::scope_column().eq(self.workspace)),
+            delete: E::delete_many().filter(E::scope_column().eq(self.scope)),
             tx: &self.tx,
         }
     }
 
-    /// Makes everything durable.
+    async fn seal_and_commit(
+        self,
+        workspace: Option<WorkspaceId>,
+        entries: Entries,
+    ) -> Result<(), StoreError> {
+        let place = Place {
+            organization: self.organization,
+            workspace,
+        };
+        let sealed = self.ledger.append(&self.tx, &[place], entries).await?;
+        self.reading.tx.commit().await?;
+        self.ledger.committed(sealed);
+        Ok(())
+    }
+
+    /// Makes everything durable without an entry, for a reason on the list.
     ///
     /// # Errors
     /// [`StoreError::Database`]; nothing was written then.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.tx.commit().await?)
+    pub async fn commit_unaudited(self, _: Unaudited) -> Result<(), StoreError> {
+        Ok(self.reading.tx.commit().await?)
+    }
+}
+
+impl Writing<WorkspaceId> {
+    /// Makes everything durable, together with what the audit log says of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Unsealed`]; nothing was written then.
+    pub async fn commit(self, entries: impl Into<Entries> + Send) -> Result<(), StoreError> {
+        let workspace = self.scope;
+        self.seal_and_commit(Some(workspace), entries.into()).await
+    }
+}
+
+impl Writing<OrganizationId> {
+    /// Makes everything durable, together with what the audit log says of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Unsealed`]; nothing was written then.
+    pub async fn commit(self, entries: impl Into<Entries> + Send) -> Result<(), StoreError> {
+        self.seal_and_commit(None, entries.into()).await
     }
 }
 
@@ -156,19 +246,20 @@ where
 
 /// An UPDATE of many rows within the scope.
 #[must_use]
-pub struct ScopedUpdate<'tx, E: EntityTrait> {
+pub struct ScopedUpdate<'tx, E: EntityTrait, S> {
     update: sea_orm::UpdateMany<E>,
     tx: &'tx DatabaseTransaction,
+    scope: std::marker::PhantomData<fn() -> S>,
 }
 
-impl<E: Tenant> ScopedUpdate<'_, E> {
+impl<E: Tenant<S>, S: ScopeId> ScopedUpdate<'_, E, S> {
     /// Keeps to rows that meet `condition` too.
     pub fn filter(mut self, condition: impl IntoCondition) -> Self {
         self.update = QueryFilter::filter(self.update, condition);
         self
     }
 
-    /// Sets `column` to `value`. The workspace of a row cannot be set: such a call changes nothing.
+    /// Sets `column` to `value`. The scope of a row cannot be set: such a call changes nothing.
     pub fn set(mut self, column: E::Column, value: impl Into<SimpleExpr>) -> Self {
         if sea_orm::IdenStatic::as_str(&column) != sea_orm::IdenStatic::as_str(&E::scope_column()) {
             self.update = self.update.col_expr(column, value.into());

@@ -6,6 +6,9 @@ use sea_orm::{
 };
 
 use super::StoreError;
+use super::ledger::{Entries, Ledger, Unaudited, installation};
+use super::scope::Place;
+use crate::kernel::{OrganizationId, WorkspaceId};
 
 /// Why a transaction without a workspace is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,17 +25,23 @@ pub enum SystemPurpose {
     ContainerScan,
     /// The controller writes what it observed of one container.
     ContainerObserve,
+    /// Reads and checks the chains of all organizations: verification, and carrying entries on.
+    AuditRead,
+    /// Sweeps what has expired, and notes how far entries were carried.
+    Housekeeping,
 }
 
 impl SystemPurpose {
     /// All purposes, for the test that counts them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::SignInRead,
         Self::SignInWrite,
         Self::Memberships,
         Self::Setup,
         Self::ContainerScan,
         Self::ContainerObserve,
+        Self::AuditRead,
+        Self::Housekeeping,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -43,13 +52,15 @@ impl SystemPurpose {
             Self::Setup => "setup",
             Self::ContainerScan => "container_scan",
             Self::ContainerObserve => "container_observe",
+            Self::AuditRead => "audit_read",
+            Self::Housekeeping => "housekeeping",
         }
     }
 
     pub(super) fn writes(self) -> bool {
         matches!(
             self,
-            Self::SignInWrite | Self::Setup | Self::ContainerObserve
+            Self::SignInWrite | Self::Setup | Self::ContainerObserve | Self::Housekeeping
         )
     }
 }
@@ -57,11 +68,12 @@ impl SystemPurpose {
 /// A transaction without a workspace.
 pub struct SystemTx {
     tx: DatabaseTransaction,
+    ledger: Ledger,
 }
 
 impl SystemTx {
-    pub(super) fn new(tx: DatabaseTransaction) -> Self {
-        Self { tx }
+    pub(super) fn new(tx: DatabaseTransaction, ledger: Ledger) -> Self {
+        Self { tx, ledger }
     }
 
     /// The first row that the query finds.
@@ -143,11 +155,56 @@ impl SystemTx {
             .rows_affected)
     }
 
-    /// Makes everything durable.
+    /// Makes everything durable, together with what the audit log of each of these organizations says of it; without
+    /// any, that of the installation.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Unsealed`]; nothing was written then.
+    pub async fn commit(
+        self,
+        organizations: &[OrganizationId],
+        entries: impl Into<Entries> + Send,
+    ) -> Result<(), StoreError> {
+        let of = |organization| Place {
+            organization,
+            workspace: None,
+        };
+        let mut places: Vec<Place> = organizations.iter().copied().map(of).collect();
+        if places.is_empty() {
+            places.push(of(installation()));
+        }
+        self.commit_at(&places, entries.into()).await
+    }
+
+    /// As [`SystemTx::commit`], for a change in one workspace.
+    ///
+    /// # Errors
+    /// As [`SystemTx::commit`].
+    pub async fn commit_in(
+        self,
+        organization: OrganizationId,
+        workspace: WorkspaceId,
+        entries: impl Into<Entries> + Send,
+    ) -> Result<(), StoreError> {
+        let place = Place {
+            organization,
+            workspace: Some(workspace),
+        };
+        self.commit_at(&[place], entries.into()).await
+    }
+
+    async fn commit_at(self, places: &[Place], entries: Entries) -> Result<(), StoreError> {
+        let sealed = self.ledger.append(&self.tx, places, entries).await?;
+        self.tx.commit().await?;
+        self.ledger.committed(sealed);
+        Ok(())
+    }
+
+    /// Makes everything durable without an entry, for a reason on the list.
     ///
     /// # Errors
     /// [`StoreError::Database`]; nothing was written then.
-    pub async fn commit(self) -> Result<(), StoreError> {
+    pub async fn commit_unaudited(self, _: Unaudited) -> Result<(), StoreError> {
         Ok(self.tx.commit().await?)
     }
 }

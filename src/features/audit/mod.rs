@@ -1,66 +1,148 @@
 //! The audit log: who did what to which object, written in the same transaction as the act. Never values.
+//!
+//! What always holds: a writing transaction of `store` cannot be committed without an entry or a listed reason, so an
+//! act that nobody recorded does not compile.
 
-use sea_orm::ActiveValue::Set;
+mod action;
 
+pub use action::Action;
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use crate::authz::membership::{self, organization_owner};
 use crate::authz::{Actor, Credential};
-use crate::context::Ctx;
-use crate::kernel::AuditEventId;
-use crate::store::{ScopedTx, StoreError};
+use crate::context::{Ctx, Services};
+use crate::kernel::{AuditEventId, OrganizationId, Problem, UserId};
+use crate::store::{Entry, Grant, Permission, StoreError, SystemTx};
 
-mod event {
-    use sea_orm::entity::prelude::*;
+/// Longest text of an entry's fields, in characters; what is longer is cut.
+const LONGEST: usize = 500;
 
-    use crate::kernel::{AuditEventId, UserId, WorkspaceId};
-
-    /// A row of `audit_event`.
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-    #[sea_orm(table_name = "audit_event")]
-    pub struct Model {
-        #[sea_orm(primary_key, auto_increment = false)]
-        pub workspace_id: WorkspaceId,
-        #[sea_orm(primary_key, auto_increment = false)]
-        pub id: AuditEventId,
-        pub at_ms: i64,
-        pub actor_id: UserId,
-        pub credential: String,
-        pub address: String,
-        pub action: String,
-        pub object: String,
-        pub detail: String,
+/// An entry of a signed-in actor. `object` is an id or a name, `detail` a few words without values.
+pub fn entry(ctx: &Ctx, action: Action, object: impl ToString, detail: impl Into<String>) -> Entry {
+    Entry {
+        actor: Some(ctx.actor.user),
+        credential: credential(&ctx.actor),
+        address: ctx.actor.address.clone(),
+        request_id: ctx.request_id.clone(),
+        ..by_server(&ctx.services, action, object, detail)
     }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
 }
 
-crate::tenant_entity!(event);
-
-/// Writes one entry. `action` is `feature.verb`, `object` an id or a name, `detail` a few words without values.
-///
-/// # Errors
-/// [`StoreError`]: the act must not be committed without its entry.
-pub async fn record(
-    tx: &ScopedTx,
-    ctx: &Ctx,
-    action: &'static str,
+/// An entry about an account by somebody who is not signed in (yet).
+pub fn by_stranger(
+    services: &Services,
+    from: Stranger<'_>,
+    account: UserId,
+    action: Action,
     object: impl ToString,
     detail: impl Into<String>,
-) -> Result<(), StoreError> {
-    tx.insert(event::ActiveModel {
-        workspace_id: Set(tx.workspace()),
-        id: Set(AuditEventId::new(&ctx.services.clock, &ctx.services.rng)),
-        at_ms: Set(ctx.now_ms()),
-        actor_id: Set(ctx.actor.user),
-        credential: Set(credential(&ctx.actor)),
-        address: Set(ctx.actor.address.clone()),
-        action: Set(action.to_owned()),
-        object: Set(object.to_string()),
-        detail: Set(detail.into()),
-    })
-    .await?;
-    Ok(())
+) -> Entry {
+    Entry {
+        actor: Some(account),
+        credential: "none".to_owned(),
+        address: from.address.to_owned(),
+        request_id: from.request_id.to_owned(),
+        ..by_server(services, action, object, detail)
+    }
+}
+
+/// Where a request of nobody in particular came from.
+#[derive(Clone, Copy)]
+pub struct Stranger<'a> {
+    /// Network address.
+    pub address: &'a str,
+    /// The request's id.
+    pub request_id: &'a str,
+}
+
+/// An entry of a command on the server's machine.
+pub fn by_host(
+    services: &Services,
+    action: Action,
+    object: impl ToString,
+    detail: impl Into<String>,
+) -> Entry {
+    Entry {
+        credential: "host".to_owned(),
+        ..by_server(services, action, object, detail)
+    }
+}
+
+/// An entry of the server's own doing.
+pub fn by_server(
+    services: &Services,
+    action: Action,
+    object: impl ToString,
+    detail: impl Into<String>,
+) -> Entry {
+    Entry {
+        id: AuditEventId::new(&services.clock, &services.rng),
+        at_ms: services.clock.now_ms(),
+        actor: None,
+        credential: "server".to_owned(),
+        address: String::new(),
+        request_id: String::new(),
+        action: action.as_str(),
+        object: cut(object.to_string()),
+        detail: cut(detail.into()),
+    }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Records an access that changes nothing else, before it is given.
+///
+/// # Errors
+/// When the entry cannot be written: then nothing may be given.
+pub async fn note<P: Permission>(
+    ctx: &Ctx,
+    grant: &Grant<P>,
+    action: Action,
+    object: impl ToString,
+    detail: impl Into<String>,
+) -> Result<(), Problem> {
+    let entry = entry(ctx, action, object, detail);
+    Ok(ctx
+        .services
+        .store
+        .scoped(grant)
+        .await?
+        .commit(entry)
+        .await?)
+}
+
+/// The organizations in whose logs acts on an account are told: where it is a member of a workspace, or an owner.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn organizations_of(
+    tx: &SystemTx,
+    account: UserId,
+) -> Result<Vec<OrganizationId>, StoreError> {
+    let memberships = membership::Entity::find().filter(membership::Column::AccountId.eq(account));
+    let owned = organization_owner::Entity::find()
+        .filter(organization_owner::Column::AccountId.eq(account));
+    let mut found: Vec<OrganizationId> = tx
+        .all(memberships)
+        .await?
+        .into_iter()
+        .map(|row| row.organization_id)
+        .collect();
+    found.extend(
+        tx.all(owned)
+            .await?
+            .into_iter()
+            .map(|row| row.organization_id),
+    );
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 fn credential(actor: &Actor) -> String {

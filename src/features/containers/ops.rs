@@ -8,7 +8,7 @@ use super::store::{self, container};
 use crate::authz::permission::{ContainersManage, ContainersRead, ContainersUse};
 use crate::clients::agent::Agent;
 use crate::context::Ctx;
-use crate::features::audit;
+use crate::features::audit::{self, Action};
 use crate::kernel::{Code, ContainerId, Problem, UserId, WorkspaceId};
 use crate::store::{Grant, StoreError};
 
@@ -107,7 +107,7 @@ async fn try_create(
         Some(row) if row.wanted() == Wanted::Deleted => return Err(being_deleted()),
         Some(row) if is_on_its_way(controller, &row) => return Ok(Some(row)),
         Some(row) => match store::want(&tx, &row, Wanted::Running).await? {
-            Some(row) => (row, "containers.start"),
+            Some(row) => (row, Action::ContainerStart),
             None => return Ok(None),
         },
         None => {
@@ -118,15 +118,14 @@ async fn try_create(
             };
             let new = store::new_row(identity, ctx.now_ms());
             match tx.insert::<container::Entity, _>(new).await {
-                Ok(row) => (row, "containers.create"),
+                Ok(row) => (row, Action::ContainerCreate),
                 // The caller's other request made it. This transaction has failed, so it cannot look itself.
                 Err(StoreError::Duplicate) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         }
     };
-    audit::record(&tx, ctx, action, row.id, "").await?;
-    tx.commit().await?;
+    tx.commit(audit::entry(ctx, action, row.id, "")).await?;
     Ok(Some(row))
 }
 
@@ -141,8 +140,8 @@ pub async fn start(
     id: ContainerId,
 ) -> Result<Container, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
-    let tx = ctx.services.store.scoped(&grant).await?;
     for _ in 0..TRIES {
+        let tx = ctx.services.store.scoped(&grant).await?;
         let row = own(store::find(&tx, id).await?, grant.user())?;
         let row = if is_on_its_way(controller, &row) {
             row
@@ -150,8 +149,8 @@ pub async fn start(
             let Some(row) = store::want(&tx, &row, Wanted::Running).await? else {
                 continue;
             };
-            audit::record(&tx, ctx, "containers.start", id, "").await?;
-            tx.commit().await?;
+            tx.commit(audit::entry(ctx, Action::ContainerStart, id, ""))
+                .await?;
             row
         };
         controller.wake(&row);
@@ -170,7 +169,7 @@ pub async fn stop(
     workspace: WorkspaceId,
     id: ContainerId,
 ) -> Result<Container, Problem> {
-    let row = end(ctx, workspace, id, Wanted::Stopped, "containers.stop").await?;
+    let row = end(ctx, workspace, id, Wanted::Stopped, Action::ContainerStop).await?;
     controller.wake(&row);
     Ok(view(ctx, controller, &row).await?)
 }
@@ -185,7 +184,7 @@ pub async fn delete(
     workspace: WorkspaceId,
     id: ContainerId,
 ) -> Result<(), Problem> {
-    let row = end(ctx, workspace, id, Wanted::Deleted, "containers.delete").await?;
+    let row = end(ctx, workspace, id, Wanted::Deleted, Action::ContainerDelete).await?;
     controller.wake(&row);
     Ok(())
 }
@@ -217,7 +216,7 @@ async fn end(
     workspace: WorkspaceId,
     id: ContainerId,
     wanted: Wanted,
-    action: &'static str,
+    action: Action,
 ) -> Result<container::Model, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
     let row = {
@@ -243,8 +242,12 @@ async fn end(
             .filter(|row| row.wanted() != Wanted::Deleted)
             .ok_or_else(Problem::not_found)?;
         if let Some(row) = store::want(&tx, &row, wanted).await? {
-            audit::record(&tx, ctx, action, id, "").await?;
-            tx.commit().await?;
+            let whose = if row.owner_id == grant.user() {
+                String::new()
+            } else {
+                format!("of {}", row.owner_id)
+            };
+            tx.commit(audit::entry(ctx, action, id, whose)).await?;
             return Ok(row);
         }
     }

@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 use super::model::{Identity, Observed, State, Wanted, pending_steps};
 use crate::authz::accounts::account;
 use crate::kernel::{ContainerId, UserId};
-use crate::store::{ScopedTx, Store, StoreError, SystemPurpose};
+use crate::store::{ScopedRead, ScopedTx, Store, StoreError, SystemPurpose, Unaudited};
 
 /// Rows of containers.
 pub mod container {
@@ -99,7 +99,7 @@ pub fn new_row(identity: Identity, now_ms: i64) -> container::ActiveModel {
 }
 
 /// The containers of a workspace.
-pub async fn list(tx: &ScopedTx) -> Result<Vec<container::Model>, StoreError> {
+pub async fn list(tx: &ScopedRead) -> Result<Vec<container::Model>, StoreError> {
     tx.find::<container::Entity>()
         .order_by(container::Column::Id, sea_orm::Order::Asc)
         .all()
@@ -107,7 +107,10 @@ pub async fn list(tx: &ScopedTx) -> Result<Vec<container::Model>, StoreError> {
 }
 
 /// One container of a workspace.
-pub async fn find(tx: &ScopedTx, id: ContainerId) -> Result<Option<container::Model>, StoreError> {
+pub async fn find(
+    tx: &ScopedRead,
+    id: ContainerId,
+) -> Result<Option<container::Model>, StoreError> {
     tx.find::<container::Entity>()
         .filter(container::Column::Id.eq(id))
         .one()
@@ -115,7 +118,10 @@ pub async fn find(tx: &ScopedTx, id: ContainerId) -> Result<Option<container::Mo
 }
 
 /// A member's container.
-pub async fn find_of(tx: &ScopedTx, owner: UserId) -> Result<Option<container::Model>, StoreError> {
+pub async fn find_of(
+    tx: &ScopedRead,
+    owner: UserId,
+) -> Result<Option<container::Model>, StoreError> {
     tx.find::<container::Entity>()
         .filter(container::Column::OwnerId.eq(owner))
         .one()
@@ -190,7 +196,7 @@ pub async fn observe(store: &Store, who: Identity, observed: &Observed) -> Resul
     let tx = store.system(SystemPurpose::ContainerObserve).await?;
     tx.update_where::<container::Entity>(row_of(who), values)
         .await?;
-    tx.commit().await
+    tx.commit_unaudited(Unaudited::Observed).await
 }
 
 /// Turns a running container's wish to stopped, unless its owner asked for something since `generation`.
@@ -208,7 +214,7 @@ pub async fn want_stopped_if(
     let changed = tx
         .update_where::<container::Entity>(condition, values)
         .await?;
-    tx.commit().await?;
+    tx.commit_unaudited(Unaudited::Observed).await?;
     Ok(changed > 0)
 }
 
@@ -217,7 +223,7 @@ pub async fn remove(store: &Store, who: Identity) -> Result<(), StoreError> {
     let tx = store.system(SystemPurpose::ContainerObserve).await?;
     let condition = row_of(who).add(container::Column::Wanted.eq(Wanted::Deleted.as_str()));
     tx.delete_where::<container::Entity>(condition).await?;
-    tx.commit().await
+    tx.commit_unaudited(Unaudited::Observed).await
 }
 
 fn row_of(who: Identity) -> Condition {
@@ -233,64 +239,28 @@ fn encode(steps: &[super::model::Step]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authz::permission::ContainersUse;
-    use crate::authz::{Role, authorize_user_now, membership};
-    use crate::config::DatabaseConfig;
-    use crate::features::members::{organization, workspace};
-    use crate::kernel::{Clock, OrganizationId, Rng, WorkspaceId};
+    use std::sync::Arc;
 
-    async fn workspace(store: &Store) -> (WorkspaceId, UserId) {
-        let (clock, rng) = (Clock::system(), Rng);
-        let organization = OrganizationId::new(&clock, &rng);
-        let (id, user) = (WorkspaceId::new(&clock, &rng), UserId::new(&clock, &rng));
-        let tx = store.system(SystemPurpose::Setup).await.unwrap();
-        tx.insert(organization::ActiveModel {
-            id: Set(organization),
-            name: Set("o".into()),
-            created_at_ms: Set(1),
-        })
-        .await
-        .unwrap();
-        tx.insert(workspace::ActiveModel {
-            id: Set(id),
-            organization_id: Set(organization),
-            name: Set("w".into()),
-            wrapped_key: Set(vec![1]),
-            created_at_ms: Set(1),
-        })
-        .await
-        .unwrap();
-        tx.insert(account::ActiveModel {
-            id: Set(user),
-            email: Set("a@b.c".into()),
-            name: Set("a".into()),
-            password_hash: Set(String::new()),
-            totp_sealed: Set(None),
-            totp_last_step: Set(None),
-            created_at_ms: Set(1),
-        })
-        .await
-        .unwrap();
-        tx.insert(membership::ActiveModel {
-            workspace_id: Set(id),
-            account_id: Set(user),
-            role: Set(Role::User.as_str().into()),
-            created_at_ms: Set(1),
-        })
-        .await
-        .unwrap();
-        tx.commit().await.unwrap();
-        (id, user)
-    }
+    use crate::authz::permission::ContainersUse;
+    use crate::authz::{Role, authorize_user_now};
+    use crate::config::DatabaseConfig;
+    use crate::features::members::testing;
+    use crate::kernel::{Clock, Rng};
+    use crate::store::ledger::TestSeal;
 
     #[tokio::test]
     async fn a_start_that_read_the_row_before_a_delete_does_not_undo_it() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&DatabaseConfig::default(), &folder.path().join("db"))
-            .await
-            .unwrap();
+        let store = Store::open(
+            &DatabaseConfig::default(),
+            &folder.path().join("db"),
+            Arc::new(TestSeal),
+        )
+        .await
+        .unwrap();
         store.migrate().await.unwrap();
-        let (workspace, owner) = workspace(&store).await;
+        let place = testing::place(&store, Role::User).await;
+        let (workspace, owner) = (place.workspace, place.user);
         let grant = authorize_user_now::<ContainersUse>(&store, owner, workspace)
             .await
             .unwrap();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -12,7 +11,6 @@ use super::limiter::Limiter;
 use super::pages::{Next, Nothing, local};
 use super::sessions::{self, SessionRow};
 use super::{second_factor, sign_in};
-use crate::context::Services;
 use crate::features::members;
 use crate::kernel::{Code, Problem, SecretString, SessionId};
 use crate::web::{Chrome, PageCtx, PageForm, Path, Query, html};
@@ -206,13 +204,12 @@ pub(super) async fn again_form(
 
 /// `POST /account/sessions/{session}/end`
 pub(super) async fn end_session(
-    State(services): State<Services>,
     Path(session): Path<SessionId>,
     PageForm {
         page,
         form: Nothing {},
     }: PageForm<Nothing>,
 ) -> Result<Response, Problem> {
-    sessions::end(&services, page.ctx.actor.user, session).await?;
+    sessions::end(&page.ctx, session).await?;
     Ok(Redirect::to("/account").into_response())
 }

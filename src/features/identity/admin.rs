@@ -8,6 +8,7 @@ use super::{password, setup::normal_email};
 use crate::authz::accounts::{account, api_token};
 use crate::authz::{Role, Scope, new_token};
 use crate::context::Services;
+use crate::features::audit::{self, Action};
 use crate::features::members;
 use crate::kernel::{Code, OrganizationId, Problem, SecretString, TokenId, UserId, WorkspaceId};
 use crate::store::{StoreError, SystemPurpose};
@@ -81,12 +82,14 @@ pub async fn add_member(
     if let Some(message) = complaint {
         return Err(Problem::new(Code::Unprocessable, message));
     }
-    if !members::workspace_exists(services, workspace).await? {
-        return Err(Problem::new(
-            Code::Unprocessable,
-            format!("There is no workspace {workspace}. Check --workspace."),
-        ));
-    }
+    let place = members::find_workspace(services, workspace)
+        .await?
+        .ok_or_else(|| {
+            Problem::new(
+                Code::Unprocessable,
+                format!("There is no workspace {workspace}. Check --workspace."),
+            )
+        })?;
     let email = normal_email(email);
     let password_hash = password::hash(secret, services.rng).await?;
     let tx = services.store.system(SystemPurpose::Setup).await?;
@@ -97,20 +100,19 @@ pub async fn add_member(
         Some(row) => row.id,
         None => {
             let id = UserId::new(&services.clock, &services.rng);
-            tx.insert(account::ActiveModel {
-                id: Set(id),
-                email: Set(email.clone()),
-                name: Set(name.trim().to_owned()),
-                password_hash: Set(password_hash),
-                totp_sealed: Set(None),
-                totp_last_step: Set(None),
-                created_at_ms: Set(services.clock.now_ms()),
-            })
+            let now = services.clock.now_ms();
+            tx.insert(account::ActiveModel::person(
+                id,
+                email.clone(),
+                name,
+                password_hash,
+                now,
+            ))
             .await?;
             id
         }
     };
-    members::add_member(&tx, services, workspace, user, role)
+    members::add_member(&tx, services, place.organization_id, workspace, user, role)
         .await
         .map_err(|error| match error {
             StoreError::Duplicate => Problem::new(
@@ -119,7 +121,9 @@ pub async fn add_member(
             ),
             other => other.into(),
         })?;
-    tx.commit().await?;
+    let entry = audit::by_host(services, Action::MemberAdd, user, role.as_str());
+    tx.commit_in(place.organization_id, workspace, entry)
+        .await?;
     Ok(user)
 }
 
@@ -150,8 +154,9 @@ pub async fn create_token(
                 format!("There is no account with the address {email}. Check --user."),
             )
         })?;
+    let id = TokenId::new(&services.clock, &services.rng);
     tx.insert(api_token::ActiveModel {
-        id: Set(TokenId::new(&services.clock, &services.rng)),
+        id: Set(id),
         account_id: Set(person.id),
         name: Set(name.to_owned()),
         token_hash: Set(hash.to_vec()),
@@ -165,6 +170,13 @@ pub async fn create_token(
         last_used_ms: Set(None),
     })
     .await?;
-    tx.commit().await?;
+    let organizations = audit::organizations_of(&tx, person.id).await?;
+    let entry = audit::by_host(
+        services,
+        Action::TokenCreate,
+        id,
+        format!("of {}", person.id),
+    );
+    tx.commit(&organizations, entry).await?;
     Ok(token)
 }

@@ -13,6 +13,7 @@ use super::limiter::Limiter;
 use super::setup::{self, Owner, SetupError};
 use super::{account_pages, sign_in};
 use crate::context::Services;
+use crate::features::audit::Stranger;
 use crate::features::members;
 use crate::kernel::{Code, Problem, SecretString};
 use crate::web::{
@@ -146,7 +147,10 @@ async fn setup_form(
         &from.services,
         &form.code,
         owner,
-        &from.address,
+        Stranger {
+            address: &from.address,
+            request_id: &from.request_id,
+        },
         &from.user_agent,
     )
     .await

@@ -7,8 +7,9 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait};
 
 use crate::authz::accounts::account;
 use crate::context::{Ctx, Services};
+use crate::features::audit::{self, Action};
 use crate::kernel::{Code, Problem, SecretString, UserId};
-use crate::store::SystemPurpose;
+use crate::store::{SystemPurpose, Unaudited};
 use crate::vault::Sealed;
 
 /// What the page shows once while the person sets up their app.
@@ -98,7 +99,9 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
     if tx.update_where::<account::Entity>(without, values).await? != 1 {
         return Err(is_on_already());
     }
-    tx.commit().await?;
+    let organizations = audit::organizations_of(&tx, user).await?;
+    let entry = audit::entry(ctx, Action::SecondFactorEnable, user, "authenticator app");
+    tx.commit(&organizations, entry).await?;
     Ok(())
 }
 
@@ -146,6 +149,6 @@ pub async fn accept(services: &Services, user: UserId, code: &str) -> Result<boo
         ..Default::default()
     };
     let won = tx.update_where::<account::Entity>(unused, values).await? == 1;
-    tx.commit().await?;
+    tx.commit_unaudited(Unaudited::UsedUp).await?;
     Ok(won)
 }

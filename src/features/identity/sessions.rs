@@ -6,6 +6,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use crate::authz::accounts::login_session;
 use crate::authz::{Credential, new_session_value};
 use crate::context::{Ctx, Services};
+use crate::features::audit::{self, Action};
 use crate::kernel::{Problem, SessionId, UserId};
 use crate::store::{StoreError, SystemPurpose, SystemTx};
 use crate::vault::MacPurpose;
@@ -23,7 +24,8 @@ pub enum Stage {
 pub struct NewSession {
     /// The cookie's value.
     pub value: String,
-    id: SessionId,
+    /// Its id, for the list and the log.
+    pub id: SessionId,
     hash: [u8; 32],
 }
 
@@ -122,19 +124,21 @@ pub async fn list(ctx: &Ctx) -> Result<Vec<SessionRow>, StoreError> {
 ///
 /// # Errors
 /// 404 when it is not there or not one's own.
-pub async fn end(services: &Services, owner: UserId, id: SessionId) -> Result<(), Problem> {
+pub async fn end(ctx: &Ctx, id: SessionId) -> Result<(), Problem> {
+    let services = &ctx.services;
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     let condition = sea_orm::Condition::all()
         .add(login_session::Column::Id.eq(id))
-        .add(login_session::Column::AccountId.eq(owner));
+        .add(login_session::Column::AccountId.eq(ctx.actor.user));
     let gone = tx.delete_where::<login_session::Entity>(condition).await?;
-    tx.commit().await?;
-    services.credentials.forget_all();
     if gone == 0 {
-        Err(Problem::not_found())
-    } else {
-        Ok(())
+        return Err(Problem::not_found());
     }
+    let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+    let entry = audit::entry(ctx, Action::SessionRevoke, id, "");
+    tx.commit(&organizations, entry).await?;
+    services.credentials.forget_all();
+    Ok(())
 }
 
 /// Marks a session as having passed its second factor, or as freshly authenticated.

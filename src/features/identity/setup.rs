@@ -9,9 +9,10 @@ use super::sessions::{NewSession, Stage};
 use super::{password, setup_code};
 use crate::authz::accounts::account;
 use crate::context::Services;
+use crate::features::audit::{self, Action, Stranger};
 use crate::features::members::{self, NewWorkspace};
 use crate::kernel::{Code, OrganizationId, Problem, SecretString, UserId, WorkspaceId};
-use crate::store::{StoreError, SystemPurpose};
+use crate::store::{Entries, StoreError, SystemPurpose, Unaudited};
 use crate::vault::MacPurpose;
 use crate::web::FieldError;
 
@@ -78,7 +79,7 @@ pub async fn sign_in_address(services: &Services) -> Result<String, Problem> {
         used_at_ms: Set(None),
     })
     .await?;
-    tx.commit().await?;
+    tx.commit_unaudited(Unaudited::UsedUp).await?;
     Ok(format!("{}/setup?code={code}", services.public_url))
 }
 
@@ -118,7 +119,7 @@ pub async fn complete(
     services: &Services,
     code: &str,
     owner: Owner,
-    address: &str,
+    from: Stranger<'_>,
     user_agent: &str,
 ) -> Result<NewSession, SetupError> {
     check_code(services, code).await?;
@@ -134,7 +135,7 @@ pub async fn complete(
     let link = Link {
         code_hash: code_hash.to_vec(),
         session: &session,
-        address,
+        from,
         user_agent,
     };
     make(services, owner, Some(link)).await?;
@@ -145,7 +146,7 @@ pub async fn complete(
 pub struct Link<'a> {
     code_hash: Vec<u8>,
     session: &'a NewSession,
-    address: &'a str,
+    from: Stranger<'a>,
     user_agent: &'a str,
 }
 
@@ -181,15 +182,13 @@ pub async fn make(
     // There is an owner now, made here or on the command line: no link that was printed makes another.
     tx.delete_where::<setup_code::Entity>(Condition::all())
         .await?;
-    tx.insert(account::ActiveModel {
-        id: Set(user),
-        email: Set(normal_email(&owner.email)),
-        name: Set(owner.name.trim().to_owned()),
-        password_hash: Set(password_hash),
-        totp_sealed: Set(None),
-        totp_last_step: Set(None),
-        created_at_ms: Set(now),
-    })
+    tx.insert(account::ActiveModel::person(
+        user,
+        normal_email(&owner.email),
+        &owner.name,
+        password_hash,
+        now,
+    ))
     .await
     .map_err(|error| match error {
         StoreError::Duplicate => Problem::new(
@@ -210,12 +209,33 @@ pub async fn make(
         user,
     )
     .await?;
-    if let Some(link) = link {
-        link.session
-            .open(&tx, user, Stage::Active, now, link.address, link.user_agent)
-            .await?;
-    }
-    tx.commit().await?;
+    let entries = match link {
+        Some(link) => {
+            link.session
+                .open(
+                    &tx,
+                    user,
+                    Stage::Active,
+                    now,
+                    link.from.address,
+                    link.user_agent,
+                )
+                .await?;
+            let by =
+                |action, object| audit::by_stranger(services, link.from, user, action, object, "");
+            Entries::from(by(Action::AccountCreate, user.to_string()))
+                .and(by(Action::OrganizationCreate, organization.to_string()))
+                .and(by(Action::WorkspaceCreate, workspace_id.to_string()))
+                .and(by(Action::SessionOpen, link.session.id.to_string()))
+        }
+        None => {
+            let by = |action, object| audit::by_host(services, action, object, "");
+            Entries::from(by(Action::AccountCreate, user.to_string()))
+                .and(by(Action::OrganizationCreate, organization.to_string()))
+                .and(by(Action::WorkspaceCreate, workspace_id.to_string()))
+        }
+    };
+    tx.commit(&[organization], entries).await?;
     Ok(Made {
         user,
         organization,

@@ -9,7 +9,8 @@ use super::{password, second_factor};
 use crate::authz::accounts::{account, login_session};
 use crate::authz::{Credential, Recognized};
 use crate::context::Ctx;
-use crate::kernel::{Code, Problem, SecretString, SessionId};
+use crate::features::audit::{self, Action, Stranger};
+use crate::kernel::{Code, Problem, SecretString, SessionId, UserId};
 use crate::store::SystemPurpose;
 use crate::web::Anonymous;
 
@@ -50,12 +51,13 @@ pub async fn with_password(
     drop(tx);
     let fits =
         password::verify(secret, person.as_ref().map(|row| row.password_hash.clone())).await?;
-    let Some(person) = person.filter(|_| fits) else {
+    let (Some(person), true) = (&person, fits) else {
         tracing::warn!(
             address = from.address,
             request_id = from.request_id,
             "sign-in failed"
         );
+        refused(from, person.map(|row| row.id), "password").await?;
         return Err(wrong_password());
     };
     limiter.succeeded(&keys, now);
@@ -70,7 +72,21 @@ pub async fn with_password(
     session
         .open(&tx, person.id, stage, now, &from.address, &from.user_agent)
         .await?;
-    tx.commit().await?;
+    let detail = if second_factor_next {
+        "password; the second factor comes next"
+    } else {
+        "password"
+    };
+    let organizations = audit::organizations_of(&tx, person.id).await?;
+    let entry = audit::by_stranger(
+        services,
+        stranger(from),
+        person.id,
+        Action::SessionOpen,
+        session.id,
+        detail,
+    );
+    tx.commit(&organizations, entry).await?;
     Ok(SignedIn {
         session,
         second_factor_next,
@@ -95,13 +111,24 @@ pub async fn with_code(
     let keys = [(format!("second factor {}", known.actor.user), NARROW)];
     limiter.take(&keys, now)?;
     let accepted = second_factor::accept(services, known.actor.user, code).await?;
+    let user = known.actor.user;
     if !accepted {
+        refused(from, Some(user), "second factor").await?;
         return Err(wrong_code());
     }
     limiter.succeeded(&keys, now);
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, *session, now).await?;
-    tx.commit().await?;
+    let organizations = audit::organizations_of(&tx, user).await?;
+    let entry = audit::by_stranger(
+        services,
+        stranger(from),
+        user,
+        Action::SessionSecondFactor,
+        session,
+        "authenticator app",
+    );
+    tx.commit(&organizations, entry).await?;
     services.credentials.forget_all();
     Ok(())
 }
@@ -143,7 +170,9 @@ pub async fn again(
     limiter.succeeded(&keys, now);
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, session, now).await?;
-    tx.commit().await?;
+    let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+    let entry = audit::entry(ctx, Action::SessionConfirm, session, "");
+    tx.commit(&organizations, entry).await?;
     services.credentials.forget_all();
     Ok(())
 }
@@ -174,9 +203,44 @@ pub async fn out(ctx: &Ctx) -> Result<(), Problem> {
             .await?;
         tx.delete_where::<login_session::Entity>(login_session::Column::Id.eq(*id))
             .await?;
-        tx.commit().await?;
+        let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+        let entry = audit::entry(ctx, Action::SessionEnd, id, "");
+        tx.commit(&organizations, entry).await?;
         ctx.services.credentials.forget_all();
     }
+    Ok(())
+}
+
+fn stranger(from: &Anonymous) -> Stranger<'_> {
+    Stranger {
+        address: &from.address,
+        request_id: &from.request_id,
+    }
+}
+
+/// Records a failed try. One of an address that nobody has is recorded too, with the installation: writing takes time,
+/// and time must not tell which addresses are known.
+async fn refused(
+    from: &Anonymous,
+    account: Option<UserId>,
+    what: &'static str,
+) -> Result<(), Problem> {
+    let services = &from.services;
+    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    // Of no account, the reading finds nothing, as long as it takes.
+    let user = account.unwrap_or_else(|| UserId::new(&services.clock, &services.rng));
+    let organizations = audit::organizations_of(&tx, user).await?;
+    let object = account.map_or_else(|| "an unknown address".to_owned(), |id| id.to_string());
+    let mut entry = audit::by_stranger(
+        services,
+        stranger(from),
+        user,
+        Action::SignInRefused,
+        object,
+        what,
+    );
+    entry.actor = account;
+    tx.commit(&organizations, entry).await?;
     Ok(())
 }
 

@@ -61,6 +61,10 @@ pub mod workspace {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+crate::scoped_entity!(organization, OrganizationId, Id, id);
+crate::scoped_entity!(workspace, WorkspaceId, Id, id);
+crate::organization_entity!(workspace);
+
 /// An organization by name.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct OrganizationRef {

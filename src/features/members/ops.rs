@@ -4,11 +4,12 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::model::{Membership, OrganizationRef, organization, workspace};
+use crate::authz::Role;
 use crate::authz::accounts::account;
-use crate::authz::{Role, membership};
+use crate::authz::membership::{self, organization_owner};
 use crate::context::{Ctx, Services};
 use crate::kernel::{OrganizationId, Problem, UserId, WorkspaceId};
-use crate::store::{Grant, Permission, StoreError, SystemPurpose, SystemTx};
+use crate::store::{Grant, Permission, StoreError, SystemPurpose, SystemTx, ledger};
 use crate::vault::WrappedKey;
 use crate::web::WorkspaceChip;
 
@@ -59,7 +60,19 @@ pub async fn create_organization(
         created_at_ms: Set(now),
     })
     .await?;
-    add_member(tx, services, new.id, owner, Role::Owner).await?;
+    tx.insert(ledger::head::ActiveModel {
+        organization_id: Set(organization_id),
+        seq: Set(0),
+        mac: Set(ledger::GENESIS.to_vec()),
+    })
+    .await?;
+    tx.insert(organization_owner::ActiveModel {
+        organization_id: Set(organization_id),
+        account_id: Set(owner),
+        created_at_ms: Set(now),
+    })
+    .await?;
+    add_member(tx, services, organization_id, new.id, owner, Role::Owner).await?;
     Ok(organization_id)
 }
 
@@ -70,6 +83,7 @@ pub async fn create_organization(
 pub async fn add_member(
     tx: &SystemTx,
     services: &Services,
+    organization_id: OrganizationId,
     workspace_id: WorkspaceId,
     account_id: UserId,
     role: Role,
@@ -77,6 +91,7 @@ pub async fn add_member(
     tx.insert(membership::ActiveModel {
         workspace_id: Set(workspace_id),
         account_id: Set(account_id),
+        organization_id: Set(organization_id),
         role: Set(role.as_str().to_owned()),
         created_at_ms: Set(services.clock.now_ms()),
     })
@@ -183,11 +198,14 @@ pub async fn any_workspace(services: &Services) -> Result<bool, StoreError> {
     Ok(tx.one(workspace::Entity::find()).await?.is_some())
 }
 
-/// Whether there is such a workspace: for the host's administrator, who may know.
+/// The workspace, if there is one: for the host's administrator, who may know.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn workspace_exists(services: &Services, id: WorkspaceId) -> Result<bool, StoreError> {
+pub async fn find_workspace(
+    services: &Services,
+    id: WorkspaceId,
+) -> Result<Option<workspace::Model>, StoreError> {
     let tx = services.store.system(SystemPurpose::Memberships).await?;
-    Ok(tx.one(workspace::Entity::find_by_id(id)).await?.is_some())
+    tx.one(workspace::Entity::find_by_id(id)).await
 }

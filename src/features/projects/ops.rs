@@ -7,9 +7,9 @@ use super::model::{self, ArchiveFormat, Project, Source, StoredSource, project};
 use super::store;
 use crate::authz::permission::{ProjectsRead, ProjectsWrite};
 use crate::context::{Ctx, Services};
-use crate::features::audit;
+use crate::features::audit::{self, Action};
 use crate::kernel::{Code, Page, Problem, ProjectId, WorkspaceId};
-use crate::store::{Grant, Permission, ScopedTx, StoreError};
+use crate::store::{Grant, Permission, ScopedRead, StoreError};
 
 /// All projects of the workspace, newest first.
 ///
@@ -135,8 +135,8 @@ pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<
     let tx = ctx.services.store.scoped(&grant).await?;
     let row = store::find(&tx, id).await?.ok_or_else(Problem::not_found)?;
     store::delete(&tx, id).await?;
-    audit::record(&tx, ctx, "projects.delete", id, row.name).await?;
-    tx.commit().await?;
+    tx.commit(audit::entry(ctx, Action::ProjectDelete, id, row.name))
+        .await?;
     if let Some(key) = row.object_key {
         let _ = tokio::fs::remove_file(ctx.services.paths.objects().join(key)).await;
     }
@@ -161,7 +161,7 @@ fn check(name: &str, source: &Source) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn refuse_when_full(tx: &ScopedTx) -> Result<(), Problem> {
+async fn refuse_when_full(tx: &ScopedRead) -> Result<(), Problem> {
     if store::count(tx).await? < model::MOST {
         return Ok(());
     }
@@ -216,7 +216,7 @@ async fn insert(
             created_at_ms: Set(ctx.now_ms()),
         })
         .await?;
-    audit::record(&tx, ctx, "projects.create", id, kind).await?;
-    tx.commit().await?;
+    tx.commit(audit::entry(ctx, Action::ProjectCreate, id, kind))
+        .await?;
     Ok(row.into())
 }

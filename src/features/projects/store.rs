@@ -7,10 +7,10 @@ use sea_orm::{ColumnTrait, Order};
 
 use super::model::{given_slug, project};
 use crate::kernel::ProjectId;
-use crate::store::{ScopedTx, StoreError};
+use crate::store::{ScopedRead, ScopedTx, StoreError};
 
 /// All projects of the workspace, newest first.
-pub async fn list(tx: &ScopedTx) -> Result<Vec<project::Model>, StoreError> {
+pub async fn list(tx: &ScopedRead) -> Result<Vec<project::Model>, StoreError> {
     tx.find::<project::Entity>()
         .order_by(project::Column::CreatedAtMs, Order::Desc)
         .all()
@@ -18,7 +18,7 @@ pub async fn list(tx: &ScopedTx) -> Result<Vec<project::Model>, StoreError> {
 }
 
 /// One project of the workspace.
-pub async fn find(tx: &ScopedTx, id: ProjectId) -> Result<Option<project::Model>, StoreError> {
+pub async fn find(tx: &ScopedRead, id: ProjectId) -> Result<Option<project::Model>, StoreError> {
     tx.find::<project::Entity>()
         .filter(project::Column::Id.eq(id))
         .one()
@@ -26,7 +26,7 @@ pub async fn find(tx: &ScopedTx, id: ProjectId) -> Result<Option<project::Model>
 }
 
 /// How many projects the workspace has.
-pub async fn count(tx: &ScopedTx) -> Result<u64, StoreError> {
+pub async fn count(tx: &ScopedRead) -> Result<u64, StoreError> {
     tx.find::<project::Entity>().count().await
 }
 

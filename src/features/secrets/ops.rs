@@ -6,9 +6,10 @@ use super::model::{self, SecretItem, Tier, binding, secret, version};
 use super::store;
 use crate::authz::permission::{SecretsRead, SecretsReveal, SecretsWrite};
 use crate::context::Ctx;
-use crate::features::{audit, members};
+use crate::features::audit::{self, Action};
+use crate::features::members;
 use crate::kernel::{Code, Page, Problem, SecretId, SecretString, WorkspaceId};
-use crate::store::{ScopedTx, StoreError};
+use crate::store::{ScopedRead, StoreError};
 use crate::vault::Sealed;
 
 /// All secrets by name; values of visible ones only.
@@ -164,15 +165,9 @@ pub async fn set(
     })
     .await
     .map_err(|error| overtaken(name, error))?;
-    audit::record(
-        &tx,
-        ctx,
-        "secrets.set",
-        name,
-        format!("version {number}, {}", tier.as_str()),
-    )
-    .await?;
-    tx.commit().await?;
+    let detail = format!("version {number}, {}", tier.as_str());
+    tx.commit(audit::entry(ctx, Action::SecretSet, name, detail))
+        .await?;
     Ok(item(row, None))
 }
 
@@ -180,7 +175,7 @@ pub async fn set(
 fn overtaken(name: &str, error: StoreError) -> Problem {
     match error {
         StoreError::Duplicate | StoreError::Absent => changed_meanwhile(name),
-        error @ StoreError::Database(_) => error.into(),
+        error => error.into(),
     }
 }
 
@@ -191,7 +186,7 @@ fn changed_meanwhile(name: &str) -> Problem {
     )
 }
 
-async fn refuse_when_full(tx: &ScopedTx) -> Result<(), Problem> {
+async fn refuse_when_full(tx: &ScopedRead) -> Result<(), Problem> {
     if store::count(tx).await? < model::MOST {
         return Ok(());
     }
@@ -215,8 +210,8 @@ pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(),
         .await?
         .ok_or_else(Problem::not_found)?;
     store::delete(&tx, row.id).await?;
-    audit::record(&tx, ctx, "secrets.delete", name, "").await?;
-    tx.commit().await?;
+    tx.commit(audit::entry(ctx, Action::SecretDelete, name, ""))
+        .await?;
     Ok(())
 }
 
@@ -249,15 +244,9 @@ pub async fn reveal(
         .await?
         .ok_or_else(Problem::not_found)?;
     // Recorded before the value is opened: a reveal without its entry cannot happen.
-    audit::record(
-        &tx,
-        ctx,
-        "secrets.reveal",
-        name,
-        format!("version {}", row.version),
-    )
-    .await?;
-    tx.commit().await?;
+    let detail = format!("version {}", row.version);
+    tx.commit(audit::entry(ctx, Action::SecretReveal, name, detail))
+        .await?;
     let bound = binding(workspace, row.id, row.version, &row.name, tier);
     let opened = ctx
         .services

@@ -4,10 +4,10 @@ use sea_orm::{ColumnTrait, Order};
 
 use super::model::{secret, version};
 use crate::kernel::SecretId;
-use crate::store::{ScopedTx, StoreError};
+use crate::store::{ScopedRead, ScopedTx, StoreError};
 
 /// All secrets of the workspace by name.
-pub async fn list(tx: &ScopedTx) -> Result<Vec<secret::Model>, StoreError> {
+pub async fn list(tx: &ScopedRead) -> Result<Vec<secret::Model>, StoreError> {
     tx.find::<secret::Entity>()
         .order_by(secret::Column::Name, Order::Asc)
         .all()
@@ -15,12 +15,12 @@ pub async fn list(tx: &ScopedTx) -> Result<Vec<secret::Model>, StoreError> {
 }
 
 /// How many secrets the workspace has.
-pub async fn count(tx: &ScopedTx) -> Result<u64, StoreError> {
+pub async fn count(tx: &ScopedRead) -> Result<u64, StoreError> {
     tx.find::<secret::Entity>().count().await
 }
 
 /// One secret by name.
-pub async fn find(tx: &ScopedTx, name: &str) -> Result<Option<secret::Model>, StoreError> {
+pub async fn find(tx: &ScopedRead, name: &str) -> Result<Option<secret::Model>, StoreError> {
     tx.find::<secret::Entity>()
         .filter(secret::Column::Name.eq(name))
         .one()
@@ -29,7 +29,7 @@ pub async fn find(tx: &ScopedTx, name: &str) -> Result<Option<secret::Model>, St
 
 /// The sealed value of a version.
 pub async fn value(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     id: SecretId,
     number: i64,
 ) -> Result<Option<version::Model>, StoreError> {

@@ -16,11 +16,14 @@ use super::prompt::Project;
 use super::turn::Turn;
 use super::workbench::Workbench;
 use crate::kernel::Problem;
+use crate::store::Entry;
 
 /// A message, and what its turn works with.
 pub struct Begin {
     /// What the user says.
     pub text: String,
+    /// What the audit log says of it.
+    pub entry: Entry,
     /// The session's title, when it has none yet.
     pub title: Option<String>,
     /// Writes what happens.
@@ -55,7 +58,7 @@ impl Begin {
         running: Running,
         told: oneshot::Sender<Result<(), Problem>>,
     ) {
-        let history = match self.pen.accept(self.text, self.title).await {
+        let history = match self.pen.accept(self.text, self.title, self.entry).await {
             Ok(history) => history,
             Err(problem) => {
                 // Idle first, so that the message can be sent again on the answer.

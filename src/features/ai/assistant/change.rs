@@ -13,6 +13,7 @@ use super::tools::text_file;
 use super::workbench::{Workbench, sentence};
 use crate::clients::agent::AgentError;
 use crate::kernel::{CheckpointId, Problem};
+use crate::store::Unaudited;
 
 /// Does a `write` or `edit`; gives the text for the model.
 ///
@@ -49,7 +50,7 @@ pub async fn perform(
             {
                 let tx = pen.tx().await?;
                 store::delete_checkpoint(&tx, &row).await?;
-                tx.commit().await?;
+                tx.commit_unaudited(Unaudited::Transcript).await?;
             }
             return Ok(Err(match error {
                 AgentError::Refused { status: 412, .. } => format!(
@@ -65,7 +66,7 @@ pub async fn perform(
     if fresh || expected == Some(row.etag_after.as_str()) {
         let tx = pen.tx().await?;
         store::set_etag_after(&tx, &row, etag).await?;
-        tx.commit().await?;
+        tx.commit_unaudited(Unaudited::Transcript).await?;
     }
     let created = before.is_none();
     let old = before.as_ref().map(|(content, _)| content.as_ref());
@@ -134,6 +135,6 @@ async fn checkpoint(
         etag_after: String::new(),
     };
     store::insert_checkpoint(&tx, row.clone()).await?;
-    tx.commit().await?;
+    tx.commit_unaudited(Unaudited::Transcript).await?;
     Ok((row, true))
 }

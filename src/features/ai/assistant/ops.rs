@@ -19,11 +19,12 @@ use super::{history, workbench};
 use crate::authz::permission::{AssistantUse, ContainersUse};
 use crate::clients::agent::AgentError;
 use crate::context::Ctx;
-use crate::features::{audit, containers, projects};
+use crate::features::audit::{self, Action};
+use crate::features::{containers, projects};
 use crate::kernel::{
     AssistantSessionId, Code, ContainerId, Problem, ProjectId, TurnId, WorkspaceId,
 };
-use crate::store::Grant;
+use crate::store::{Grant, Unaudited};
 
 /// Longest message, in bytes.
 const LONGEST_MESSAGE: usize = 200_000;
@@ -77,8 +78,13 @@ pub async fn create(
         created_at_ms: ctx.now_ms(),
     };
     let row = store::insert_session(&tx, row).await?;
-    audit::record(&tx, ctx, "assistant.begin", row.id, project.to_string()).await?;
-    tx.commit().await?;
+    let entry = audit::entry(
+        ctx,
+        Action::AssistantSessionCreate,
+        row.id,
+        project.to_string(),
+    );
+    tx.commit(entry).await?;
     Ok(view(ai, row))
 }
 
@@ -147,6 +153,7 @@ pub async fn send(
         )
     })?;
     let begin = Begin {
+        entry: audit::entry(ctx, Action::AssistantTurn, id, turn.to_string()),
         title: row.title.is_empty().then(|| title(&text)),
         text,
         pen: Pen::new(
@@ -201,7 +208,13 @@ pub async fn decide(
     call: &str,
     verdict: Verdict,
 ) -> Result<(), Problem> {
-    find(ctx, workspace, id).await?;
+    let (grant, _) = find(ctx, workspace, id).await?;
+    let decision = match verdict {
+        Verdict::Allow => "allowed",
+        Verdict::AllowAlways => "allowed from now on",
+        Verdict::Deny => "denied",
+    };
+    audit::note(ctx, &grant, Action::AssistantDecision, id, decision).await?;
     if ai
         .hub
         .get(id)
@@ -259,8 +272,13 @@ pub async fn undo(
         },
     )
     .await?;
-    audit::record(&tx, ctx, "assistant.undo", id, turn.to_string()).await?;
-    tx.commit().await?;
+    tx.commit(audit::entry(
+        ctx,
+        Action::AssistantUndo,
+        id,
+        turn.to_string(),
+    ))
+    .await?;
     let mut pen = Pen::new(
         ctx.services.clone(),
         workspace,
@@ -348,7 +366,7 @@ pub async fn open(
             .collect();
         sequence += 2;
         store::append_events(&tx, id, &logged).await?;
-        tx.commit().await?;
+        tx.commit_unaudited(Unaudited::Transcript).await?;
     }
     Ok(ai.hub.open(id, sequence))
 }

@@ -12,7 +12,7 @@ use crate::authz;
 use crate::authz::permission::AssistantUse;
 use crate::context::Services;
 use crate::kernel::{AssistantSessionId, Problem, TurnId, UserId, WorkspaceId};
-use crate::store::{ScopedTx, StoreError};
+use crate::store::{Entry, ScopedTx, StoreError, Unaudited};
 
 /// Pieces of text are written together, at most this long after the first: a row each would wait for the disk.
 const GATHER: Duration = Duration::from_millis(300);
@@ -121,7 +121,7 @@ impl Pen {
         };
         let tx = self.tx().await?;
         store::append_events(&tx, self.session, &unwritten).await?;
-        tx.commit().await?;
+        tx.commit_unaudited(Unaudited::Transcript).await?;
         self.live.written(last);
         self.written_at = Instant::now();
         Ok(())
@@ -133,6 +133,7 @@ impl Pen {
         &mut self,
         text: String,
         title: Option<String>,
+        entry: Entry,
     ) -> Result<Vec<Message>, Problem> {
         let live = Arc::clone(&self.live);
         let _writing = live.writing.lock().await;
@@ -152,7 +153,7 @@ impl Pen {
             store::set_title(&tx, self.session, title).await?;
         }
         let history = store::messages(&tx, self.session).await?;
-        tx.commit().await?;
+        tx.commit(entry).await?;
         if let Some(before) = before {
             live.written(before);
         }
@@ -173,7 +174,7 @@ impl Pen {
         }
         .await;
         written?;
-        tx.commit().await?;
+        tx.commit_unaudited(Unaudited::Transcript).await?;
         if let Some(last) = unwritten.last() {
             self.live.written(last.sequence);
             self.written_at = Instant::now();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::model::{Event, Logged};
 use super::rows::{checkpoint, event, message, session};
 use crate::kernel::{AssistantSessionId, ProjectId, TurnId, UserId};
-use crate::store::{ScopedTx, StoreError};
+use crate::store::{ScopedRead, ScopedTx, StoreError};
 
 /// Sessions that are listed.
 const LISTED: u64 = 200;
@@ -42,7 +42,7 @@ pub async fn insert_session(
 
 /// A session of this owner; another's looks absent.
 pub async fn find_session(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     id: AssistantSessionId,
     owner: UserId,
 ) -> Result<Option<session::Model>, StoreError> {
@@ -55,7 +55,7 @@ pub async fn find_session(
 
 /// The owner's sessions, newest first.
 pub async fn list_sessions(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     owner: UserId,
     project: Option<ProjectId>,
 ) -> Result<Vec<session::Model>, StoreError> {
@@ -100,7 +100,7 @@ pub async fn set_allowed(
 
 /// All messages in their order.
 pub async fn messages(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     session: AssistantSessionId,
 ) -> Result<Vec<Message>, StoreError> {
     let rows = tx
@@ -154,7 +154,7 @@ pub async fn append_message(
 
 /// Events after a place, in their order, as many as are read at a time.
 pub async fn events_after(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     session: AssistantSessionId,
     after: i64,
 ) -> Result<Vec<Logged>, StoreError> {
@@ -170,7 +170,7 @@ pub async fn events_after(
 }
 
 pub async fn last_event(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     session: AssistantSessionId,
 ) -> Result<Option<Logged>, StoreError> {
     let row = tx
@@ -227,7 +227,7 @@ pub async fn insert_checkpoint(tx: &ScopedTx, row: checkpoint::Model) -> Result<
 }
 
 pub async fn find_checkpoint(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     session: AssistantSessionId,
     turn: TurnId,
     path: &str,
@@ -257,7 +257,7 @@ pub async fn set_etag_after(
 
 /// What a turn changed, by path.
 pub async fn checkpoints(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     session: AssistantSessionId,
     turn: TurnId,
 ) -> Result<Vec<checkpoint::Model>, StoreError> {
@@ -271,7 +271,7 @@ pub async fn checkpoints(
 
 /// The latest turn whose changes stand. Ids of turns sort by time.
 pub async fn latest_changed_turn(
-    tx: &ScopedTx,
+    tx: &ScopedRead,
     session: AssistantSessionId,
 ) -> Result<Option<TurnId>, StoreError> {
     let row = tx

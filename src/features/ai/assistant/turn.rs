@@ -23,6 +23,7 @@ use super::tools::{self, LONGEST_OUTPUT};
 use super::workbench::Workbench;
 use super::{change, history};
 use crate::kernel::Problem;
+use crate::store::Unaudited;
 
 /// Most answers of the model in one turn.
 const ROUNDS: usize = 40;
@@ -276,7 +277,7 @@ impl Turn {
             let allowed: Vec<&str> = self.allowed.iter().map(String::as_str).collect();
             let tx = self.pen.tx().await?;
             store::set_allowed(&tx, self.pen.session(), allowed.join(" ")).await?;
-            tx.commit().await?;
+            tx.commit_unaudited(Unaudited::Transcript).await?;
         }
         Ok(verdict)
     }

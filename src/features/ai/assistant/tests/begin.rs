@@ -13,6 +13,7 @@ use super::*;
 fn begin(world: &World, turn: TurnId, cancel: CancellationToken) -> Begin {
     Begin {
         text: "Hello?".into(),
+        entry: world.entry(),
         title: Some("Hello?".into()),
         pen: world.pen(turn),
         bench: world.memory.clone(),
@@ -57,7 +58,7 @@ async fn nobody_hears_of_a_message_that_could_not_be_written() {
     tx.delete_where::<membership::Entity>(membership::Column::AccountId.eq(world.user))
         .await
         .unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unaudited(Unaudited::Housekeeping).await.unwrap();
     let told = begin(&world, turn, cancel).start(upstream, running).await;
     assert!(told.unwrap().is_err());
     assert_eq!(world.live.state(), State::Idle);

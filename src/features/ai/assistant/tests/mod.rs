@@ -23,7 +23,7 @@ use super::store;
 use super::undo::UndoError;
 use crate::authz::{Role, membership};
 use crate::kernel::{Clock, Rng, TurnId, UserId};
-use crate::store::SystemPurpose;
+use crate::store::{SystemPurpose, Unaudited};
 use world::world;
 
 fn results(request: &Value) -> Vec<(String, bool, String)> {
@@ -455,7 +455,7 @@ async fn who_left_the_workspace_has_no_turn_that_goes_on() {
         },
     );
     assert_eq!(left.await.unwrap(), 1);
-    tx.commit().await.unwrap();
+    tx.commit_unaudited(Unaudited::Housekeeping).await.unwrap();
     world.live.decide("w1", Verdict::Allow);
     task.await.unwrap();
     assert!(world.memory.commands.lock().unwrap().is_empty());

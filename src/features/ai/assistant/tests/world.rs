@@ -19,15 +19,16 @@ use super::super::turn::Turn;
 use super::super::undo::{UndoError, undo};
 use super::super::workbench::Workbench;
 use super::memory::Memory;
-use crate::authz::{Credentials, Role, SessionLimits, membership};
+use crate::authz::{Credentials, Role, SessionLimits};
 use crate::config::{Config, Paths};
 use crate::context::Services;
-use crate::features::members::{organization, workspace};
+use crate::features::audit::{self, Action};
+use crate::features::members;
 use crate::kernel::{
-    AssistantSessionId, Clock, ContainerId, OrganizationId, ProjectId, Rng, TurnId, UserId,
-    WorkspaceId,
+    AssistantSessionId, Clock, ContainerId, ProjectId, Rng, TurnId, UserId, WorkspaceId,
 };
-use crate::store::{Store, SystemPurpose};
+use crate::store::ledger::TestSeal;
+use crate::store::{Entry, Store, SystemPurpose, Unaudited};
 use crate::vault::VaultClient;
 
 pub struct World {
@@ -43,7 +44,8 @@ pub struct World {
 pub async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let (clock, rng, config) = (Clock::system(), Rng, Config::default());
-    let store = Store::open(&config.database, &folder.path().join("db"))
+    let seal = Arc::new(TestSeal);
+    let store = Store::open(&config.database, &folder.path().join("db"), seal)
         .await
         .unwrap();
     store.migrate().await.unwrap();
@@ -65,45 +67,9 @@ pub async fn world() -> World {
         vault,
     };
     let (clock, rng) = (&services.clock, &services.rng);
-    let (workspace, user) = (WorkspaceId::new(clock, rng), UserId::new(clock, rng));
-    let organization = OrganizationId::new(clock, rng);
-    let tx = services.store.system(SystemPurpose::Setup).await.unwrap();
-    tx.insert(organization::ActiveModel {
-        id: Set(organization),
-        name: Set("o".into()),
-        created_at_ms: Set(1),
-    })
-    .await
-    .unwrap();
-    tx.insert(workspace::ActiveModel {
-        id: Set(workspace),
-        organization_id: Set(organization),
-        name: Set("w".into()),
-        wrapped_key: Set(vec![1]),
-        created_at_ms: Set(1),
-    })
-    .await
-    .unwrap();
-    tx.insert(crate::authz::accounts::account::ActiveModel {
-        id: Set(user),
-        email: Set("a@b.c".into()),
-        name: Set("a".into()),
-        password_hash: Set(String::new()),
-        totp_sealed: Set(None),
-        totp_last_step: Set(None),
-        created_at_ms: Set(1),
-    })
-    .await
-    .unwrap();
-    tx.insert(membership::ActiveModel {
-        workspace_id: Set(workspace),
-        account_id: Set(user),
-        role: Set(Role::User.as_str().into()),
-        created_at_ms: Set(1),
-    })
-    .await
-    .unwrap();
-    tx.commit().await.unwrap();
+    let members::testing::Place {
+        workspace, user, ..
+    } = members::testing::place(&services.store, Role::User).await;
     let (project, container) = (ProjectId::new(clock, rng), ContainerId::new(clock, rng));
     let session = AssistantSessionId::new(clock, rng);
     let tx = services.store.system(SystemPurpose::Setup).await.unwrap();
@@ -120,7 +86,7 @@ pub async fn world() -> World {
     })
     .await
     .unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unaudited(Unaudited::Housekeeping).await.unwrap();
     let live = Hub::default().open(session, 0);
     World {
         _folder: folder,
@@ -158,7 +124,10 @@ impl World {
             .begin(turn, cancel.clone())
             .expect("no other turn runs");
         let mut pen = self.pen(turn);
-        let history = pen.accept(text.to_owned(), None).await.unwrap();
+        let history = pen
+            .accept(text.to_owned(), None, self.entry())
+            .await
+            .unwrap();
         let tx = pen.tx().await.unwrap();
         let row = store::find_session(&tx, self.session, self.user)
             .await
@@ -189,6 +158,10 @@ impl World {
             cancel,
             tokio::spawn(begun.run(Arc::clone(upstream), running)),
         )
+    }
+
+    pub fn entry(&self) -> Entry {
+        audit::by_server(&self.services, Action::AssistantTurn, self.session, "")
     }
 
     pub async fn events(&self) -> Vec<EventBody> {
