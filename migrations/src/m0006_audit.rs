@@ -17,7 +17,7 @@ impl MigrationTrait for Migration {
                     .table("audit_event")
                     .col(uuid("organization_id"))
                     .col(big("seq"))
-                    .col(uuid("id").unique_key())
+                    .col(uuid("id"))
                     .col(maybe_uuid("workspace_id"))
                     .col(big("at_ms"))
                     .col(maybe_uuid("actor_id"))
@@ -29,6 +29,8 @@ impl MigrationTrait for Migration {
                     .col(text("detail"))
                     .col(bytes("mac"))
                     .primary_key(Index::create().col("organization_id").col("seq"))
+                    // What concerns an account of two organizations is told in both chains, as one entry.
+                    .index(Index::create().unique().col("organization_id").col("id"))
                     .take(),
             )
             .await?;

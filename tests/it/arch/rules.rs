@@ -35,7 +35,11 @@ pub struct Edge {
 }
 
 /// Macros stand at the crate's root whatever module defines them; this says which.
-pub const ROOT_MACROS: &[(&str, &str)] = &[("tenant_entity", "store")];
+pub const ROOT_MACROS: &[(&str, &str)] = &[
+    ("tenant_entity", "store"),
+    ("organization_entity", "store"),
+    ("scoped_entity", "store"),
+];
 
 /// A crate that only some modules may name.
 #[derive(Debug, Clone, Copy)]
