@@ -100,3 +100,41 @@ impl From<VaultError> for Problem {
         }
     }
 }
+
+/// The parts of a server without its other processes, for unit tests.
+#[cfg(test)]
+pub mod testing {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::authz::SessionLimits;
+    use crate::store::ledger::TestSeal;
+
+    /// Services on a fresh database in `folder`, without a vault.
+    pub async fn services(folder: &Path) -> Services {
+        let (clock, rng, config) = (Clock::system(), Rng, Config::default());
+        let seal = Arc::new(TestSeal);
+        let store = Store::open(&config.database, &folder.join("db"), seal)
+            .await
+            .unwrap();
+        store.migrate().await.unwrap();
+        let vault = VaultClient::new(folder.join("no-vault"));
+        let limits = SessionLimits {
+            idle_ms: 60_000,
+            absolute_ms: 600_000,
+        };
+        Services {
+            credentials: Credentials::new(store.clone(), vault.clone(), clock.clone(), limits),
+            paths: Arc::new(Paths::new(folder.to_path_buf())),
+            config: Arc::new(config),
+            public_url: "http://localhost".into(),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            clock,
+            rng,
+            store,
+            vault,
+        }
+    }
+}

@@ -7,7 +7,7 @@
 //! | 0 | [`kernel`], [`config`] | ids, time, randomness, secrets, problems; settings |
 //! | 1 | [`store`], [`vault`], [`clients`] | the database, the vault process, everything outside |
 //! | 2 | [`authz`], [`context`] | who may do what; what every operation is given |
-//! | 3 | [`web`] | extractors, CSRF, cookies, layout, problems as HTML or JSON |
+//! | 3 | [`jobs`], [`web`] | periodic work; extractors, CSRF, cookies, layout, problems as HTML or JSON |
 //! | 4 | [`features`] | one folder for each thing that OptiDev does |
 //! | 5 | [`app`] | puts everything together and supervises it |
 //! | 6 | [`cli`] | the subcommands |
@@ -19,6 +19,7 @@ pub mod clients;
 pub mod config;
 pub mod context;
 pub mod features;
+pub mod jobs;
 pub mod kernel;
 pub mod store;
 pub mod vault;

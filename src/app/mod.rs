@@ -21,6 +21,7 @@ use crate::config::{Loaded, Paths};
 use crate::context::Services;
 use crate::features::ai::Ai;
 use crate::features::identity;
+use crate::jobs;
 
 pub use services::offline;
 pub use vault_process::VaultProcess;
@@ -51,6 +52,8 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let outbound = Outbound::new(&services.config)?;
     let ai = Ai::new(&services, outbound, Arc::clone(&containers.controller)).await;
     let application = router::build(&services, &containers, ai)?;
+
+    jobs::start(&services, identity::jobs());
 
     let shutdown = services.shutdown.clone();
     let server = connections::serve(listener, application, shutdown.clone());

@@ -90,6 +90,11 @@ impl Credentials {
         }
     }
 
+    /// How long sessions last.
+    pub fn limits(&self) -> SessionLimits {
+        self.limits
+    }
+
     /// Whose session this cookie value belongs to, if it is alive.
     ///
     /// # Errors

@@ -15,10 +15,12 @@ mod sessions;
 mod setup;
 mod setup_code;
 mod sign_in;
+mod sweep;
 
 pub use admin::{CreatedOwner, add_member, create_owner, create_token};
 pub use pages::pages;
 pub use setup::sign_in_address;
+pub use sweep::jobs;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

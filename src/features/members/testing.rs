@@ -11,8 +11,11 @@ use crate::store::{Store, SystemPurpose, Unaudited, ledger};
 
 /// A workspace with one member.
 pub struct Place {
+    /// Its organization.
     pub organization: OrganizationId,
+    /// Itself.
     pub workspace: WorkspaceId,
+    /// Its one member.
     pub user: UserId,
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sea_orm::ActiveValue::Set;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::super::super::testing;
 use super::super::super::upstream::Upstream;
@@ -19,17 +18,12 @@ use super::super::turn::Turn;
 use super::super::undo::{UndoError, undo};
 use super::super::workbench::Workbench;
 use super::memory::Memory;
-use crate::authz::{Credentials, Role, SessionLimits};
-use crate::config::{Config, Paths};
-use crate::context::Services;
+use crate::authz::Role;
+use crate::context::{self, Services};
 use crate::features::audit::{self, Action};
 use crate::features::members;
-use crate::kernel::{
-    AssistantSessionId, Clock, ContainerId, ProjectId, Rng, TurnId, UserId, WorkspaceId,
-};
-use crate::store::ledger::TestSeal;
-use crate::store::{Entry, Store, SystemPurpose, Unaudited};
-use crate::vault::VaultClient;
+use crate::kernel::{AssistantSessionId, ContainerId, ProjectId, TurnId, UserId, WorkspaceId};
+use crate::store::{Entry, SystemPurpose, Unaudited};
 
 pub struct World {
     _folder: tempfile::TempDir,
@@ -43,29 +37,7 @@ pub struct World {
 
 pub async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
-    let (clock, rng, config) = (Clock::system(), Rng, Config::default());
-    let seal = Arc::new(TestSeal);
-    let store = Store::open(&config.database, &folder.path().join("db"), seal)
-        .await
-        .unwrap();
-    store.migrate().await.unwrap();
-    let vault = VaultClient::new(folder.path().join("no-vault"));
-    let limits = SessionLimits {
-        idle_ms: 1,
-        absolute_ms: 1,
-    };
-    let services = Services {
-        credentials: Credentials::new(store.clone(), vault.clone(), clock.clone(), limits),
-        paths: Arc::new(Paths::new(folder.path().to_path_buf())),
-        config: Arc::new(config),
-        public_url: "http://localhost".into(),
-        tasks: TaskTracker::new(),
-        shutdown: CancellationToken::new(),
-        clock,
-        rng,
-        store,
-        vault,
-    };
+    let services = context::testing::services(folder.path()).await;
     let (clock, rng) = (&services.clock, &services.rng);
     let members::testing::Place {
         workspace, user, ..
