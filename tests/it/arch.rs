@@ -98,6 +98,11 @@ const ALLOWED: &[Edge] = &[
     },
     Edge {
         from: "features/broker",
+        to: "features::audit",
+        reason: "each access to the inside of a container says what the audit log tells of it",
+    },
+    Edge {
+        from: "features/broker",
         to: "features::containers",
         reason: "the broker enters a container by the owner's rule, which containers holds",
     },

@@ -24,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::clients::http::Outbound;
 use crate::context::Services;
+use crate::features::audit::Lately;
 use crate::features::containers::Controller;
 
 pub use key::SETTING as KEY_SETTING;
@@ -33,6 +34,8 @@ pub struct Ai {
     controller: Arc<Controller>,
     upstream: Arc<upstream::Upstream>,
     hub: assistant::Hub,
+    /// Uses of the gateway that were told lately.
+    lately: Lately,
 }
 
 impl Ai {
@@ -49,6 +52,7 @@ impl Ai {
             upstream: Arc::new(upstream::Upstream::new(outbound, key)),
             controller,
             hub: assistant::Hub::default(),
+            lately: Lately::default(),
         })
     }
 }

@@ -64,8 +64,8 @@ actions! {
     ContainerStopped "containers.stopped" "Stopped a container whose owner may not have it any more";
     ContainerTerminal "containers.terminal" "Opened a terminal";
     ContainerExec "containers.exec" "Ran a command";
-    ContainerFileWrite "containers.file_write" "Changed files";
-    ContainerFileRead "containers.file_read" "Read files";
+    ContainerFileWrite "containers.file_write" "Changed a file";
+    ContainerRead "containers.read" "Looked into a container: files, ports, terminals";
     ContainerPreview "containers.preview" "Opened a preview";
     ContainerCheckout "containers.checkout" "Brought a project into a container";
     SecretSet "secrets.set" "Set a secret";

@@ -4,8 +4,10 @@
 //! act that nobody recorded does not compile.
 
 mod action;
+mod lately;
 
 pub use action::Action;
+pub use lately::Lately;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 

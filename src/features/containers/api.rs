@@ -13,9 +13,10 @@ use super::checkout::Checkouts;
 use super::controller::Controller;
 use super::liveness::Standing;
 use super::model::{Checkout, Container};
-use super::ops;
+use super::ops::{self, Access};
 use crate::authz::permission::ContainersRead;
 use crate::context::Ctx;
+use crate::features::audit::Action;
 use crate::kernel::{ContainerId, Page, Problem, ProjectId, WorkspaceId};
 use crate::web::{Json, Path};
 
@@ -147,7 +148,8 @@ pub async fn checkout(
     Extension(checkouts): Extension<Checkouts>,
     Path((workspace, container, project)): Path<(WorkspaceId, ContainerId, ProjectId)>,
 ) -> Result<(StatusCode, Json<Checkout>), Problem> {
-    let entered = ops::enter(&ctx, &controller, workspace, container).await?;
+    let access = Access::Act(Action::ContainerCheckout, project.to_string());
+    let entered = ops::enter(&ctx, &controller, workspace, container, access).await?;
     Ok((
         StatusCode::ACCEPTED,
         Json(checkouts.begin(&ctx, &entered, project).await?),
@@ -165,6 +167,6 @@ pub async fn read_checkout(
     Extension(checkouts): Extension<Checkouts>,
     Path((workspace, container, project)): Path<(WorkspaceId, ContainerId, ProjectId)>,
 ) -> Result<Json<Checkout>, Problem> {
-    let entered = ops::enter(&ctx, &controller, workspace, container).await?;
+    let entered = ops::enter(&ctx, &controller, workspace, container, Access::Look).await?;
     Ok(Json(checkouts.get(&ctx, &entered, project).await?))
 }

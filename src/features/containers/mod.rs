@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 pub use controller::{Controller, Parts};
 pub use liveness::Standing;
 pub use model::{Checkout, CheckoutState, Container, Identity, State, Wanted};
-pub use ops::{Entered, create, enter, list, start, stop};
+pub use ops::{Access, Entered, create, enter, list, start, stop};
 pub use runtime::local::LocalRuntime;
 pub use runtime::{EgressHandler, Runtime, RuntimeError};
 

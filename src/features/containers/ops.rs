@@ -189,6 +189,16 @@ pub async fn delete(
     Ok(())
 }
 
+/// What somebody enters a container for: asked for by [`enter`], so that no access goes unrecorded.
+pub enum Access {
+    /// To look; recorded once in a while.
+    Look,
+    /// To act: recorded each time, with a few words.
+    Act(Action, String),
+    /// For an act that writes an entry of its own.
+    Recorded,
+}
+
 /// The caller's own running container. Everybody else is told that it is absent, whatever their role.
 ///
 /// # Errors
@@ -198,12 +208,21 @@ pub async fn enter(
     controller: &Controller,
     workspace: WorkspaceId,
     id: ContainerId,
+    access: Access,
 ) -> Result<Entered, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
     let row = own(store::find(&tx, id).await?, grant.user())?;
     drop(tx);
     let agent = controller.agent_of(&row)?;
+    match access {
+        Access::Look => {
+            let lately = &controller.lately;
+            lately.note(ctx, &grant, Action::ContainerRead, id).await?;
+        }
+        Access::Act(action, detail) => audit::note(ctx, &grant, action, id, detail).await?,
+        Access::Recorded => {}
+    }
     Ok(Entered {
         identity: row.identity(),
         grant,

@@ -3,18 +3,20 @@
 use super::model::{Tier, binding};
 use super::store;
 use crate::context::Services;
+use crate::features::audit::{self, Action};
 use crate::features::members;
-use crate::kernel::Problem;
+use crate::kernel::{ContainerId, Problem};
 use crate::store::{Grant, Permission};
 use crate::vault::{DeliverItem, Delivery, Sealed};
 
-/// All secrets of the grant's workspace as an environment that only the holder of `recipient`'s private key can read.
+/// All secrets of the grant's workspace for one container, as an environment that only the holder of `recipient`'s private key can read.
 ///
 /// # Errors
 /// When the vault or the database does not answer.
 pub async fn sealed_environment<P: Permission>(
     services: &Services,
     grant: &Grant<P>,
+    container: ContainerId,
     recipient: [u8; 32],
     info: &str,
 ) -> Result<Delivery, Problem> {
@@ -39,6 +41,14 @@ pub async fn sealed_environment<P: Permission>(
         });
     }
     drop(tx);
+    // Before the values leave the vault: what was delivered can only be told too often, never too seldom.
+    let names: Vec<&str> = items.iter().map(|item| item.env.as_str()).collect();
+    let detail = names.join(" ");
+    if !names.is_empty() {
+        let mut entry = audit::by_server(services, Action::SecretDeliver, container, detail);
+        entry.actor = Some(grant.user());
+        services.store.scoped(grant).await?.commit(entry).await?;
+    }
     Ok(services
         .vault
         .deliver(&key, items, recipient, info, Vec::new())

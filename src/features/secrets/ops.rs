@@ -31,6 +31,11 @@ pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<SecretItem>,
         });
     }
     drop(tx);
+    let shown = sealed.iter().flatten().count();
+    if shown > 0 {
+        let detail = format!("values of {shown} visible secrets");
+        audit::note(ctx, &grant, Action::SecretRead, workspace, detail).await?;
+    }
     let mut items = Vec::with_capacity(rows.len());
     for (row, stored) in rows.into_iter().zip(sealed) {
         let value = match stored {

@@ -399,8 +399,10 @@ async fn place(
     row: &session::Model,
 ) -> Result<(Project, Arc<dyn Workbench>), Problem> {
     let (project, _) = projects::source_of(&ctx.services, grant, row.project_id).await?;
-    let entered =
-        containers::enter(ctx, &ai.controller, grant.workspace(), row.container_id).await?;
+    // The turn has its entry, and so does undoing it.
+    let recorded = containers::Access::Recorded;
+    let (workspace, container) = (grant.workspace(), row.container_id);
+    let entered = containers::enter(ctx, &ai.controller, workspace, container, recorded).await?;
     let bench: Arc<dyn Workbench> = Arc::new(entered.agent);
     match bench.list(&project.folder).await {
         Ok(_) => {}

@@ -19,6 +19,7 @@ use super::tap::{Account, Tap};
 use crate::authz::membership;
 use crate::authz::permission::AssistantUse;
 use crate::context::{Ctx, Services};
+use crate::features::audit::Action;
 use crate::kernel::WorkspaceId;
 use crate::store::{StoreError, SystemPurpose};
 
@@ -68,7 +69,7 @@ pub async fn not_this_way() -> GatewayError {
 
 async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Answer {
     let (mut parts, body) = request.into_parts();
-    let account = authenticate(&mut parts, services).await?;
+    let account = authenticate(&mut parts, services, ai).await?;
     let body = read(&parts, body).await?;
     let query = parts.uri.query();
     forward(
@@ -114,7 +115,11 @@ pub(super) async fn forward(
 }
 
 /// Recognises an OptiDev token in either header, or the console's session, and finds the workspace.
-async fn authenticate(parts: &mut Parts, services: &Services) -> Result<Account, GatewayError> {
+async fn authenticate(
+    parts: &mut Parts,
+    services: &Services,
+    ai: &Ai,
+) -> Result<Account, GatewayError> {
     // SDKs send their key in `x-api-key`; Claude Code sends a bearer token.
     if let Some(key) = parts.headers.remove(X_API_KEY)
         && let Ok(text) = key.to_str()
@@ -137,6 +142,10 @@ async fn authenticate(parts: &mut Parts, services: &Services) -> Result<Account,
         None => only_workspace(&ctx).await?,
     };
     let grant = ctx.authorize::<AssistantUse>(workspace).await?;
+    let lately = &ai.lately;
+    lately
+        .note(&ctx, &grant, Action::GatewayUse, workspace)
+        .await?;
     Ok(Account {
         workspace: grant.workspace(),
         user: grant.user(),

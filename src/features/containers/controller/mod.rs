@@ -24,6 +24,7 @@ use super::runtime::{EgressHandler, Runtime};
 use super::store;
 use crate::clients::agent::{Agent, Agents};
 use crate::context::Services;
+use crate::features::audit::Lately;
 use crate::kernel::{Code, ContainerId, Problem};
 use crate::store::StoreError;
 
@@ -46,6 +47,8 @@ pub struct Controller {
     services: Services,
     parts: Parts,
     containers: Tasks,
+    /// Accesses to containers that were told lately.
+    pub(super) lately: Lately,
 }
 
 /// The containers that tasks work on.
@@ -65,6 +68,7 @@ impl Controller {
             services,
             parts,
             containers: Tasks::default(),
+            lately: Lately::default(),
         })
     }
 

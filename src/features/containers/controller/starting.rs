@@ -218,7 +218,8 @@ async fn deliver(
         short(&hello.boot_id)
     );
     let grant = owner_grant(controller, who).await?;
-    let delivery = secrets::sealed_environment(&controller.services, &grant, key, &info)
+    let (services, container) = (&controller.services, who.container);
+    let delivery = secrets::sealed_environment(services, &grant, container, key, &info)
         .await
         .map_err(|problem| StartError::Secrets(problem.detail.into_owned()))?;
     let sealed = wire::Sealed {
