@@ -1,197 +1,29 @@
 //! The same server on PostgreSQL, chosen by one setting: a real server on a private socket and a loopback port.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::support::eventually;
-use crate::support::server::Server;
+use crate::support::postgres::{Database, OWNER, Postgres};
+use crate::support::server::{Builder, Server};
 
-/// A PostgreSQL of this test's own.
-struct Postgres {
-    folder: TempDir,
-    bin: PathBuf,
-    port: u16,
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let bin = newest("/usr/lib/postgresql");
-        let folder = TempDir::with_prefix("optidev-postgres-").unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let server = Self { folder, bin, port };
-        if rustix::process::geteuid().is_root() {
-            // PostgreSQL refuses to run as root.
-            let owned = Command::new("chown")
-                .arg("postgres")
-                .arg(server.path())
-                .status();
-            assert!(owned.unwrap().success());
-        }
-        let data = server.path().join("data");
-        server.ok(
-            "initdb",
-            &[
-                "-D",
-                text(&data),
-                "-A",
-                "trust",
-                "-U",
-                "postgres",
-                "--no-sync",
-            ],
-        );
-        let options = format!(
-            "-p {port} -k {} -h 127.0.0.1 -c fsync=off",
-            server.path().display()
-        );
-        let log = server.path().join("log");
-        server.ok(
-            "pg_ctl",
-            &[
-                "-D",
-                text(&data),
-                "-w",
-                "-l",
-                text(&log),
-                "-o",
-                &options,
-                "start",
-            ],
-        );
-        server.sql("postgres", "CREATE ROLE optidev LOGIN");
-        server.sql("postgres", "CREATE DATABASE optidev OWNER optidev");
-        server
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://optidev@127.0.0.1:{}/optidev", self.port)
-    }
-
-    /// What psql prints of a statement run as `role`, tuples only.
-    fn sql(&self, role: &str, statement: &str) -> String {
-        let database = if role == "postgres" && statement.starts_with("CREATE") {
-            "postgres"
-        } else {
-            "optidev"
-        };
-        let port = self.port.to_string();
-        let output = self.run(
-            "psql",
-            &[
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &port,
-                "-U",
-                role,
-                "-d",
-                database,
-                "-At",
-                "-c",
-                statement,
-            ],
-        );
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn ok(&self, program: &str, arguments: &[&str]) {
-        let output = self.run(program, arguments);
-        assert!(
-            output.status.success(),
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> Output {
-        let program = self.bin.join(program);
-        let mut command = if rustix::process::geteuid().is_root() {
-            let mut command = Command::new("setpriv");
-            command
-                .args([
-                    "--reuid",
-                    "postgres",
-                    "--regid",
-                    "postgres",
-                    "--init-groups",
-                ])
-                .arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        // pg_ctl's child keeps the standard streams, so they must not be pipes that somebody waits for.
-        let (out, err) = (
-            self.path().with_extension("out"),
-            self.path().with_extension("err"),
-        );
-        let status = command
-            .args(arguments)
-            .current_dir("/")
-            .stdin(std::process::Stdio::null())
-            .stdout(std::fs::File::create(&out).unwrap())
-            .stderr(std::fs::File::create(&err).unwrap())
-            .status()
-            .unwrap();
-        let output = Output {
-            status,
-            stdout: std::fs::read(&out).unwrap(),
-            stderr: std::fs::read(&err).unwrap(),
-        };
-        std::fs::remove_file(out).unwrap();
-        std::fs::remove_file(err).unwrap();
-        output
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let data = self.path().join("data");
-        self.run(
-            "pg_ctl",
-            &["-D", text(&data), "-m", "immediate", "-w", "stop"],
-        );
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn newest(folder: &str) -> PathBuf {
-    let mut versions: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{folder}: {error}: run scripts/need database"))
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    versions.sort();
-    versions.pop().unwrap().join("bin")
+/// A server on `database`, whichever one the suite runs on.
+fn on(database: &Database<'_>) -> Builder {
+    database
+        .settings()
+        .into_iter()
+        .fold(Server::builder(), |builder, (key, value)| {
+            builder.set(&key, value)
+        })
 }
 
 /// Transactions of one row really run side by side here; on SQLite a writer waits for the other.
 #[tokio::test]
 async fn requests_that_meet_agree_about_a_container() {
-    let postgres = Postgres::start();
-    let server = Server::builder()
-        .set("database.url", postgres.url())
-        .start()
-        .await;
+    let database = Postgres::shared().new_database();
+    let server = on(&database).start().await;
     server.create_owner("ada@example.com").await;
     let ada = server.api("ada@example.com", "all").await;
     let containers = format!("/workspaces/{}/containers", ada.workspace().await);
@@ -217,7 +49,7 @@ async fn requests_that_meet_agree_about_a_container() {
         })
         .await;
         eventually("room for another", Duration::from_secs(30), || async {
-            (postgres.sql("postgres", "SELECT count(*) FROM container") == "0").then_some(())
+            (database.sql("SELECT count(*) FROM container") == "0").then_some(())
         })
         .await;
     }
@@ -225,11 +57,8 @@ async fn requests_that_meet_agree_about_a_container() {
 
 #[tokio::test]
 async fn one_setting_moves_everything_to_postgresql_behind_row_level_security() {
-    let postgres = Postgres::start();
-    let mut server = Server::builder()
-        .set("database.url", postgres.url())
-        .start()
-        .await;
+    let database = Postgres::shared().new_database();
+    let mut server = on(&database).start().await;
     server.create_owner("ada@example.com").await;
     server.create_owner("eve@example.com").await;
     let ada = server.api("ada@example.com", "all").await;
@@ -258,16 +87,13 @@ async fn one_setting_moves_everything_to_postgresql_behind_row_level_security() 
     let bare = "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
                 WHERE a.attname = 'workspace_id' AND c.relkind = 'r' AND NOT (c.relrowsecurity AND c.relforcerowsecurity \
                 AND EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid))";
-    assert_eq!(postgres.sql("optidev", bare), "");
-    assert_eq!(
-        postgres.sql("postgres", "SELECT count(*) FROM project"),
-        "1"
-    );
+    assert_eq!(database.sql_as(OWNER, bare), "");
+    assert_eq!(database.sql("SELECT count(*) FROM project"), "1");
     // The server's own role, with no workspace named, or with another one: nothing, whatever a query forgot.
-    assert_eq!(postgres.sql("optidev", "SELECT count(*) FROM project"), "0");
+    assert_eq!(database.sql_as(OWNER, "SELECT count(*) FROM project"), "0");
     let other = "BEGIN; SELECT set_config('app.workspace', gen_random_uuid()::text, true) IS NULL; \
                  SELECT count(*) FROM project; COMMIT";
-    let answer = postgres.sql("optidev", other);
+    let answer = database.sql_as(OWNER, other);
     assert!(answer.lines().any(|line| line == "0"), "{answer}");
 
     let started = Instant::now();
