@@ -8,6 +8,7 @@ mod m0001_identity;
 mod m0002_projects;
 mod m0003_secrets;
 mod m0004_assistant;
+pub mod tables;
 mod tenant;
 
 pub use sea_orm_migration::MigratorTrait;

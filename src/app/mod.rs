@@ -39,7 +39,7 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let services = services::build(loaded.config, paths).await?;
     services
         .store
-        .migrate()
+        .migrate_embedded()
         .await
         .context("bringing the database schema up to date")?;
     let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;

@@ -66,7 +66,7 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     }
     let store = Store::open(&config.database, &paths.sqlite())
         .await
-        .context("opening the database ([database] url)")?;
+        .context("opening the database")?;
     let clock = Clock::system();
     let vault = VaultClient::new(VaultProcess::socket(&paths));
     let limits = SessionLimits {
@@ -127,7 +127,7 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
     if lock.is_some() {
         services
             .store
-            .migrate()
+            .migrate_embedded()
             .await
             .context("bringing the database schema up to date")?;
         let started = VaultProcess::supervise(&services, is_new(&services).await?)?;

@@ -1,11 +1,7 @@
-//! `optidev serve` and `optidev migrate`
-
-use anyhow::Context;
+//! `optidev serve`
 
 use super::{Place, logging};
 use crate::app;
-use crate::config::Paths;
-use crate::store::Store;
 
 /// Runs the server.
 #[derive(clap::Args)]
@@ -19,17 +15,4 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = args.place.load()?;
     logging::start(&loaded.config.log)?;
     app::serve(loaded, &args.place.absolute_data_dir()?).await
-}
-
-/// Changes the schema and nothing else.
-pub async fn migrate(place: &Place) -> anyhow::Result<()> {
-    let loaded = place.load()?;
-    logging::start(&loaded.config.log)?;
-    let data_dir = place.absolute_data_dir()?;
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("making {}", data_dir.display()))?;
-    let store = Store::open(&loaded.config.database, &Paths::new(data_dir).sqlite()).await?;
-    store
-        .migrate()
-        .await
-        .context("bringing the database schema up to date")
 }

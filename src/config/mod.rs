@@ -12,7 +12,7 @@ mod server;
 mod tls;
 
 pub use ai::AiConfig;
-pub use database::DatabaseConfig;
+pub use database::{DatabaseConfig, DatabaseUrl};
 pub use egress::EgressConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};

@@ -58,10 +58,11 @@ mod error;
 mod grant;
 mod ids;
 mod open;
+mod postgres;
 mod scoped;
 mod system;
 
-pub use error::StoreError;
+pub use error::{OpenError, StoreError};
 pub use grant::{Grant, Permission};
 pub use open::Store;
 pub use scoped::{ScopedDelete, ScopedSelect, ScopedTx, ScopedUpdate, Tenant};

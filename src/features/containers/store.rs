@@ -289,7 +289,7 @@ mod tests {
         let store = Store::open(&DatabaseConfig::default(), &folder.path().join("db"))
             .await
             .unwrap();
-        store.migrate().await.unwrap();
+        store.migrate_embedded().await.unwrap();
         let (workspace, owner) = workspace(&store).await;
         let grant = authorize_user_now::<ContainersUse>(&store, owner, workspace)
             .await

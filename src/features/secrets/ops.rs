@@ -180,7 +180,7 @@ pub async fn set(
 fn overtaken(name: &str, error: StoreError) -> Problem {
     match error {
         StoreError::Duplicate | StoreError::Absent => changed_meanwhile(name),
-        error @ StoreError::Database(_) => error.into(),
+        other => other.into(),
     }
 }
 

@@ -310,7 +310,11 @@ impl Database<'_> {
 
     /// The settings of a server that uses this database.
     pub fn settings(&self) -> Vec<(String, String)> {
-        vec![("database.url".to_owned(), self.migrate_url())]
+        // A server has no use for the owner's address; commands are run with the same settings.
+        vec![
+            ("database.url".to_owned(), self.url()),
+            ("database.migrate_url".to_owned(), self.migrate_url()),
+        ]
     }
 
     /// Runs `optidev migrate`.
@@ -337,7 +341,7 @@ impl Database<'_> {
         }
         command
             .args(["migrate", "--data-dir"])
-            .arg(self.server.folder.with_extension("unused"))
+            .arg(self.server.folder.join("unused"))
             .stdin(Stdio::null());
         command
     }

@@ -46,7 +46,7 @@ pub async fn world() -> World {
     let store = Store::open(&config.database, &folder.path().join("db"))
         .await
         .unwrap();
-    store.migrate().await.unwrap();
+    store.migrate_embedded().await.unwrap();
     let vault = VaultClient::new(folder.path().join("no-vault"));
     let limits = SessionLimits {
         idle_ms: 1,
