@@ -8,6 +8,7 @@ mod m0001_identity;
 mod m0002_projects;
 mod m0003_secrets;
 mod m0004_assistant;
+mod m0009_installation;
 pub mod tables;
 mod tenant;
 
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_projects::Migration),
             Box::new(m0003_secrets::Migration),
             Box::new(m0004_assistant::Migration),
+            Box::new(m0009_installation::Migration),
         ]
     }
 }

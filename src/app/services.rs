@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::VaultProcess;
+use super::{VaultProcess, installation};
 use crate::authz::{Credentials, SessionLimits};
 use crate::config::{Config, Loaded, Paths};
 use crate::context::Services;
@@ -132,6 +132,7 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
             .context("bringing the database schema up to date")?;
         let started = VaultProcess::supervise(&services, is_new(&services).await?)?;
         started.ready().await?;
+        installation::claim(&services).await?;
         vault = Some(started);
     }
     Ok(Offline {
