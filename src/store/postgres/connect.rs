@@ -30,11 +30,13 @@ fn explain(address: &Address, error: &Error) -> OpenError {
         Error::Database(told) => told.code().map(|code| code.into_owned()),
         _ => None,
     };
+    let untrusted = "the server must show a certificate for that name: name its authority in [database] ca_file, and \
+                     the host as the certificate has it";
     let remedy = match (error, code.as_deref()) {
+        // What the handshake said comes wrapped as a failure of the connection.
+        (Error::Io(failed), _) if is_tls(failed) => untrusted.to_owned(),
+        (Error::Tls(_), _) => untrusted.to_owned(),
         (Error::Io(_), _) => "check that it runs, and host and port in [database]".to_owned(),
-        (Error::Tls(_), _) => "the server must show a certificate for that name: name its authority in [database] ca_file, \
-             and the host as the certificate has it"
-            .to_owned(),
         (_, Some("28P01")) => format!(
             "the password of the role {} is another: check the password file in [database]",
             address.role
@@ -47,6 +49,12 @@ fn explain(address: &Address, error: &Error) -> OpenError {
         _ => "check [database]".to_owned(),
     };
     OpenError::Refused(format!("PostgreSQL at {place} refuses: {error}; {remedy}"))
+}
+
+fn is_tls(failed: &std::io::Error) -> bool {
+    failed
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// The server's pool. Limits are told to PostgreSQL when a connection begins, so that they hold for every statement.

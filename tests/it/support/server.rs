@@ -28,12 +28,14 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
     embedded: bool,
+    program: Option<PathBuf>,
 }
 
 /// A server; dropping it ends it and everything that it started.
 #[derive(Debug)]
 pub struct Server {
     child: Option<Child>,
+    program: PathBuf,
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     data_dir: PathBuf,
@@ -77,6 +79,12 @@ impl Builder {
     /// Keeps rows in SQLite, whichever database the suite runs on: for tests of what only SQLite has.
     pub fn embedded(mut self) -> Self {
         self.embedded = true;
+        self
+    }
+
+    /// Runs another executable than the one under test.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
         self
     }
 
@@ -142,6 +150,9 @@ impl Builder {
         }
         Server {
             child: None,
+            program: self
+                .program
+                .unwrap_or_else(|| env!("CARGO_BIN_EXE_optidev").into()),
             settings,
             environment: self.environment,
             data_dir,
@@ -369,7 +380,7 @@ impl Server {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_optidev"));
+        let mut command = Command::new(&self.program);
         // The developer's own settings must not change what is tested.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("OPTIDEV_") {
