@@ -58,13 +58,15 @@ $(ASSETS): $(MODULES) $(ASSET_INPUTS)
 	@$(STEP) "build assets/dist" npm --prefix assets run build
 	@touch $@
 
-test: ## Run all tests, in a real browser too
+test: ## Run all tests, in a real browser too, on SQLite and on PostgreSQL
 	@scripts/need build node runtime browser database
 	@$(MAKE) assets
 	@$(MAKE) $(BROWSER_MODULES)
 	@$(STEP) "tests of the pages' scripts" npm --prefix assets test
 	@$(STEP) "compile the tests" cargo test --locked --workspace --no-run
+	@$(STEP) "compile the server without its filter" cargo build --locked --features no-scope-filter --bin optidev-unscoped
 	@$(STEP) "tests" cargo test --locked --workspace
+	@$(STEP) "the integration tests on PostgreSQL" env OPTIDEV_TEST_DATABASE=postgres cargo test --locked --test it
 
 check: ## Formatting, lints, licences, unused dependencies, spelling
 	@scripts/need build node check

@@ -1,5 +1,6 @@
 //! Layer 2: what every operation is given: the parts of the running server, and who asks.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,14 @@ pub struct Services {
     pub tasks: TaskTracker,
     /// Cancelled when the server is to stop.
     pub shutdown: CancellationToken,
+}
+
+impl Services {
+    /// The master secret's file; the vault process alone reads it.
+    pub fn master_file(&self) -> PathBuf {
+        let configured = self.config.vault.master_file.clone();
+        configured.unwrap_or_else(|| self.paths.vault().join("master"))
+    }
 }
 
 /// One request: the server and who asks.
@@ -118,7 +127,7 @@ pub mod testing {
         let store = Store::open(&config.database, &folder.join("db"), seal)
             .await
             .unwrap();
-        store.migrate().await.unwrap();
+        store.migrate_embedded().await.unwrap();
         let vault = VaultClient::new(folder.join("no-vault"));
         let limits = SessionLimits {
             idle_ms: 60_000,

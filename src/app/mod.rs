@@ -3,6 +3,7 @@
 mod connections;
 mod containers;
 mod health;
+mod installation;
 mod listener;
 mod openapi;
 mod router;
@@ -40,11 +41,12 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let services = services::build(loaded.config, paths).await?;
     services
         .store
-        .migrate()
+        .migrate_embedded()
         .await
         .context("bringing the database schema up to date")?;
     let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;
     vault.ready().await?;
+    installation::claim(&services).await?;
     let address = identity::sign_in_address(&services)
         .await
         .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::VaultProcess;
+use super::{VaultProcess, installation};
 use crate::authz::{Credentials, SessionLimits};
 use crate::config::{Config, Loaded, Paths};
 use crate::context::Services;
@@ -69,7 +69,7 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     let seal = Arc::new(vault.clone());
     let store = Store::open(&config.database, &paths.sqlite(), seal)
         .await
-        .context("opening the database ([database] url)")?;
+        .context("opening the database")?;
     let limits = SessionLimits {
         idle_ms: i64::from(config.server.session_idle_minutes) * 60_000,
         absolute_ms: i64::from(config.server.session_absolute_hours) * 3_600_000,
@@ -128,11 +128,12 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
     if lock.is_some() {
         services
             .store
-            .migrate()
+            .migrate_embedded()
             .await
             .context("bringing the database schema up to date")?;
         let started = VaultProcess::supervise(&services, is_new(&services).await?)?;
         started.ready().await?;
+        installation::claim(&services).await?;
         vault = Some(started);
     }
     Ok(Offline {

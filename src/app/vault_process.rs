@@ -1,6 +1,6 @@
 //! Starts the vault process, and starts it again whenever it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ impl VaultProcess {
     /// # Errors
     /// When it cannot be started at all.
     pub fn supervise(services: &Services, new_install: bool) -> anyhow::Result<Self> {
-        let first = start(&services.paths, new_install)?;
+        let master = services.master_file();
+        let first = start(&services.paths, &master, new_install)?;
         let stopping = CancellationToken::new();
         let (refuse, refused) = watch::channel(None);
         let paths = services.paths.clone();
@@ -84,7 +85,7 @@ impl VaultProcess {
                     () = token.cancelled() => return,
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
-                running = match start(&paths, false) {
+                running = match start(&paths, &master, false) {
                     Ok(running) => Some(running),
                     Err(error) => {
                         tracing::error!(%error, "the vault process could not be started");
@@ -120,8 +121,9 @@ impl VaultProcess {
                     return Ok(());
                 }
                 Err(_) if self.refused.borrow().is_some() => bail!(
-                    "the vault process refuses to start, for the reason that it printed above: keys or files in the \
-                     folder vault/ of the data folder are missing, damaged, or in use. Restore them and start again"
+                    "the vault process refuses to start, for the reason that it printed above: the master \
+                     secret ([vault] master_file, or vault/master in the data folder), install-id beside it, or the \
+                     folder vault/ is missing, damaged, or in use. Restore it and start again"
                 ),
                 Err(error) if tokio::time::Instant::now() > deadline => {
                     bail!("the vault does not start: {error}")
@@ -138,7 +140,7 @@ impl VaultProcess {
     }
 }
 
-fn start(paths: &Paths, new_install: bool) -> anyhow::Result<Running> {
+fn start(paths: &Paths, master: &Path, new_install: bool) -> anyhow::Result<Running> {
     let program = std::env::current_exe().context("finding the running executable")?;
     let folder = paths.vault();
     let mut child = Command::new(program)
@@ -146,7 +148,7 @@ fn start(paths: &Paths, new_install: bool) -> anyhow::Result<Running> {
         .arg("--socket")
         .arg(VaultProcess::socket(paths))
         .arg("--master")
-        .arg(folder.join("master"))
+        .arg(master)
         .args(new_install.then_some("--create-master"))
         .arg("--record")
         .arg(folder.join("record.jsonl"))

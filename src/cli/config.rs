@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::Place;
+use crate::store::Store;
 
 /// Looks at the settings.
 #[derive(clap::Args)]
@@ -24,6 +25,7 @@ enum ConfigCommand {
 pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let ConfigCommand::Check = args.command;
     let loaded = args.place.load()?;
+    Store::check_settings(&loaded.config.database)?;
     match loaded.file {
         Some(file) => println!("{}: the settings can be used", file.display()),
         None => println!("the settings can be used (no file given: defaults and environment)"),

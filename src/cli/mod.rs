@@ -3,6 +3,7 @@
 mod admin;
 mod config;
 mod logging;
+mod migrate;
 mod serve;
 pub mod vault;
 
@@ -26,7 +27,7 @@ enum Command {
     Admin(admin::AdminArgs),
     /// Look at the settings.
     Config(config::ConfigArgs),
-    /// Bring the database schema up to date and end.
+    /// Bring the database schema up to date, make the server's role on PostgreSQL, and end.
     Migrate(Place),
     /// The vault process; the server starts it by itself.
     #[command(hide = true)]
@@ -67,7 +68,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Config(args) => config::run(&args),
         Command::Serve(args) => runtime()?.block_on(serve::run(&args)),
         Command::Admin(args) => runtime()?.block_on(admin::run(args)),
-        Command::Migrate(place) => runtime()?.block_on(serve::migrate(&place)),
+        Command::Migrate(place) => runtime()?.block_on(migrate::run(&place)),
     }
 }
 

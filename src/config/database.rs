@@ -1,23 +1,83 @@
 //! `[database]`
 
+use std::fmt;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Where rows are kept.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// Empty for SQLite in the data folder, or a PostgreSQL address.
+    /// Empty for SQLite in the data folder, or the PostgreSQL address of the server's own role, which may change rows and
+    /// nothing else. A host that is not this machine is asked for a certificate with its name (`sslmode=verify-full`).
     /// Example: `"postgres://optidev@db.example.com/optidev"`.
-    pub url: String,
+    pub url: DatabaseUrl,
+    /// File with the password of the role in `url`. Example: `"/etc/optidev/database.password"`.
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the certificate authority of the PostgreSQL server, trusted beside the public ones.
+    /// Example: `"/etc/optidev/database-ca.pem"`.
+    pub ca_file: Option<PathBuf>,
+    /// Connect over a network although `sslmode` in an address asks for less than `verify-full`: then somebody between here
+    /// and the server can read and change everything. For networks that protect the way by other means.
+    pub allow_unverified_server: bool,
+    /// The PostgreSQL address of the role that owns the tables, for `optidev migrate` alone; `optidev serve` ignores it.
+    /// Example: `"postgres://optidev_owner@db.example.com/optidev"`.
+    pub migrate_url: DatabaseUrl,
+    /// File with the password of the role in `migrate_url`. Example: `"/etc/optidev/migrate.password"`.
+    pub migrate_password_file: Option<PathBuf>,
     /// Most connections held open.
     pub max_connections: u32,
+    /// PostgreSQL ends a statement that runs for longer, and a transaction in which nothing happens for as long.
+    pub statement_timeout_ms: u64,
+    /// PostgreSQL ends a statement that waits for a lock for longer.
+    pub lock_timeout_ms: u64,
+    /// A request waits so long for a connection before it answers 503.
+    pub acquire_timeout_ms: u64,
 }
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
-            url: String::new(),
+            url: DatabaseUrl::default(),
+            password_file: None,
+            ca_file: None,
+            allow_unverified_server: false,
+            migrate_url: DatabaseUrl::default(),
+            migrate_password_file: None,
             max_connections: 8,
+            statement_timeout_ms: 30_000,
+            lock_timeout_ms: 5_000,
+            acquire_timeout_ms: 5_000,
         }
+    }
+}
+
+/// An address that may hold a password: it is never printed whole.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The text, password included: for connecting.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether none is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&str> for DatabaseUrl {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "set" })
     }
 }

@@ -10,15 +10,17 @@ mod log;
 mod runtime;
 mod server;
 mod tls;
+mod vault;
 
 pub use ai::AiConfig;
-pub use database::DatabaseConfig;
+pub use database::{DatabaseConfig, DatabaseUrl};
 pub use egress::EgressConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use runtime::{LocalRuntimeConfig, RuntimeConfig};
 pub use server::ServerConfig;
 pub use tls::TlsConfig;
+pub use vault::VaultConfig;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Where rows are kept.
     pub database: DatabaseConfig,
+    /// The vault process.
+    pub vault: VaultConfig,
     /// What containers may reach.
     pub egress: EgressConfig,
     /// How containers run.

@@ -17,11 +17,12 @@ mod grant;
 mod ids;
 pub mod ledger;
 mod open;
+mod postgres;
 mod scope;
 mod scoped;
 mod system;
 
-pub use error::StoreError;
+pub use error::{OpenError, StoreError};
 pub use grant::{Grant, OrganizationGrant, Permission};
 pub use ledger::{Entries, Entry, Ledger, Seal, Unaudited};
 pub use open::Store;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use optidev_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -11,10 +11,11 @@ use sea_orm::{
 };
 
 use super::ledger::{Ledger, Seal};
+use super::postgres::{self, Address};
 use super::scope::Place;
 use super::{
-    Grant, OrganizationGrant, OrganizationRead, OrganizationTx, Permission, ScopedRead, ScopedTx,
-    StoreError, SystemPurpose, SystemTx,
+    Grant, OpenError, OrganizationGrant, OrganizationRead, OrganizationTx, Permission, ScopedRead,
+    ScopedTx, StoreError, SystemPurpose, SystemTx,
 };
 use crate::config::DatabaseConfig;
 
@@ -23,6 +24,10 @@ use crate::config::DatabaseConfig;
 pub struct Store {
     pool: DatabaseConnection,
     ledger: Ledger,
+    /// So long a transaction may take to begin, on PostgreSQL.
+    patience: Duration,
+    /// So often beginning is tried: each connection of the pool may have broken, and shows it once.
+    tries: u32,
 }
 
 /// Reading transactions may run side by side; on SQLite a writing one must say so when it begins.
@@ -33,52 +38,90 @@ enum Mode {
 }
 
 impl Store {
-    /// Connects; an SQLite file is made when it is not there.
+    /// What is wrong with the settings, without connecting.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the address is wrong or the database does not answer.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that makes the pool"
-    )]
+    /// [`OpenError::Setting`] naming the setting and the remedy.
+    pub fn check_settings(config: &DatabaseConfig) -> Result<(), OpenError> {
+        if config.max_connections == 0 {
+            return Err(OpenError::Setting(
+                "[database] max_connections is 0: at least 1 is needed, 8 is the default"
+                    .to_owned(),
+            ));
+        }
+        if !config.url.is_empty() {
+            Address::runtime(config)?;
+        }
+        if !config.migrate_url.is_empty() {
+            Address::owner(config)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the database. An SQLite file is made when it is not there, and [`Store::migrate_embedded`] comes next. On
+    /// PostgreSQL nothing is changed: a schema that `optidev migrate` must bring up to date first is refused, and so is a
+    /// role that row level security would not hold.
+    ///
+    /// # Errors
+    /// [`OpenError`] with the remedy.
     pub async fn open(
         config: &DatabaseConfig,
         sqlite: &Path,
         seal: Arc<dyn Seal>,
-    ) -> Result<Self, StoreError> {
-        let embedded = config.url.is_empty();
-        let url = if embedded {
-            format!("sqlite://{}?mode=rwc", sqlite.display())
+    ) -> Result<Self, OpenError> {
+        Self::check_settings(config)?;
+        let patience = Duration::from_millis(config.acquire_timeout_ms);
+        let pool = if config.url.is_empty() {
+            embedded(config, sqlite).await?
         } else {
-            config.url.clone()
+            let address = Address::runtime(config)?;
+            let mut connection = postgres::one(&address, patience).await?;
+            postgres::check(&mut connection, &address).await?;
+            postgres::pool(&address, config).into()
         };
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(config.max_connections)
-            .acquire_timeout(Duration::from_secs(10))
-            .sqlx_logging(false);
-        if embedded {
-            options.map_sqlx_sqlite_opts(|sqlite| {
-                sqlite
-                    .pragma("journal_mode", "WAL")
-                    // Durable across a crash of the process and of the machine: a saved row stays saved.
-                    .pragma("synchronous", "FULL")
-                    .pragma("foreign_keys", "ON")
-                    .pragma("busy_timeout", "10000")
-            });
-        }
         Ok(Self {
-            pool: Database::connect(options).await?,
+            pool,
             ledger: Ledger::new(seal),
+            patience,
+            tries: config.max_connections.saturating_add(1),
         })
     }
 
-    /// Brings the schema up to date. Safe to call again.
+    /// Brings the schema of an SQLite file up to date; PostgreSQL's is `optidev migrate`'s alone. Safe to call again.
     ///
     /// # Errors
     /// [`StoreError::Database`] when a migration fails; nothing of that migration stays.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    pub async fn migrate_embedded(&self) -> Result<(), StoreError> {
+        if self.is_shared() {
+            return Ok(());
+        }
         Ok(Migrator::up(&self.pool, None).await?)
+    }
+
+    /// Brings the schema up to date and ends: what `optidev migrate` does. Says what it did.
+    ///
+    /// # Errors
+    /// [`OpenError`] when a migration fails; nothing of that migration stays.
+    pub async fn migrate(config: &DatabaseConfig, sqlite: &Path) -> Result<Vec<String>, OpenError> {
+        if config.url.is_empty() {
+            if !config.migrate_url.is_empty() {
+                return Err(OpenError::Setting(
+                    "[database] migrate_url is set and url is not: name the server's own role in url; this command makes it"
+                        .to_owned(),
+                ));
+            }
+            let pool = embedded(config, sqlite).await?;
+            Migrator::up(&pool, None).await?;
+            pool.close().await?;
+            return Ok(vec![format!("schema: {} is up to date", sqlite.display())]);
+        }
+        Self::check_settings(config)?;
+        postgres::migrate(config).await
+    }
+
+    /// Whether several servers may work on this database: it is no file of this one's.
+    pub fn is_shared(&self) -> bool {
+        self.pool.get_database_backend() == DatabaseBackend::Postgres
     }
 
     /// Whether the database answers.
@@ -178,11 +221,42 @@ impl Store {
         Ok(SystemTx::new(tx, self.ledger.clone()))
     }
 
+    /// Begins, on another connection when the one from the pool had broken: after a restart of PostgreSQL all have.
+    async fn begin(&self, mode: Mode, setting: Setting) -> Result<DatabaseTransaction, StoreError> {
+        if !self.is_shared() {
+            return self.try_begin(mode, setting).await;
+        }
+        let started = Instant::now();
+        let attempts = async {
+            let mut left = self.tries;
+            loop {
+                left = left.saturating_sub(1);
+                match self.try_begin(mode, setting).await {
+                    Err(StoreError::Unavailable(_))
+                        if left > 0 && started.elapsed() < self.patience => {}
+                    done => return done,
+                }
+            }
+        };
+        // A connection to a machine that vanished says nothing at all.
+        tokio::time::timeout(self.patience, attempts)
+            .await
+            .unwrap_or_else(|_| {
+                Err(StoreError::Unavailable(sea_orm::DbErr::ConnectionAcquire(
+                    sea_orm::ConnAcquireErr::Timeout,
+                )))
+            })
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "set_config has no form in the query builder"
     )]
-    async fn begin(&self, mode: Mode, setting: Setting) -> Result<DatabaseTransaction, StoreError> {
+    async fn try_begin(
+        &self,
+        mode: Mode,
+        setting: Setting,
+    ) -> Result<DatabaseTransaction, StoreError> {
         let options = match (self.pool.get_database_backend(), mode) {
             // A deferred transaction that turns to writing fails when another wrote meanwhile; an immediate one waits.
             (DatabaseBackend::Sqlite, Mode::Write) => TransactionOptions {
@@ -234,4 +308,25 @@ impl Setting {
             read_only.into(),
         ]
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that opens the file"
+)]
+async fn embedded(config: &DatabaseConfig, file: &Path) -> Result<DatabaseConnection, OpenError> {
+    let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));
+    options
+        .max_connections(config.max_connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .pragma("journal_mode", "WAL")
+                // Durable across a crash of the process and of the machine: a saved row stays saved.
+                .pragma("synchronous", "FULL")
+                .pragma("foreign_keys", "ON")
+                .pragma("busy_timeout", "10000")
+        });
+    Ok(Database::connect(options).await?)
 }

@@ -68,6 +68,13 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        // What is away is started again by somebody within seconds; a moment is all that a client need wait.
+        response
+            .headers_mut()
+            .entry(header::RETRY_AFTER)
+            .or_insert(HeaderValue::from_static("1"));
+    }
     security_headers(&services, &nonce, response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID, value);

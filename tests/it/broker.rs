@@ -210,11 +210,9 @@ async fn what_is_open_ends_with_the_membership() {
     let (_, mut screen) = Terminal::create(&bob, &path).await;
     screen.run("true", SOON).await;
     // There is no page for this yet; the row is what every replica looks at.
-    execute(
-        &server,
-        "update member set role = 'viewer' where role = 'user'",
-    )
-    .await;
+    server
+        .execute("update member set role = 'viewer' where role = 'user'")
+        .await;
     let since = Instant::now();
     // A second or two; what is allowed here only tells it from never.
     while tokio::time::timeout(SOON, screen.receive()).await.unwrap() {}
@@ -234,7 +232,9 @@ async fn a_removed_member_follows_nothing_any_more() {
     let mut container = bob.events(&format!("{shared}/events")).await;
     assert!(container.next(SOON).await.is_some());
     let mut conversation = bob.events(&format!("{session}/events?after=0")).await;
-    execute(&server, "delete from member where role = 'user'").await;
+    server
+        .execute("delete from member where role = 'user'")
+        .await;
     let since = Instant::now();
     // A second or two; what is allowed here only tells it from never.
     assert!(container.next(SOON).await.is_none());
@@ -243,18 +243,6 @@ async fn a_removed_member_follows_nothing_any_more() {
     // The owner's own stream is another's business.
     let mut still = ada.events(&format!("{shared}/events")).await;
     assert!(still.next(SOON).await.is_some());
-}
-
-/// Changes the server's database behind its back.
-pub async fn execute(server: &Server, statement: &str) {
-    let address = format!(
-        "sqlite://{}",
-        server.data_dir().join("optidev.db").display()
-    );
-    let database = sea_orm::Database::connect(address).await.unwrap();
-    sea_orm::ConnectionTrait::execute_unprepared(&database, statement)
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

@@ -336,7 +336,7 @@ async fn a_preview_ends_with_what_opened_it() {
     let browser = browser(&server, &bob, &path, 3000).await;
     assert_eq!(browser.send("/").await.status(), 200);
     let statement = "delete from api_token where account_id in (select id from account where email = 'bob@example.com')";
-    crate::broker::execute(&server, statement).await;
+    server.execute(statement).await;
     eventually("the end of the preview", Duration::from_secs(2), || async {
         (browser.send("/").await.status() == 401).then_some(())
     })

@@ -169,6 +169,8 @@ async fn the_commands_of_the_readme_work_in_their_order() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_optidev"), &program).unwrap();
     let mut server = Server::builder()
         .data_dir(&folder.path().join("data"))
+        // The README's commands name no database: theirs is the embedded one.
+        .embedded()
         .set("ai.anthropic_base_url", upstream.url())
         .set("ai.anthropic_api_key_file", key.display().to_string())
         .start()

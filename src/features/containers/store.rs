@@ -258,7 +258,7 @@ mod tests {
         )
         .await
         .unwrap();
-        store.migrate().await.unwrap();
+        store.migrate_embedded().await.unwrap();
         let place = testing::place(&store, Role::User).await;
         let (workspace, owner) = (place.workspace, place.user);
         let grant = authorize_user_now::<ContainersUse>(&store, owner, workspace)

@@ -70,9 +70,14 @@ pub async fn sign_in_address(services: &Services) -> Result<String, Problem> {
     if tx.one(account::Entity::find()).await?.is_some() {
         return Ok(format!("{}/", services.public_url));
     }
-    // Earlier links end: only the one printed last works.
-    tx.delete_where::<setup_code::Entity>(Condition::all())
-        .await?;
+    // Earlier links end: only the one printed last works. Where several servers share the database, each printed one, and
+    // whichever is opened first ends the others.
+    let over = if services.store.is_shared() {
+        Condition::all().add(setup_code::Column::ExpiresAtMs.lte(services.clock.now_ms()))
+    } else {
+        Condition::all()
+    };
+    tx.delete_where::<setup_code::Entity>(over).await?;
     tx.insert(setup_code::ActiveModel {
         code_hash: Set(hash.to_vec()),
         expires_at_ms: Set(services.clock.now_ms() + LINK_MS),
@@ -176,6 +181,10 @@ pub async fn make(
             ..Default::default()
         };
         if tx.update_where::<setup_code::Entity>(unused, used).await? != 1 {
+            return Err(link_is_over());
+        }
+        // A server that starts while the first account is made may print a link a moment too late.
+        if tx.one(account::Entity::find()).await?.is_some() {
             return Err(link_is_over());
         }
     }

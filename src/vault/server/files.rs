@@ -234,7 +234,11 @@ fn write_random<const N: usize>(before: &str, path: &Path) -> Result<(), KeyFile
         }
         Ok(())
     };
-    let result = write();
+    let result = match write() {
+        // Another start made it a moment ago: that one counts.
+        Err(_) if path.exists() => Ok(()),
+        result => result,
+    };
     let removed = fs::remove_file(&temporary);
     result.and(removed).map_err(failed)
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::api::Api;
+use super::postgres::{self, Postgres};
 use super::{free_port, node_tools, processes};
 
 /// How long a start may take before a test gives up; a busy machine with two cores is slow.
@@ -26,19 +27,24 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
+    embedded: bool,
+    program: Option<PathBuf>,
 }
 
 /// A server; dropping it ends it and everything that it started.
 #[derive(Debug)]
 pub struct Server {
     child: Option<Child>,
+    program: PathBuf,
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     data_dir: PathBuf,
     port: u16,
     output: Arc<Mutex<Vec<String>>>,
+    /// Whether its rows are in the PostgreSQL that all tests share.
+    shared: bool,
     /// Removed last, after the processes that use it.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 /// What `optidev admin create-owner` made.
@@ -67,6 +73,18 @@ impl Builder {
     /// Keeps data in `folder`, which the caller owns.
     pub fn data_dir(mut self, folder: &Path) -> Self {
         self.data_dir = Some(folder.to_path_buf());
+        self
+    }
+
+    /// Keeps rows in SQLite, whichever database the suite runs on: for tests of what only SQLite has.
+    pub fn embedded(mut self) -> Self {
+        self.embedded = true;
+        self
+    }
+
+    /// Runs another executable than the one under test.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
         self
     }
 
@@ -111,6 +129,11 @@ impl Builder {
             .unwrap_or_else(|| folder.as_ref().unwrap().path().join("data"));
         let port = free_port();
         let mut settings = vec![("server.listen".to_owned(), format!("127.0.0.1:{port}"))];
+        let own = self.settings.iter().any(|(key, _)| key == "database.url");
+        let shared = postgres::chosen() && !self.embedded && !own;
+        if shared {
+            settings.extend(Postgres::shared().database_of(&data_dir).settings());
+        }
         if let Some(node) = node_tools() {
             settings.push((
                 "runtime.local.toolchains".to_owned(),
@@ -127,12 +150,16 @@ impl Builder {
         }
         Server {
             child: None,
+            program: self
+                .program
+                .unwrap_or_else(|| env!("CARGO_BIN_EXE_optidev").into()),
             settings,
             environment: self.environment,
             data_dir,
             port,
             output: Arc::default(),
-            _folder: folder,
+            shared,
+            folder,
         }
     }
 }
@@ -331,8 +358,29 @@ impl Server {
         )
     }
 
+    /// Changes the server's database behind its back, past every scope and policy.
+    pub async fn execute(&self, statement: &str) {
+        if self.shared {
+            Postgres::shared()
+                .database_of(&self.data_dir)
+                .sql(statement);
+            return;
+        }
+        let address = format!("sqlite://{}", self.data_dir.join("optidev.db").display());
+        let database = sea_orm::Database::connect(address).await.unwrap();
+        sea_orm::ConnectionTrait::execute_unprepared(&database, statement)
+            .await
+            .unwrap();
+        database.close().await.unwrap();
+    }
+
+    /// Whether its rows are in the PostgreSQL that all tests share.
+    pub fn on_postgres(&self) -> bool {
+        self.shared
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_optidev"));
+        let mut command = Command::new(&self.program);
         // The developer's own settings must not change what is tested.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("OPTIDEV_") {
@@ -340,10 +388,7 @@ impl Server {
             }
         }
         for (key, value) in &self.settings {
-            command.env(
-                format!("OPTIDEV_{}", key.to_uppercase().replace('.', "__")),
-                value,
-            );
+            command.env(postgres::variable(key), value);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.kill_on_drop(true);
@@ -376,6 +421,9 @@ impl Drop for Server {
         }
         for pid in left {
             processes::signal(pid, Signal::KILL);
+        }
+        if self.shared && self.folder.is_some() {
+            Postgres::shared().forget(&self.data_dir);
         }
         if std::thread::panicking() {
             eprintln!("--- the server's output\n{}\n---", self.logs());
