@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authz::{self, Actor, Credentials};
+use crate::clients::mail::Mailer;
 use crate::config::{Config, Paths};
 use crate::kernel::{Clock, Code, Problem, Rng, WorkspaceId};
 use crate::store::{Grant, Permission, Store};
@@ -32,6 +33,8 @@ pub struct Services {
     pub store: Store,
     /// The vault process.
     pub vault: VaultClient,
+    /// Sends mail, when a server for it is configured.
+    pub mailer: Option<Mailer>,
     /// Recognises sessions and tokens.
     pub credentials: Credentials,
     /// Background work, so that shutdown waits for it.
@@ -138,6 +141,7 @@ pub mod testing {
             paths: Arc::new(Paths::new(folder.to_path_buf())),
             config: Arc::new(config),
             public_url: "http://localhost".into(),
+            mailer: None,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             clock,

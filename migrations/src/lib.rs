@@ -9,6 +9,7 @@ mod m0002_projects;
 mod m0003_secrets;
 mod m0004_assistant;
 mod m0006_audit;
+mod m0007_invitations;
 mod m0009_installation;
 pub mod tables;
 mod tenant;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_secrets::Migration),
             Box::new(m0004_assistant::Migration),
             Box::new(m0006_audit::Migration),
+            Box::new(m0007_invitations::Migration),
             Box::new(m0009_installation::Migration),
         ]
     }

@@ -40,7 +40,7 @@ impl MigrationTrait for Migration {
             &[],
         )
         .await?;
-        tenant::create(
+        tenant::create_ending(
             manager,
             "container",
             &["id"],
@@ -59,6 +59,8 @@ impl MigrationTrait for Migration {
             &[&["owner_id"]],
             // No link to the member: a container outlives its owner's membership, until an admin deletes it.
             &[],
+            // Its files are outside of the database: only deleting it removes them.
+            ForeignKeyAction::Restrict,
         )
         .await
     }

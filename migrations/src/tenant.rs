@@ -55,6 +55,20 @@ pub async fn create(
     unique: &[&[&'static str]],
     links: &[Link],
 ) -> Result<(), DbErr> {
+    let end = ForeignKeyAction::Cascade;
+    create_ending(manager, table, key, columns, unique, links, end).await
+}
+
+/// As [`create`], with what its rows do when their workspace is deleted: go too, or keep it.
+pub async fn create_ending(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    key: &[&'static str],
+    columns: Vec<ColumnDef>,
+    unique: &[&[&'static str]],
+    links: &[Link],
+    end: ForeignKeyAction,
+) -> Result<(), DbErr> {
     let mut statement = Table::create();
     statement.table(table).col(uuid("workspace_id"));
     for column in columns {
@@ -78,7 +92,7 @@ pub async fn create(
     to_workspace
         .from(table, "workspace_id")
         .to("workspace", "id")
-        .on_delete(ForeignKeyAction::Cascade);
+        .on_delete(end);
     statement.foreign_key(&mut to_workspace);
     for link in links {
         let mut foreign = ForeignKey::create();

@@ -13,7 +13,7 @@ use super::containers::Containers;
 use super::{health, openapi};
 use crate::context::Services;
 use crate::features::ai::Ai;
-use crate::features::{ai, broker, containers, docs, egress, identity, projects, secrets};
+use crate::features::{ai, broker, containers, docs, egress, identity, members, projects, secrets};
 use crate::kernel::Problem;
 use crate::web::{assets, middleware};
 
@@ -31,6 +31,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
         .route("/readyz", get(health::ready))
         .route("/assets/{file}", get(assets::serve))
         .merge(identity::pages())
+        .merge(members::pages())
         .merge(projects::pages(max_import_bytes))
         .merge(secrets::pages())
         .merge(docs::routes(docs::Document::new(&document)?))
@@ -63,6 +64,7 @@ fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApi
         .build();
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
         .merge(identity::routes())
+        .merge(members::routes())
         .merge(projects::routes(max_import_bytes))
         .merge(secrets::routes())
         .merge(containers::routes(Arc::clone(&containers.controller)))

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{VaultProcess, installation};
 use crate::authz::{Credentials, SessionLimits};
+use crate::clients::mail::Mailer;
 use crate::config::{Config, Loaded, Paths};
 use crate::context::Services;
 use crate::features::members;
@@ -76,10 +77,12 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     };
     let credentials = Credentials::new(store.clone(), vault.clone(), clock.clone(), limits);
     let public_url = public_url(&config);
+    let mailer = Mailer::new(&config.mail)?;
     Ok(Services {
         clock,
         rng: Rng,
         public_url: public_url.into(),
+        mailer,
         config: Arc::new(config),
         paths: Arc::new(paths),
         store,

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::Place;
+use crate::clients::mail::Mailer;
 use crate::store::Store;
 
 /// Looks at the settings.
@@ -26,6 +27,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let ConfigCommand::Check = args.command;
     let loaded = args.place.load()?;
     Store::check_settings(&loaded.config.database)?;
+    Mailer::new(&loaded.config.mail)?;
     match loaded.file {
         Some(file) => println!("{}: the settings can be used", file.display()),
         None => println!("the settings can be used (no file given: defaults and environment)"),

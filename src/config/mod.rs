@@ -7,6 +7,7 @@ mod database;
 mod egress;
 mod load;
 mod log;
+mod mail;
 mod runtime;
 mod server;
 mod tls;
@@ -17,6 +18,7 @@ pub use database::{DatabaseConfig, DatabaseUrl};
 pub use egress::EgressConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
+pub use mail::{MailConfig, MailTls};
 pub use runtime::{LocalRuntimeConfig, RuntimeConfig};
 pub use server::ServerConfig;
 pub use tls::TlsConfig;
@@ -44,6 +46,8 @@ pub struct Config {
     pub runtime: RuntimeConfig,
     /// The AI gateway and the assistant.
     pub ai: AiConfig,
+    /// Invitations by mail.
+    pub mail: MailConfig,
     /// The log.
     pub log: LogConfig,
 }

@@ -11,6 +11,9 @@ pub enum StoreError {
     /// A row with the same unique value exists.
     #[error("a row with the same unique value exists")]
     Duplicate,
+    /// Other rows refer to the one to delete, or the one that a new row refers to is gone.
+    #[error("rows refer to each other")]
+    Referenced,
     /// The row to change is not there (any more), or belongs to another workspace.
     #[error("no such row in this scope")]
     Absent,
@@ -70,8 +73,10 @@ const BUSY: [&str; 4] = [
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
-            return Self::Duplicate;
+        match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => return Self::Duplicate,
+            Some(SqlErr::ForeignKeyConstraintViolation(_)) => return Self::Referenced,
+            _ => {}
         }
         let runtime = match &error {
             DbErr::RecordNotUpdated | DbErr::RecordNotFound(_) => return Self::Absent,
@@ -123,6 +128,10 @@ impl From<StoreError> for Problem {
                 Problem::new(Code::Conflict, "This exists already. Choose another name.")
             }
             StoreError::Absent => Problem::not_found(),
+            StoreError::Referenced => Problem::new(
+                Code::Conflict,
+                "Something that this needs was deleted just now, or something else still needs it. Look again.",
+            ),
             StoreError::Unsealed(cause) => cause.into(),
             error @ StoreError::NoChain(_) => Problem::internal(error),
             StoreError::Unavailable(cause) => Problem::unavailable(

@@ -230,6 +230,13 @@ where
         self
     }
 
+    /// Keeps others from changing the rows until the transaction ends. Transactions that lock several lock them in the
+    /// same order.
+    pub fn for_update(mut self) -> Self {
+        self.select = QuerySelect::lock_exclusive(self.select);
+        self
+    }
+
     /// At most `rows`.
     pub fn limit(mut self, rows: u64) -> Self {
         self.select = QuerySelect::limit(self.select, rows);

@@ -19,7 +19,7 @@ pub enum SystemPurpose {
     SignInWrite,
     /// Reads the memberships of one user, to mint grants and to list their workspaces.
     Memberships,
-    /// Makes an organization, its first workspace and its owner.
+    /// Makes an organization, or a workspace, with its first owner.
     Setup,
     /// The controller reads which containers are wanted, in all workspaces.
     ContainerScan,

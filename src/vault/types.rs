@@ -48,6 +48,8 @@ pub enum MacPurpose {
     Cursor = 7,
     /// Signed URLs of the object store on disk.
     ArtifactUrl = 8,
+    /// The keyed hash under which links of invitations are stored.
+    Invitation = 9,
 }
 
 /// What a credential of the installation itself is for; it opens for no other purpose.
@@ -114,6 +116,7 @@ numbered!(MacPurpose:
     Csrf = "csrf",
     Cursor = "cursor",
     ArtifactUrl = "artifact_url",
+    Invitation = "invitation",
 );
 numbered!(SystemPurpose:
     UpstreamAiKey = "upstream_ai_key",

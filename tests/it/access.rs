@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::assistant::{Desk, to_call};
 use crate::containers::member;
 use crate::support::api::{Answer, Api};
-use crate::support::server::Server;
+use crate::support::server::{PASSWORD, Server};
 use crate::support::terminal::Terminal;
 use crate::support::upstream::Turn;
 use table::{Expected, OPERATIONS, Operation};
@@ -136,6 +136,16 @@ async fn every_operation_refuses_those_who_may_not() {
     let turn = desk.say("Please, touch.").await;
     let (call, _) = to_call(&mut stream, "waiting").await;
     let last = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let members = format!("/workspaces/{}", desk.workspace);
+    let invite = json!({"email": "later@example.com", "role": "user"});
+    let invitation = ada.post(&format!("{members}/invitations"), &invite).await;
+    let invitation = invitation.expect(201).json();
+    let me = ada.get("/me").await.ok();
+    let owner = me["user"]["id"].as_str().unwrap().to_owned();
+    let organization = me["workspaces"][0]["organization"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let names = Names(vec![
         ("workspace", desk.workspace.clone()),
         ("container", last(&desk.container)),
@@ -147,6 +157,12 @@ async fn every_operation_refuses_those_who_may_not() {
         ("path", format!("{}/kept.txt", desk.folder)),
         ("name", "DEPLOY_KEY".to_owned()),
         ("port", "8080".to_owned()),
+        ("organization", organization),
+        ("user", owner),
+        (
+            "invitation",
+            invitation["invitation"]["id"].as_str().unwrap().to_owned(),
+        ),
     ]);
     for operation in OPERATIONS {
         let filled = names.fill(operation.path);
@@ -160,13 +176,20 @@ async fn every_operation_refuses_those_who_may_not() {
     let eve = server.api("eve@example.com", "all").await;
     let bob = member(server, ada, "bob@example.com", "user").await;
     let vic = member(server, ada, "vic@example.com", "viewer").await;
+    let amy = member(server, ada, "amy@example.com", "admin").await;
     anonymous(server, &names).await;
     strangers(&eve, &names).await;
-    colleagues(&bob, &vic, &names).await;
+    neighbours(server, ada, &names).await;
+    let roles: [(&Api, fn(&Operation) -> Expected); 3] = [
+        (&amy, |one| one.admin),
+        (&bob, |one| one.user),
+        (&vic, |one| one.viewer),
+    ];
+    colleagues(&roles, &names).await;
     lists(&bob, &desk).await;
     limited_tokens(server, &names).await;
     absent_things(ada, &names).await;
-    sockets(server, &desk, &[&eve, &bob], &vic, &terminal).await;
+    sockets(server, &desk, &[&eve, &bob, &amy], &vic, &terminal).await;
 
     // Nothing came of it.
     assert_eq!(desk.read("kept.txt").await.as_deref(), Some("kept\n"));
@@ -205,13 +228,16 @@ async fn anonymous(server: &Server, names: &Names) {
 /// The owner of another workspace: Ada's ids are no different from ids that nothing has.
 async fn strangers(eve: &Api, names: &Names) {
     let own = eve.workspace().await;
-    let nowhere = names.with(|name, id| (name == "workspace").then(|| absent(id)));
+    let place = |name: &str| matches!(name, "workspace" | "organization");
+    let nowhere = names.with(|name, id| place(name).then(|| absent(id)));
     let at_home = names.with(|name, _| (name == "workspace").then(|| own.clone()));
     let at_home_absent =
         at_home.with(|name, id| (is_id(name) && name != "workspace").then(|| absent(id)));
     for operation in OPERATIONS {
-        if !operation.path.contains("{workspace}") {
-            let answer = ask(eve, operation, names).await.expect(200);
+        if !operation.path.contains("{workspace}") && !operation.of_organization() {
+            let answer = ask(eve, operation, names).await;
+            let expected = if operation.method == "GET" { 200 } else { 404 };
+            let answer = answer.expect(expected);
             assert!(!answer.text().contains(&names.fill("{workspace}")));
             continue;
         }
@@ -219,7 +245,7 @@ async fn strangers(eve: &Api, names: &Names) {
         let none = refusal(&ask(eve, operation, &nowhere).await, 404);
         assert_eq!(theirs, none, "{} {}", operation.method, operation.path);
         // In a workspace of her own, with the ids of Ada's things.
-        if operation.names_a_thing() {
+        if operation.names_a_thing() && !operation.of_organization() {
             let theirs = refusal(&ask(eve, operation, &at_home).await, 404);
             let none = refusal(&ask(eve, operation, &at_home_absent).await, 404);
             assert_eq!(theirs, none, "{} {}", operation.method, operation.path);
@@ -227,12 +253,59 @@ async fn strangers(eve: &Api, names: &Names) {
     }
 }
 
+/// The owner of another workspace of the same organization, and an owner of the organization who is no member: inside
+/// Ada's workspace both are strangers.
+async fn neighbours(server: &Server, ada: &Api, names: &Names) {
+    let next = names.fill("/organizations/{organization}/workspaces");
+    let next = ada.post(&next, &json!({"name": "Next door"})).await;
+    let next = next.expect(201).json()["id"].as_str().unwrap().to_owned();
+    let of = |email: &'static str| {
+        let next = next.clone();
+        async move {
+            let arguments = [
+                "add-member",
+                "--workspace",
+                &next,
+                "--email",
+                email,
+                "--name",
+                "Neighbour",
+                "--role",
+                "owner",
+                "--password-stdin",
+            ];
+            server.admin(&arguments, PASSWORD).await;
+            server.api(email, "all").await
+        }
+    };
+    let (sam, dora) = (of("sam@example.com").await, of("dora@example.com").await);
+    server
+        .execute(
+            "insert into organization_owner (organization_id, account_id, created_at_ms) \
+             select member.organization_id, account.id, 1 from member join account on account.id = member.account_id \
+             where account.email = 'dora@example.com'",
+        )
+        .await;
+    for operation in OPERATIONS {
+        if operation.path.contains("{workspace}") {
+            for api in [&sam, &dora] {
+                refusal(&ask(api, operation, names).await, 404);
+            }
+        } else if operation.of_organization() {
+            refusal(&ask(&sam, operation, names).await, 404);
+            if operation.method == "GET" {
+                ask(&dora, operation, names).await.expect(200);
+            }
+        }
+    }
+}
+
 /// Members of Ada's workspace: what is shared is shared, what is hers is not there.
-async fn colleagues(bob: &Api, vic: &Api, names: &Names) {
+async fn colleagues(roles: &[(&Api, fn(&Operation) -> Expected)], names: &Names) {
     let nothing = names.with(|name, id| (is_id(name) && name != "workspace").then(|| absent(id)));
     for operation in OPERATIONS {
-        for (api, expected) in [(bob, operation.user), (vic, operation.viewer)] {
-            match expected {
+        for (api, expected) in roles {
+            match expected(operation) {
                 Expected::Allowed if operation.method == "GET" => {
                     let answer = ask(api, operation, names).await;
                     assert_eq!(answer.status, 200, "{}: {}", answer.asked, answer.text());
@@ -268,7 +341,16 @@ async fn lists(bob: &Api, desk: &Desk) {
 
 /// Ada's own tokens, each without one scope.
 async fn limited_tokens(server: &Server, names: &Names) {
-    let all = ["projects", "containers", "secrets", "ai"];
+    let all = [
+        "projects",
+        "containers",
+        "secrets",
+        "ai",
+        "members",
+        "audit",
+        "organization",
+        "account",
+    ];
     for lacking in all {
         let others: Vec<_> = all.into_iter().filter(|scope| *scope != lacking).collect();
         let api = server.api("ada@example.com", &others.join(",")).await;

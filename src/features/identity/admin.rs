@@ -3,8 +3,8 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
+use super::password;
 use super::setup::{self, Owner};
-use super::{password, setup::normal_email};
 use crate::authz::accounts::{account, api_token};
 use crate::authz::{Role, Scope, new_token};
 use crate::context::Services;
@@ -78,7 +78,7 @@ pub async fn add_member(
             format!("password: {message}"),
         ));
     }
-    let complaint = setup::email_complaint(email).or_else(|| setup::name_complaint(name));
+    let complaint = members::email_complaint(email).or_else(|| members::name_complaint(name));
     if let Some(message) = complaint {
         return Err(Problem::new(Code::Unprocessable, message));
     }
@@ -90,7 +90,7 @@ pub async fn add_member(
                 format!("There is no workspace {workspace}. Check --workspace."),
             )
         })?;
-    let email = normal_email(email);
+    let email = members::normal_email(email);
     let password_hash = password::hash(secret, services.rng).await?;
     let tx = services.store.system(SystemPurpose::Setup).await?;
     let known = tx
@@ -143,7 +143,7 @@ pub async fn create_token(
         .vault
         .mac(MacPurpose::ApiToken, token.as_bytes())
         .await?;
-    let email = normal_email(email);
+    let email = members::normal_email(email);
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     let person = tx
         .one(account::Entity::find().filter(account::Column::Email.eq(&email)))

@@ -7,6 +7,7 @@
 mod account_pages;
 mod admin;
 mod api;
+mod invitation_pages;
 mod limiter;
 mod pages;
 mod password;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::limiter::Limiter;
 use super::setup::{self, Owner, SetupError};
-use super::{account_pages, sign_in};
+use super::{account_pages, invitation_pages, sign_in};
 use crate::context::Services;
 use crate::features::audit::Stranger;
 use crate::features::members;
@@ -29,6 +29,14 @@ pub fn pages() -> Router<Services> {
         .route("/sign-in", get(sign_in_page).post(sign_in_form))
         .route("/sign-in/second-factor", get(code_page).post(code_form))
         .route("/sign-out", post(sign_out))
+        .route(
+            "/invitations/{token}",
+            get(invitation_pages::show).post(invitation_pages::join),
+        )
+        .route(
+            "/invitations/{token}/accept",
+            post(invitation_pages::accept),
+        )
         .route("/account", get(account_pages::account_page))
         .route(
             "/account/second-factor",
@@ -55,7 +63,7 @@ pub(super) fn local(next: &str) -> &str {
     }
 }
 
-fn with_cookie(value: &str, to: &str) -> Result<Response, Problem> {
+pub(super) fn with_cookie(value: &str, to: &str) -> Result<Response, Problem> {
     let mut response = Redirect::to(to).into_response();
     let cookie = session_cookie(value)
         .ok_or_else(|| Problem::internal("the cookie's value is not a header"))?;

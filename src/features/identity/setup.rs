@@ -10,7 +10,7 @@ use super::{password, setup_code};
 use crate::authz::accounts::account;
 use crate::context::Services;
 use crate::features::audit::{self, Action, Stranger};
-use crate::features::members::{self, NewWorkspace};
+use crate::features::members::{self, NewWorkspace, email_complaint, name_complaint, normal_email};
 use crate::kernel::{Code, OrganizationId, Problem, SecretString, UserId, WorkspaceId};
 use crate::store::{Entries, StoreError, SystemPurpose, Unaudited};
 use crate::vault::MacPurpose;
@@ -252,11 +252,6 @@ pub async fn make(
     })
 }
 
-/// Addresses are compared in lower case.
-pub fn normal_email(text: &str) -> String {
-    text.trim().to_lowercase()
-}
-
 /// What is not right in the form.
 pub fn complaints(owner: &Owner) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -285,27 +280,4 @@ pub fn complaints(owner: &Owner) -> Vec<FieldError> {
         });
     }
     errors
-}
-
-/// Why an address is not taken.
-pub fn email_complaint(email: &str) -> Option<String> {
-    let email = email.trim();
-    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= 254
-    }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    (!well_formed).then(|| {
-        let shown: String = email.chars().take(80).collect();
-        format!("{shown:?} is not an email address. Write it like name@example.com.")
-    })
-}
-
-/// Why a display name is not taken.
-pub fn name_complaint(name: &str) -> Option<String> {
-    let length = name.trim().chars().count();
-    match length {
-        0 => Some("Write a name here.".to_owned()),
-        1..=200 if !name.chars().any(char::is_control) => None,
-        1..=200 => Some("Leave out control characters.".to_owned()),
-        _ => Some(format!("At most 200 characters; these are {length}.")),
-    }
 }

@@ -4,12 +4,12 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::limiter::{Limiter, NARROW, WIDE};
 use super::sessions::{self, NewSession, Stage};
-use super::setup::normal_email;
 use super::{password, second_factor};
 use crate::authz::accounts::{account, login_session};
 use crate::authz::{Credential, Recognized};
 use crate::context::Ctx;
 use crate::features::audit::{self, Action, Stranger};
+use crate::features::members::normal_email;
 use crate::kernel::{Code, Problem, SecretString, SessionId, UserId};
 use crate::store::SystemPurpose;
 use crate::web::Anonymous;

@@ -8,7 +8,7 @@ use crate::authz::Role;
 use crate::authz::accounts::account;
 use crate::authz::membership::{self, organization_owner};
 use crate::context::{Ctx, Services};
-use crate::kernel::{OrganizationId, Problem, UserId, WorkspaceId};
+use crate::kernel::{Code, OrganizationId, Problem, UserId, WorkspaceId};
 use crate::store::{Grant, Permission, StoreError, SystemPurpose, SystemTx, ledger};
 use crate::vault::WrappedKey;
 use crate::web::WorkspaceChip;
@@ -29,6 +29,22 @@ impl NewWorkspace {
         let id = WorkspaceId::new(&services.clock, &services.rng);
         let key = services.vault.new_workspace_key(id.bytes()).await?;
         Ok(Self { id, key })
+    }
+
+    /// The row to insert.
+    pub(super) fn row(
+        self,
+        organization: OrganizationId,
+        name: &str,
+        now_ms: i64,
+    ) -> workspace::ActiveModel {
+        workspace::ActiveModel {
+            id: Set(self.id),
+            organization_id: Set(organization),
+            name: Set(name.to_owned()),
+            wrapped_key: Set(self.key.0),
+            created_at_ms: Set(now_ms),
+        }
     }
 }
 
@@ -52,14 +68,9 @@ pub async fn create_organization(
         created_at_ms: Set(now),
     })
     .await?;
-    tx.insert(workspace::ActiveModel {
-        id: Set(new.id),
-        organization_id: Set(organization_id),
-        name: Set(workspace_name.to_owned()),
-        wrapped_key: Set(new.key.0),
-        created_at_ms: Set(now),
-    })
-    .await?;
+    let workspace_id = new.id;
+    tx.insert(new.row(organization_id, workspace_name, now))
+        .await?;
     tx.insert(ledger::head::ActiveModel {
         organization_id: Set(organization_id),
         seq: Set(0),
@@ -72,8 +83,56 @@ pub async fn create_organization(
         created_at_ms: Set(now),
     })
     .await?;
-    add_member(tx, services, organization_id, new.id, owner, Role::Owner).await?;
+    add_member(
+        tx,
+        services,
+        organization_id,
+        workspace_id,
+        owner,
+        Role::Owner,
+    )
+    .await?;
     Ok(organization_id)
+}
+
+/// Why a display name is not taken.
+pub fn name_complaint(name: &str) -> Option<String> {
+    let length = name.trim().chars().count();
+    match length {
+        0 => Some("Write a name here.".to_owned()),
+        1..=200 if !name.chars().any(char::is_control) => None,
+        1..=200 => Some("Leave out control characters.".to_owned()),
+        _ => Some(format!("At most 200 characters; these are {length}.")),
+    }
+}
+
+/// # Errors
+/// `unprocessable` when the name is not taken.
+pub(super) fn check_name(name: &str) -> Result<(), Problem> {
+    match name_complaint(name) {
+        None => Ok(()),
+        Some(message) => Err(Problem::new(
+            Code::Unprocessable,
+            format!("name: {message}"),
+        )),
+    }
+}
+
+/// Why an address is not taken.
+pub fn email_complaint(email: &str) -> Option<String> {
+    let email = email.trim();
+    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= 254
+    }) && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    (!well_formed).then(|| {
+        let shown: String = email.chars().take(80).collect();
+        format!("{shown:?} is not an email address. Write it like name@example.com.")
+    })
+}
+
+/// Addresses are compared in lower case.
+pub fn normal_email(text: &str) -> String {
+    text.trim().to_lowercase()
 }
 
 /// Adds a member.
