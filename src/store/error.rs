@@ -100,6 +100,8 @@ impl From<DbErr> for StoreError {
                     Self::Unavailable(error)
                 }
                 Some(code) if BUSY.contains(&code) => Self::Busy(error),
+                // SQLITE_CONSTRAINT_TRIGGER: what ON DELETE RESTRICT says.
+                Some("1811") if is_sqlite(&**told) => Self::Referenced,
                 // SQLITE_BUSY and SQLITE_LOCKED, in the low byte of the extended code.
                 Some(code)
                     if code

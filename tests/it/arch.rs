@@ -108,6 +108,16 @@ const ALLOWED: &[Edge] = &[
     },
     Edge {
         from: "features/containers",
+        to: "features::members",
+        reason: "a container that its owner may not have any more is stopped and told in its organization's log",
+    },
+    Edge {
+        from: "features/members",
+        to: "features::audit",
+        reason: "each change of a membership is written to the audit log in its own transaction",
+    },
+    Edge {
+        from: "features/containers",
         to: "features::projects",
         reason: "bringing a project into a container needs to know where its code comes from",
     },

@@ -201,6 +201,11 @@ async fn a_terminal_loses_no_byte_over_a_reconnect_and_ends_with_its_token() {
     ada.get(&place).await.problem(404, "not_found");
 }
 
+/// The workspace of a container's path.
+fn place_of(container: &str) -> &str {
+    container.split_once("/containers").unwrap().0
+}
+
 #[tokio::test]
 async fn what_is_open_ends_with_the_membership() {
     let server = Server::start().await;
@@ -209,10 +214,15 @@ async fn what_is_open_ends_with_the_membership() {
     let path = running(&bob).await;
     let (_, mut screen) = Terminal::create(&bob, &path).await;
     screen.run("true", SOON).await;
-    // There is no page for this yet; the row is what every replica looks at.
-    server
-        .execute("update member set role = 'viewer' where role = 'user'")
-        .await;
+    let member = format!(
+        "{}/members/{}",
+        place_of(&path),
+        crate::members::id(&bob).await
+    );
+    let viewer = json!({"role": "viewer"});
+    ada.send("PATCH", &member, |request| request.json(&viewer))
+        .await
+        .expect(200);
     let since = Instant::now();
     // A second or two; what is allowed here only tells it from never.
     while tokio::time::timeout(SOON, screen.receive()).await.unwrap() {}
@@ -232,9 +242,12 @@ async fn a_removed_member_follows_nothing_any_more() {
     let mut container = bob.events(&format!("{shared}/events")).await;
     assert!(container.next(SOON).await.is_some());
     let mut conversation = bob.events(&format!("{session}/events?after=0")).await;
-    server
-        .execute("delete from member where role = 'user'")
-        .await;
+    let member = format!(
+        "{}/members/{}",
+        place_of(&own),
+        crate::members::id(&bob).await
+    );
+    ada.delete(&member).await.expect(204);
     let since = Instant::now();
     // A second or two; what is allowed here only tells it from never.
     assert!(container.next(SOON).await.is_none());

@@ -9,6 +9,7 @@ use crate::support::api::http_client;
 use crate::support::server::Server;
 
 /// A browser without script: keeps one cookie, sends forms with the page's token.
+#[derive(Clone)]
 pub struct Browser {
     base: String,
     http: Client,

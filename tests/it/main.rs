@@ -23,6 +23,7 @@ mod egress;
 mod gateway;
 mod identity;
 mod limits;
+mod members;
 mod openapi;
 mod postgres;
 mod postgres_faults;

@@ -1,12 +1,15 @@
 //! The container table.
 
+use std::collections::{BTreeSet, HashMap};
+
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 use super::model::{Identity, Observed, State, Wanted, pending_steps};
 use crate::authz::accounts::account;
-use crate::kernel::{ContainerId, UserId};
-use crate::store::{ScopedRead, ScopedTx, Store, StoreError, SystemPurpose, Unaudited};
+use crate::authz::{Role, membership};
+use crate::kernel::{ContainerId, OrganizationId, UserId, WorkspaceId};
+use crate::store::{Entry, ScopedRead, ScopedTx, Store, StoreError, SystemPurpose, Unaudited};
 
 /// Rows of containers.
 pub mod container {
@@ -218,6 +221,48 @@ pub async fn want_stopped_if(
     Ok(changed > 0)
 }
 
+/// The roles of these people, wherever they are members; an unknown word is no role.
+pub async fn roles_of(
+    store: &Store,
+    people: impl Iterator<Item = UserId>,
+) -> Result<HashMap<(WorkspaceId, UserId), Role>, StoreError> {
+    let people: BTreeSet<UserId> = people.collect();
+    let tx = store.system(SystemPurpose::ContainerScan).await?;
+    let rows = tx
+        .all(membership::Entity::find().filter(membership::Column::AccountId.is_in(people)))
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some(((row.workspace_id, row.account_id), row.role.parse().ok()?)))
+        .collect())
+}
+
+/// Turns a running container's wish to stopped and says so in the audit log, unless somebody asked for something since.
+pub async fn stop_for_want_of_right(
+    store: &Store,
+    row: &container::Model,
+    organization: OrganizationId,
+    entry: Entry,
+) -> Result<bool, StoreError> {
+    let values = container::ActiveModel {
+        wanted: Set(Wanted::Stopped.as_str().to_owned()),
+        generation: Set(row.generation + 1),
+        ..Default::default()
+    };
+    let who = row.identity();
+    let condition = row_of(who).add(container::Column::Generation.eq(row.generation));
+    let tx = store.system(SystemPurpose::ContainerObserve).await?;
+    if tx
+        .update_where::<container::Entity>(condition, values)
+        .await?
+        == 0
+    {
+        return Ok(false);
+    }
+    tx.commit_in(organization, who.workspace, entry).await?;
+    Ok(true)
+}
+
 /// Removes a container whose volume is gone, if that is still wanted.
 pub async fn remove(store: &Store, who: Identity) -> Result<(), StoreError> {
     let tx = store.system(SystemPurpose::ContainerObserve).await?;
@@ -241,8 +286,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    use crate::authz::authorize_user_now;
     use crate::authz::permission::ContainersUse;
-    use crate::authz::{Role, authorize_user_now};
     use crate::config::DatabaseConfig;
     use crate::features::members::testing;
     use crate::kernel::{Clock, Rng};

@@ -24,7 +24,7 @@ pub use ops::{
     NewWorkspace, add_member, any_workspace, create_organization, email_complaint, find_workspace,
     memberships, name_complaint, names, normal_email, workspace_chip, workspace_key,
 };
-pub use pages::pages;
+pub use pages::{pages, permissions_markdown};
 
 /// The API of this feature.
 pub fn routes() -> OpenApiRouter<Services> {

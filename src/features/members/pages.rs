@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::model::{InvitationLink, OrganizationItem, OrganizationPerson, WorkspaceItem};
 use super::{invitations, names, organizations, people, workspace_chip, workspaces};
-use crate::authz::{PermissionId, Role};
+use crate::authz::{PermissionId, Role, Scope};
 use crate::context::Services;
 use crate::kernel::{Code, InvitationId, OrganizationId, Problem, UserId, WorkspaceId};
 use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, html, time};
@@ -79,6 +79,28 @@ struct InvitationRow {
     invited_by: String,
     expires: String,
     expired: bool,
+}
+
+/// The table as Markdown: docs/permissions.md is checked against it.
+pub fn permissions_markdown() -> String {
+    let mut text = String::from(
+        "# What each role may do\n\nMade from the table in `src/authz/permission.rs`, which is the only source: the console's page of members and \\
+         the tests render the same one. `PERMISSIONS_UPDATE=1 cargo test --test it permissions` writes this file anew.\n",
+    );
+    for row in permission_rows() {
+        if let Some(group) = row.group {
+            text.push_str(&format!(
+                "\n## {group}\n\n| permission | Owner | Admin | User | Viewer |\n| --- | --- | --- | --- | --- |\n"
+            ));
+        }
+        let marks = row.allowed.map(|allowed| if allowed { "yes" } else { "" });
+        text.push_str(&format!("| {} | {} |\n", row.about, marks.join(" | ")));
+    }
+    text.push_str("\n## Scopes of tokens\n\nA token does what its scopes reach and its account's role allows.\n\n| scope | reaches |\n| --- | --- |\n");
+    for scope in Scope::ALL {
+        text.push_str(&format!("| `{}` | {} |\n", scope.as_str(), scope.about()));
+    }
+    text
 }
 
 /// A row of "what each role may do": one mark for each role, most powerful first.

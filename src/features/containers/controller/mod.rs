@@ -10,6 +10,7 @@ mod actor;
 mod backoff;
 mod idle;
 mod progress;
+mod rights;
 mod starting;
 
 use std::collections::HashMap;
@@ -141,6 +142,7 @@ impl Controller {
                 Vec::new()
             }
         };
+        rights::enforce(&self.services, &rows).await?;
         for row in &rows {
             // Of a container that is to be stopped there may be a process left by an earlier server.
             if row.wanted() != Wanted::Stopped || known.contains(&row.id) {
