@@ -13,7 +13,9 @@ use super::containers::Containers;
 use super::{health, openapi};
 use crate::context::Services;
 use crate::features::ai::Ai;
-use crate::features::{ai, broker, containers, docs, egress, identity, members, projects, secrets};
+use crate::features::{
+    ai, broker, containers, docs, egress, identity, members, projects, secrets, tokens,
+};
 use crate::kernel::Problem;
 use crate::web::{assets, middleware};
 
@@ -32,6 +34,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
         .route("/assets/{file}", get(assets::serve))
         .merge(identity::pages())
         .merge(members::pages())
+        .merge(tokens::pages())
         .merge(projects::pages(max_import_bytes))
         .merge(secrets::pages())
         .merge(docs::routes(docs::Document::new(&document)?))
@@ -65,6 +68,7 @@ fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApi
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
         .merge(identity::routes())
         .merge(members::routes())
+        .merge(tokens::routes())
         .merge(projects::routes(max_import_bytes))
         .merge(secrets::routes())
         .merge(containers::routes(Arc::clone(&containers.controller)))

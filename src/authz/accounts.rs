@@ -39,6 +39,16 @@ pub mod account {
     impl ActiveModelBehavior for ActiveModel {}
 
     impl ActiveModel {
+        /// A new service account: no password fits it, and it has no address.
+        pub fn service(id: UserId, name: &str, workspace: WorkspaceId, now_ms: i64) -> Self {
+            Self {
+                kind: Set("service".to_owned()),
+                email: Set(None),
+                home_workspace_id: Set(Some(workspace)),
+                ..Self::person(id, String::new(), name, String::new(), now_ms)
+            }
+        }
+
         /// A new account of a person, with a password and no second factor.
         pub fn person(
             id: UserId,

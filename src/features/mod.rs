@@ -13,3 +13,4 @@ pub mod identity;
 pub mod members;
 pub mod projects;
 pub mod secrets;
+pub mod tokens;

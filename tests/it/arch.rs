@@ -112,6 +112,16 @@ const ALLOWED: &[Edge] = &[
         reason: "a container that its owner may not have any more is stopped and told in its organization's log",
     },
     Edge {
+        from: "features/tokens",
+        to: "features::audit",
+        reason: "making and revoking tokens is written to the audit log in its own transaction",
+    },
+    Edge {
+        from: "features/tokens",
+        to: "features::members",
+        reason: "a service account is a member, and what ends with a membership ends with it",
+    },
+    Edge {
         from: "features/members",
         to: "features::audit",
         reason: "each change of a membership is written to the audit log in its own transaction",

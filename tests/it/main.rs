@@ -35,4 +35,5 @@ mod replicas;
 mod support;
 mod survival;
 mod tls;
+mod tokens;
 mod vault;

@@ -24,7 +24,7 @@ async fn patch(api: &Api, path: &str, body: &Value) -> crate::support::api::Answ
 }
 
 /// A browser that is signed in a moment ago.
-async fn signed_in(server: &Server, email: &str) -> Browser {
+pub async fn signed_in(server: &Server, email: &str) -> Browser {
     let mut browser = Browser::new(&server.url());
     let fields = [("email", email), ("password", PASSWORD), ("next", "/")];
     let (status, _, page) = browser.post("/sign-in", &fields).await;
@@ -33,7 +33,7 @@ async fn signed_in(server: &Server, email: &str) -> Browser {
 }
 
 /// Sends a form of a page, with the page's token.
-async fn submit(
+pub async fn submit(
     browser: &mut Browser,
     page: &str,
     action: &str,

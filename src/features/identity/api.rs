@@ -1,12 +1,14 @@
 //! `/api/v1/me`
 
+use axum::http::StatusCode;
 use serde::Serialize;
 
+use super::sessions::{self, SessionItem};
 use super::sign_in;
 use crate::context::Ctx;
 use crate::features::members::{self, Membership};
-use crate::kernel::{Problem, UserId};
-use crate::web::Json;
+use crate::kernel::{Page, Problem, SessionId, UserId};
+use crate::web::{Json, Path};
 
 /// Whose credential this is.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -19,7 +21,8 @@ pub struct Me {
 #[derive(Serialize, utoipa::ToSchema)]
 struct Person {
     id: UserId,
-    email: String,
+    /// None for a service account.
+    email: Option<String>,
     name: String,
     /// Whether signing in asks for a one-time password too.
     second_factor: bool,
@@ -32,9 +35,36 @@ pub async fn me(ctx: Ctx) -> Result<Json<Me>, Problem> {
     let workspaces = members::memberships(&ctx.services, ctx.actor.user).await?;
     let user = Person {
         id: ctx.actor.user,
-        email: ctx.actor.email,
+        email: Some(ctx.actor.email).filter(|email| !email.is_empty()),
         name: ctx.actor.name,
         second_factor,
     };
     Ok(Json(Me { user, workspaces }))
+}
+
+/// Where one is signed in.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "Identity", responses((status = 200, body = Page<SessionItem>)))]
+pub async fn list_sessions(ctx: Ctx) -> Result<Json<Page<SessionItem>>, Problem> {
+    Ok(Json(sessions::items(&ctx).await?))
+}
+
+/// End one of one's own sessions; what it has open ends at once.
+#[utoipa::path(delete, path = "/api/v1/sessions/{login}", tag = "Identity",
+    params(("login" = String, Path)), responses((status = 204)))]
+pub async fn end_session(ctx: Ctx, Path(login): Path<SessionId>) -> Result<StatusCode, Problem> {
+    sessions::end(&ctx, login).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// How many sessions ended.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Ended {
+    ended: u64,
+}
+
+/// End all of one's own sessions but the one that asks.
+#[utoipa::path(post, path = "/api/v1/sessions/revoke-others", tag = "Identity", responses((status = 200, body = Ended)))]
+pub async fn end_other_sessions(ctx: Ctx) -> Result<Json<Ended>, Problem> {
+    let ended = sessions::end_others(&ctx).await?;
+    Ok(Json(Ended { ended }))
 }

@@ -30,5 +30,9 @@ use crate::context::Services;
 
 /// The API of this feature.
 pub fn routes() -> OpenApiRouter<Services> {
-    OpenApiRouter::new().routes(routes!(api::me))
+    OpenApiRouter::new()
+        .routes(routes!(api::me))
+        .routes(routes!(api::list_sessions))
+        .routes(routes!(api::end_session))
+        .routes(routes!(api::end_other_sessions))
 }

@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use crate::context::Services;
 
+pub use ended::announce as announce_end;
 pub use model::{Membership, organization, workspace};
 pub use ops::{
     NewWorkspace, add_member, any_workspace, create_organization, email_complaint, find_workspace,

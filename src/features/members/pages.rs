@@ -84,7 +84,7 @@ struct InvitationRow {
 /// The table as Markdown: docs/permissions.md is checked against it.
 pub fn permissions_markdown() -> String {
     let mut text = String::from(
-        "# What each role may do\n\nMade from the table in `src/authz/permission.rs`, which is the only source: the console's page of members and \\
+        "# What each role may do\n\nMade from the table in `src/authz/permission.rs`, which is the only source: the console's page of members and \
          the tests render the same one. `PERMISSIONS_UPDATE=1 cargo test --test it permissions` writes this file anew.\n",
     );
     for row in permission_rows() {

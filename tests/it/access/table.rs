@@ -45,6 +45,8 @@ impl Operation {
             "{invitation}",
             "{sink}",
             "{token}",
+            "{service}",
+            "{login}",
         ];
         ids.iter().any(|name| {
             self.path.contains(name) || self.body.is_some_and(|body| body.contains(name))
@@ -80,6 +82,19 @@ pub const OPERATIONS: &[Operation] = &[
     op("PUT", "/api/v1/organizations/{organization}/owners/{user}", "", None, &["organization"], "nnn"),
     op("DELETE", "/api/v1/organizations/{organization}/owners/{user}", "", None, &["organization"], "nnn"),
     op("POST", "/api/v1/invitations/accept", "", Some(r#"{"token":"0123456789012345678901234567890123456789012"}"#), &["account"], "nnn"),
+    op("GET", "/api/v1/sessions", "", None, &["account"], "aaa"),
+    op("DELETE", "/api/v1/sessions/{login}", "", None, &["account"], "nnn"),
+    op("POST", "/api/v1/sessions/revoke-others", "", None, &["account"], "aaa"),
+    op("GET", "/api/v1/tokens", "", None, &["account"], "aaa"),
+    op("POST", "/api/v1/tokens", "", Some(r#"{"name":"t","scopes":["all"]}"#), &["account"], "aaa"),
+    op("DELETE", "/api/v1/tokens/{token}", "", None, &["account"], "nnn"),
+    op("GET", "/api/v1/workspaces/{workspace}/service-accounts", "", None, &["members"], "aff"),
+    op("POST", "/api/v1/workspaces/{workspace}/service-accounts", "", Some(r#"{"name":"bot","role":"user"}"#), &["members"], "aff"),
+    op("PATCH", "/api/v1/workspaces/{workspace}/service-accounts/{service}", "", Some(r#"{"name":"bot"}"#), &["members"], "aff"),
+    op("DELETE", "/api/v1/workspaces/{workspace}/service-accounts/{service}", "", None, &["members"], "aff"),
+    op("GET", "/api/v1/workspaces/{workspace}/service-accounts/{service}/tokens", "", None, &["members"], "aff"),
+    op("POST", "/api/v1/workspaces/{workspace}/service-accounts/{service}/tokens", "", Some(r#"{"name":"t","scopes":["all"]}"#), &["members"], "aff"),
+    op("DELETE", "/api/v1/workspaces/{workspace}/service-accounts/{service}/tokens/{token}", "", None, &["members"], "aff"),
     op("GET", "/api/v1/workspaces", "", None, &[], "aaa"),
     op("GET", "/api/v1/workspaces/{workspace}", "", None, &["members"], "aaa"),
     op("PATCH", "/api/v1/workspaces/{workspace}", "", Some(r#"{"name":"Stolen"}"#), &["members"], "aff"),
