@@ -58,6 +58,14 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
                 response.headers_mut().append(name, value.clone());
             }
         }
+        if problem.code == Code::Unauthenticated && !wants_page {
+            // RFC 9110, section 15.5.2.
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .entry(header::WWW_AUTHENTICATE)
+                .or_insert(scheme);
+        }
         if let Some(cause) = &problem.cause {
             tracing::error!(request_id, cause, "request failed");
         }
