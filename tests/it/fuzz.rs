@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::api::Api;
+use crate::support::api::{Answer, Api};
 use crate::support::server::Server;
 use crate::support::{eventually, output_dir, target_dir};
 
@@ -183,8 +183,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Asks the operations that the filters leave; answers what schemathesis found, if anything.
-    async fn ask(&self, name: &str, filters: &[String]) -> Result<(), String> {
+    /// Asks some operations; answers what schemathesis found, if anything.
+    async fn ask(&self, name: &str, operations: &[&str]) -> Result<(), String> {
         let python = target_dir().join("tools/fuzz/bin/python");
         assert!(
             python.exists(),
@@ -211,7 +211,11 @@ impl Run<'_> {
             .args(["--suppress-health-check", "all"])
             .arg("--report-ndjson-path")
             .arg(&report)
-            .args(filters)
+            .args(
+                operations
+                    .iter()
+                    .map(|id| format!("--include-operation-id={id}")),
+            )
             .env("OPTIDEV_FUZZ_TOKEN", self.api.token().unwrap())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(&self.folder)
@@ -254,24 +258,28 @@ async fn no_request_finds_a_fault_or_an_answer_without_a_document() {
         folder: output_dir("fuzz"),
         configuration: &configuration_file,
         seed: std::env::var("OPTIDEV_FUZZ_SEED").unwrap_or_else(|_| "4".to_owned()),
-        examples: std::env::var("OPTIDEV_FUZZ_EXAMPLES").unwrap_or_else(|_| "30".to_owned()),
+        examples: std::env::var("OPTIDEV_FUZZ_EXAMPLES").unwrap_or_else(|_| "60".to_owned()),
     };
-    let without = |ids: &[(&str, &str)]| -> Vec<String> {
-        ids.iter()
-            .map(|(id, _)| format!("--exclude-operation-id={id}"))
-            .collect()
-    };
-    let (mut first, mut last) = (without(LEFT_OUT), Vec::new());
-    first.extend(without(LAST));
-    first.push("--exclude-method=DELETE".to_owned());
-    last.push("--include-method=DELETE".to_owned());
-    last.extend(
-        LAST.iter()
-            .map(|(id, _)| format!("--include-operation-id={id}")),
-    );
-    let first = run.ask("questions", &first).await;
-    let last = run.ask("endings", &last).await;
-    let found: Vec<String> = [first, last].into_iter().filter_map(Result::err).collect();
+    // What contains others is ended after what it contains.
+    let (mut questions, mut endings, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for (method, path, id) in &operations {
+        let contains = operations
+            .iter()
+            .any(|other| other.1.starts_with(&format!("{path}/")));
+        let named = |list: &[(&str, &str)]| list.iter().any(|(one, _)| one == id);
+        match (named(LEFT_OUT), named(LAST), method.as_str()) {
+            (true, ..) => {}
+            (_, false, "DELETE") if !contains => endings.push(id.as_str()),
+            (_, true, _) | (_, _, "DELETE") => last.push(id.as_str()),
+            _ => questions.push(id.as_str()),
+        }
+    }
+    let found = [
+        run.ask("1-questions", &questions).await,
+        run.ask("2-endings", &endings).await,
+        run.ask("3-last", &last).await,
+    ];
+    let found: Vec<String> = found.into_iter().filter_map(Result::err).collect();
     assert!(found.is_empty(), "{}", found.join("\n\n"));
     // The server that was asked all this is well.
     api.get("/me").await.ok();
@@ -301,4 +309,103 @@ fn done(logs: &str) -> BTreeSet<(String, String)> {
             Some((line["method"].as_str()?.to_owned(), route))
         })
         .collect()
+}
+
+/// What no generator thinks of: each must be refused as the document says, whatever the operation.
+#[tokio::test]
+async fn what_is_malformed_is_refused_as_a_problem_everywhere() {
+    let (_server, api, document, known) = prepare().await;
+    let operations = operations(&document);
+    let deep = "[".repeat(100_000);
+    let bodies = [
+        ("application/json", "{"),
+        ("application/json", "{\"name\": \"\\u0000\"}"),
+        ("application/json", "{\"name\": \"\\ud800\"}"),
+        ("application/json", "{\"cols\": 1e999}"),
+        (
+            "application/json",
+            "{\"cols\": 123456789012345678901234567890}",
+        ),
+        ("application/json", "{\"name\": 1, \"name\": 2}"),
+        ("application/json", &deep),
+        ("application/json; charset=utf-16", "{"),
+        ("text/plain", "{}"),
+        ("", "{}"),
+    ];
+    let queries = [
+        "?%00=%00",
+        "?%",
+        "?a=%zz&a=%ff",
+        "?limit=99999999999999999999&limit=-1&after=%ff",
+    ];
+    for (method, path, id) in &operations {
+        if LEFT_OUT
+            .iter()
+            .any(|(one, reason)| one == id && reason.contains("stream"))
+        {
+            continue;
+        }
+        let answers = &document["paths"][path][method.to_lowercase()]["responses"];
+        let holds = |answer: &Answer, what: &str| {
+            let said = format!(
+                "{id} with {what:?} answered {}: {}",
+                answer.status,
+                answer.text()
+            );
+            assert!(answer.status < 500, "{said}");
+            assert!(answers.get(answer.status.to_string()).is_some(), "{said}");
+            if answer.status >= 400 {
+                let kind = answer.headers.get("content-type").unwrap();
+                assert_eq!(kind, "application/problem+json", "{said}");
+            }
+        };
+        let whole = filled(path, &known).unwrap_or_else(|| made_up(path));
+        let takes = &document["paths"][path][method.to_lowercase()]["requestBody"]["content"];
+        if takes.get("application/json").is_some() {
+            for (kind, body) in bodies {
+                let answer = api
+                    .send(method, &whole, |request| {
+                        let request = request.body(body.to_owned());
+                        if kind.is_empty() {
+                            request
+                        } else {
+                            request.header("content-type", kind)
+                        }
+                    })
+                    .await;
+                holds(&answer, &format!("{kind} {}", &body[..body.len().min(40)]));
+                assert!(answer.status >= 400, "{id} took {kind} {body:.40}");
+            }
+        }
+        // Ending things by a malformed query would leave nothing to ask.
+        if method == "GET" {
+            for query in queries {
+                holds(&api.get(&format!("{whole}{query}")).await, query);
+            }
+        }
+        for wrong in ["%00", "%ff", "%zz", "..%2f..", "%F0%9F%92%A9", "'--"] {
+            let Some((before, _)) = whole.rsplit_once('/') else {
+                continue;
+            };
+            if path.ends_with('}') {
+                let answer = api
+                    .send(method, &format!("{before}/{wrong}"), |request| request)
+                    .await;
+                holds(&answer, wrong);
+            }
+        }
+        let answer = api.send("PROPFIND", &whole, |request| request).await;
+        answer.problem(405, "method_not_allowed");
+        let allowed = answer.headers["allow"].to_str().unwrap();
+        assert!(
+            allowed.contains(method.as_str()),
+            "{id}: Allow is {allowed}"
+        );
+    }
+}
+
+/// `path` below `/api/v1` with words for its parameters.
+fn made_up(path: &str) -> String {
+    let path = path.strip_prefix("/api/v1").unwrap_or(path);
+    path.replace(['{', '}'], "x")
 }

@@ -68,7 +68,7 @@ pub async fn write(inside: Inside, request: Request) -> Result<Response<Body>, P
 /// `?action=mkdir` makes a folder; `?action=move` with `{"to": "path", "overwrite": false}` moves or renames.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/containers/{container}/files/{*path}", tag = "Files",
     params(("workspace" = String, Path), ("container" = String, Path), ("path" = String, Path),
-        ("action" = FileAction, Query)),
+        ("action" = inline(FileAction), Query)),
     request_body(content = Option<MoveRequest>, description = "Where to, for `move`"),
     responses((status = 200, description = "Moved", body = PathAnswer),
         (status = 201, description = "Made", body = PathAnswer)))]
