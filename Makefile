@@ -59,7 +59,7 @@ $(ASSETS): $(MODULES) $(ASSET_INPUTS)
 	@touch $@
 
 test: ## Run all tests, in a real browser too, on SQLite and on PostgreSQL
-	@scripts/need build node runtime browser database
+	@scripts/need build node runtime browser database fuzz
 	@$(MAKE) assets
 	@$(MAKE) $(BROWSER_MODULES)
 	@$(STEP) "tests of the pages' scripts" npm --prefix assets test

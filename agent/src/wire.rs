@@ -18,6 +18,7 @@ pub const TUNNEL_UPGRADE: &str = "optidev-tunnel";
 
 /// A page of things. Agent lists are short and never have a next page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct List<T> {
     pub items: Vec<T>,
     #[serde(default)]
@@ -68,6 +69,7 @@ pub struct Activity {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FileKind {
     Dir,
@@ -78,6 +80,7 @@ pub enum FileKind {
 
 /// `GET /v1/files/{path}?list=1`: folders first, then by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Listing {
     pub path: String,
     pub entries: Vec<Entry>,
@@ -87,6 +90,7 @@ pub struct Listing {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Entry {
     pub name: String,
     pub kind: FileKind,
@@ -101,6 +105,7 @@ pub struct Entry {
 
 /// The answer to a write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Written {
     pub path: String,
     pub size: u64,
@@ -122,6 +127,7 @@ pub struct FileQuery {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FileAction {
     Mkdir,
@@ -130,6 +136,7 @@ pub enum FileAction {
 
 /// Body of `?action=move`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MoveRequest {
     pub to: String,
     #[serde(default)]
@@ -138,6 +145,7 @@ pub struct MoveRequest {
 
 /// The answer to mkdir, mkproject and move: where the thing is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PathAnswer {
     pub path: String,
 }
@@ -163,6 +171,7 @@ pub struct SearchQuery {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SearchResult {
     pub matches: Vec<SearchMatch>,
     /// The limit or the time allowed (10 s) was reached: there may be more.
@@ -171,6 +180,7 @@ pub struct SearchResult {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SearchMatch {
     pub path: String,
     /// From 1.
@@ -207,6 +217,7 @@ pub struct PathQuery {
 
 /// A terminal. Sequence numbers count bytes of output since its creation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Terminal {
     pub id: String,
     pub title: String,
@@ -226,6 +237,7 @@ pub struct Terminal {
 
 /// `POST /v1/terminals`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewTerminal {
     pub cols: u16,
     pub rows: u16,
@@ -289,6 +301,7 @@ pub fn decode_output(frame: &[u8]) -> Option<(u64, &[u8])> {
 
 /// `POST /v1/exec`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ExecRequest {
     pub command: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -304,6 +317,7 @@ pub struct ExecRequest {
 
 /// Output is cut to the first MiB of each stream; bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ExecResult {
     pub exit_code: Option<i32>,
     pub signal: Option<i32>,
@@ -317,6 +331,7 @@ pub struct ExecResult {
 
 /// A listening TCP port inside the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Port {
     pub port: u16,
     pub address: String,

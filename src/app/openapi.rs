@@ -11,7 +11,8 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
+    Components, ContentBuilder, HeaderBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+    Schema,
 };
 
 use crate::kernel::Code;
@@ -106,6 +107,7 @@ fn answer(operation: &mut Operation, reads: bool, inside: bool) {
         (Code::Conflict, !reads || inside),
         (Code::TooLarge, body),
         (Code::UnsupportedMediaType, body),
+        (Code::Misdirected, true),
         (Code::Unprocessable, asks),
         (Code::RateLimited, true),
         (Code::Internal, true),
@@ -129,8 +131,39 @@ fn answer(operation: &mut Operation, reads: bool, inside: bool) {
         if is_error(status) && answer.content.is_empty() {
             *answer = said(&answer.description);
         }
+        if let Some((name, words)) = HEADERS
+            .iter()
+            .find_map(|(when, name, words)| (status == when).then_some((*name, *words)))
+        {
+            let header = HeaderBuilder::new()
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                .description(Some(words));
+            answer
+                .headers
+                .entry(name.to_owned())
+                .or_insert_with(|| RefOr::T(header.build()));
+        }
     }
 }
+
+/// What stands in the head of some problems.
+const HEADERS: [(&str, &str, &str); 3] = [
+    (
+        "401",
+        "WWW-Authenticate",
+        "`Bearer`: the scheme that is asked for.",
+    ),
+    (
+        "429",
+        "Retry-After",
+        "After how many seconds it is worth trying again.",
+    ),
+    (
+        "503",
+        "Retry-After",
+        "After how many seconds it is worth trying again, where that is known.",
+    ),
+];
 
 fn is_error(status: &str) -> bool {
     status.starts_with(['4', '5'])
@@ -181,6 +214,7 @@ fn problem() -> Schema {
         .fold(whole, |whole, (field, (kind, words))| {
             let schema = ObjectBuilder::new()
                 .schema_type(SchemaType::Type(kind))
+                .enum_values((field == "code").then(|| Code::ALL.map(Code::as_str)))
                 .description(Some(words));
             whole.property(field, schema).required(field)
         });

@@ -10,7 +10,7 @@ use crate::store::Permission;
 macro_rules! scopes {
     ($($(#[$doc:meta])* $name:ident $word:literal $about:literal;)*) => {
         /// What a token may be limited to.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Scope { $($(#[$doc])* #[serde(rename = $word)] $name,)* }
 
         impl Scope {
@@ -62,6 +62,18 @@ scopes! {
     /// The account's own sessions and tokens.
     Account "account" "Manage the account's own sessions and tokens";
 }
+
+impl utoipa::PartialSchema for Scope {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("What a token may be limited to."))
+            .enum_values(Some(Self::ALL.iter().map(|scope| scope.as_str())))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Scope {}
 
 impl Scope {
     /// Whether a token with this scope reaches acts of `other`.

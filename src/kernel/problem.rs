@@ -25,6 +25,8 @@ pub enum Code {
     TooLarge,
     /// The body's media type is not one that this route takes.
     UnsupportedMediaType,
+    /// The `Host` is not one of this server's names.
+    Misdirected,
     /// Understood, but a value is not acceptable.
     Unprocessable,
     /// Too many requests.
@@ -38,6 +40,26 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code, as the API's document lists them.
+    pub const ALL: [Self; 16] = [
+        Self::BadRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::ReauthenticationRequired,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Misdirected,
+        Self::Unprocessable,
+        Self::RateLimited,
+        Self::Internal,
+        Self::BadGateway,
+        Self::Unavailable,
+    ];
+
     /// The HTTP status of this code.
     pub fn status(self) -> u16 {
         match self {
@@ -50,6 +72,7 @@ impl Code {
             Self::PreconditionFailed => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::Misdirected => 421,
             Self::Unprocessable => 422,
             Self::RateLimited => 429,
             Self::Internal => 500,
@@ -71,6 +94,7 @@ impl Code {
             Self::PreconditionFailed => "precondition_failed",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Misdirected => "misdirected",
             Self::Unprocessable => "unprocessable",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
@@ -92,6 +116,7 @@ impl Code {
             Self::PreconditionFailed => "Changed meanwhile",
             Self::TooLarge => "Too large",
             Self::UnsupportedMediaType => "Unsupported media type",
+            Self::Misdirected => "Not the name of this server",
             Self::Unprocessable => "Not acceptable as it is",
             Self::RateLimited => "Too many requests",
             Self::Internal => "Internal error",

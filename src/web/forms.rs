@@ -22,6 +22,9 @@ struct WithToken {
     reason = "extractors reject with a Response; it is not on a hot path"
 )]
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
+    if bytes.contains(&0) || bytes.windows(3).any(|three| three == b"%00") {
+        return Err(nul().into_response());
+    }
     serde_urlencoded::from_bytes(bytes).map_err(|error| {
         Problem::new(
             Code::Unprocessable,
@@ -29,6 +32,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
         )
         .into_response()
     })
+}
+
+/// What a client is told whose text PostgreSQL could not hold.
+fn nul() -> Problem {
+    Problem::new(
+        Code::Unprocessable,
+        "A field of the form holds a NUL character, which no value can have. Remove it.",
+    )
 }
 
 /// A form's body must be there within this time.
@@ -234,6 +245,9 @@ pub async fn field_text(mut field: Field<'_>) -> Result<String, Problem> {
                 format!("The field {name:?} is longer than {FIELD_LIMIT} bytes. Shorten it."),
             ));
         }
+    }
+    if bytes.contains(&0) {
+        return Err(nul());
     }
     String::from_utf8(bytes)
         .map_err(|_| Problem::new(Code::BadRequest, "A field of the form is not UTF-8 text."))

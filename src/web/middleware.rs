@@ -41,6 +41,7 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
     let wants_page = wants_page(&path, request.headers());
+    let large = has_large_body(request.headers());
 
     let mut response = match check_origin(&services, request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -58,12 +59,23 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
                 response.headers_mut().append(name, value.clone());
             }
         }
+        if problem.code == Code::Unauthenticated && !wants_page {
+            // RFC 9110, section 15.5.2.
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .entry(header::WWW_AUTHENTICATE)
+                .or_insert(scheme);
+        }
         if let Some(cause) = &problem.cause {
             tracing::error!(request_id, cause, "request failed");
         }
     }
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
-        // The rest of the body was not read: the client must not put its next request behind it.
+    if (response.status() == StatusCode::PAYLOAD_TOO_LARGE
+        || (large && response.status().is_client_error()))
+        && version < Version::HTTP_2
+    {
+        // The rest of the body may not have been read: the client must not put its next request behind it.
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -89,6 +101,14 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     );
     response
+}
+
+/// Whether a refusal may come before the body was read: one that is announced as large, or does not say how large it is.
+fn has_large_body(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    length.is_some_and(|length| length > 4 << 10) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn wants_page(path: &str, headers: &HeaderMap) -> bool {

@@ -20,6 +20,7 @@ mod confinement;
 mod containers;
 mod e2e;
 mod egress;
+mod fuzz;
 mod gateway;
 mod identity;
 mod limits;

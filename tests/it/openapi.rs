@@ -19,6 +19,24 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     found
 }
 
+/// Every `$ref` of a document.
+fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                found.insert(reference.to_owned());
+            }
+            fields
+                .values()
+                .for_each(|field| collect_references(field, found));
+        }
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect_references(item, found)),
+        _ => {}
+    }
+}
+
 #[tokio::test]
 async fn every_operation_is_complete_and_changes_are_seen() {
     let server = Server::start().await;
@@ -60,6 +78,12 @@ async fn every_operation_is_complete_and_changes_are_seen() {
         writeln!(shape, "{called}\n    {id} {}", statuses.join(" ")).unwrap();
     }
     insta::assert_snapshot!("operations", shape);
+    let mut references = BTreeSet::new();
+    collect_references(&document, &mut references);
+    for reference in references {
+        let there = document.pointer(reference.trim_start_matches('#'));
+        assert!(there.is_some(), "{reference} leads nowhere");
+    }
 
     // What is documented is what is answered.
     let problem = server

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, Response, Uri};
+use optidev_agent::wire::{FileAction, Listing, MoveRequest, PathAnswer, Written};
 
 use super::access::Inside;
 use super::relay::{Media, relay, rest_of, with_query};
@@ -11,9 +12,7 @@ use crate::kernel::Problem;
 /// List the home folder. `?list=1` may be left out.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/containers/{container}/files", tag = "Files",
     params(("workspace" = String, Path), ("container" = String, Path)),
-    responses((status = 200, content_type = "application/json",
-        description = "{path, entries: [{name, kind: file|dir|symlink|other, size, modified_ms, mode}]}",
-        body = serde_json::Value)))]
+    responses((status = 200, body = Listing)))]
 pub async fn list_home(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     relay(
@@ -31,8 +30,10 @@ pub async fn list_home(inside: Inside, request: Request) -> Result<Response<Body
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/containers/{container}/files/{*path}", tag = "Files",
     params(("workspace" = String, Path), ("container" = String, Path), ("path" = String, Path),
         ("list" = Option<u8>, Query, description = "1: list the folder")),
-    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>),
-        (status = 206, description = "The range that was asked for")))]
+    responses((status = 200, description = "What is in the file, or with `list=1` in the folder",
+            content((Vec<u8> = "*/*"), (Listing = "application/json"))),
+        (status = 206, content_type = "*/*", description = "The range that was asked for", body = Vec<u8>),
+        (status = 304, description = "It still has the tag of `If-None-Match`")))]
 pub async fn read(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     let lists = parts
@@ -57,8 +58,8 @@ pub async fn read(inside: Inside, request: Request) -> Result<Response<Body>, Pr
     params(("workspace" = String, Path), ("container" = String, Path), ("path" = String, Path),
         ("parents" = Option<u8>, Query, description = "1: make its folders")),
     request_body(content_type = "application/octet-stream", content = Vec<u8>),
-    responses((status = 200, description = "Replaced: {path, size, etag}", body = serde_json::Value),
-        (status = 201, description = "Made: {path, size, etag}", body = serde_json::Value),
+    responses((status = 200, description = "Replaced", body = Written),
+        (status = 201, description = "Made", body = Written),
         (status = 412, description = "Changed meanwhile; `etag` is the current one")))]
 pub async fn write(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     passed(inside, request).await
@@ -67,9 +68,10 @@ pub async fn write(inside: Inside, request: Request) -> Result<Response<Body>, P
 /// `?action=mkdir` makes a folder; `?action=move` with `{"to": "path", "overwrite": false}` moves or renames.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/containers/{container}/files/{*path}", tag = "Files",
     params(("workspace" = String, Path), ("container" = String, Path), ("path" = String, Path),
-        ("action" = String, Query, description = "mkdir or move")),
-    responses((status = 200, description = "Moved", body = serde_json::Value),
-        (status = 201, description = "Made", body = serde_json::Value)))]
+        ("action" = inline(FileAction), Query)),
+    request_body(content = Option<MoveRequest>, description = "Where to, for `move`"),
+    responses((status = 200, description = "Moved", body = PathAnswer),
+        (status = 201, description = "Made", body = PathAnswer)))]
 pub async fn act(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     passed(inside, request).await
 }

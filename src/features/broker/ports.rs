@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, Response};
+use optidev_agent::wire::{List, Port};
 use serde::Serialize;
 
 use super::access::Inside;
@@ -22,7 +23,7 @@ pub struct OpenPort {
 /// Ports that something in the container listens on.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/containers/{container}/ports", tag = "Ports",
     params(("workspace" = String, Path), ("container" = String, Path)),
-    responses((status = 200, description = "{items: [{port, address, process|null}]}", body = serde_json::Value)))]
+    responses((status = 200, body = List<Port>)))]
 pub async fn list(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     relay(

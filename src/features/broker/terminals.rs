@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use optidev_agent::wire::{List, NewTerminal, Terminal};
 
 use super::access::Inside;
 use super::relay::{Media, relay, with_query};
@@ -19,7 +20,7 @@ const CHUNK: usize = 32 << 10;
 /// The terminals of a container.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/containers/{container}/terminals", tag = "Terminals",
     params(("workspace" = String, Path), ("container" = String, Path)),
-    responses((status = 200, description = "{items: [Terminal], next: null}", body = serde_json::Value)))]
+    responses((status = 200, body = List<Terminal>)))]
 pub async fn list(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     relay(
@@ -35,9 +36,8 @@ pub async fn list(inside: Inside, request: Request) -> Result<Response<Body>, Pr
 
 /// Open a terminal: {"cols", "rows", "cwd"?, "command"?: […]}.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/containers/{container}/terminals", tag = "Terminals",
-    params(("workspace" = String, Path), ("container" = String, Path)), request_body = serde_json::Value,
-    responses((status = 201, description = "{id, title, cols, rows, alive, exit_status|null, first, next, created_at_ms}",
-        body = serde_json::Value)))]
+    params(("workspace" = String, Path), ("container" = String, Path)), request_body = NewTerminal,
+    responses((status = 201, body = Terminal)))]
 pub async fn create(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = axum::RequestExt::with_limited_body(request).into_parts();
     relay(
@@ -58,7 +58,7 @@ pub async fn create(inside: Inside, request: Request) -> Result<Response<Body>, 
         ("after" = Option<u64>, Query)),
     responses((status = 101, description = "Server to client: text {type: hello|gap|exit}, binary = 8-byte big-endian \
         sequence number and output. Client to server: binary = input, text {type: input|resize}."),
-        (status = 200, body = serde_json::Value)))]
+        (status = 200, body = Terminal)))]
 pub async fn read(inside: Inside, mut request: Request) -> Result<Response<Body>, Problem> {
     let path = with_query(&agent_path(request.uri())?, request.uri());
     let upgrades = request

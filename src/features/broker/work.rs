@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Response, header};
 use futures_util::StreamExt;
+use optidev_agent::wire::{ExecRequest, ExecResult, SearchResult};
 
 use super::access::Inside;
 use super::relay::{Media, relay, with_query};
@@ -15,8 +16,7 @@ use crate::kernel::Problem;
         ("path" = Option<String>, Query, description = "Folder to search below; the home folder without it"),
         ("query" = String, Query), ("regex" = Option<u8>, Query), ("case" = Option<u8>, Query),
         ("glob" = Option<String>, Query), ("limit" = Option<u32>, Query)),
-    responses((status = 200, description = "{matches: [{path, line, column, text}], truncated, files_searched}",
-        body = serde_json::Value)))]
+    responses((status = 200, body = SearchResult)))]
 pub async fn search(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     passed(&inside, request, Method::GET, "/v1/search").await
 }
@@ -52,9 +52,8 @@ pub async fn archive(inside: Inside, request: Request) -> Result<Response<Body>,
 
 /// Run a command to its end: {"command": ["sh", "-c", "…"], "cwd", "env", "stdin", "timeout_ms"}.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/containers/{container}/exec", tag = "Terminals",
-    params(("workspace" = String, Path), ("container" = String, Path)), request_body = serde_json::Value,
-    responses((status = 200, description = "{exit_code|null, signal|null, stdout, stderr, stdout_truncated, \
-        stderr_truncated, timed_out, duration_ms}", body = serde_json::Value)))]
+    params(("workspace" = String, Path), ("container" = String, Path)), request_body = ExecRequest,
+    responses((status = 200, body = ExecResult)))]
 pub async fn exec(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
     let (parts, body) = axum::RequestExt::with_limited_body(request).into_parts();
     relay(

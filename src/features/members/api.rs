@@ -300,7 +300,8 @@ pub struct Accepted {
 
 /// Accept an invitation for the caller, whose address must be the invited one.
 #[utoipa::path(post, path = "/api/v1/invitations/accept", tag = "Members", request_body = Accept,
-    responses((status = 200, body = Accepted)))]
+    responses((status = 200, body = Accepted),
+        (status = 404, description = "The invitation was used or taken back, or has ended")))]
 pub async fn accept_invitation(
     ctx: Ctx,
     Json(body): Json<Accept>,

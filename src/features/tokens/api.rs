@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::model::{NewToken, ServiceAccount, Token, Wanted};
+use super::model::{NewToken, ServiceAccount, Token, TokenRequest};
 use super::{ops, service};
 use crate::authz::Role;
 use crate::context::Ctx;
@@ -18,11 +18,11 @@ pub async fn list(ctx: Ctx) -> Result<Json<Page<Token>>, Problem> {
 
 /// Make a token; its value is in this answer and nowhere else. Needs a sign-in of the last ten minutes, so no token makes
 /// another.
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "Tokens", request_body = Wanted,
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "Tokens", request_body = TokenRequest,
     responses((status = 201, body = NewToken)))]
 pub async fn create(
     ctx: Ctx,
-    Json(wanted): Json<Wanted>,
+    Json(wanted): Json<TokenRequest>,
 ) -> Result<(StatusCode, Json<NewToken>), Problem> {
     Ok((StatusCode::CREATED, Json(ops::create(&ctx, wanted).await?)))
 }
@@ -116,12 +116,12 @@ pub async fn list_service_tokens(
 /// Make a token for a service account; its value is in this answer and nowhere else. Needs a sign-in of the last ten
 /// minutes.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/service-accounts/{service}/tokens", tag = "Service accounts",
-    params(("workspace" = String, Path), ("service" = String, Path)), request_body = Wanted,
+    params(("workspace" = String, Path), ("service" = String, Path)), request_body = TokenRequest,
     responses((status = 201, body = NewToken)))]
 pub async fn create_service_token(
     ctx: Ctx,
     Path((workspace, user)): Path<(WorkspaceId, UserId)>,
-    Json(wanted): Json<Wanted>,
+    Json(wanted): Json<TokenRequest>,
 ) -> Result<(StatusCode, Json<NewToken>), Problem> {
     let made = service::create_token(&ctx, workspace, user, wanted).await?;
     Ok((StatusCode::CREATED, Json(made)))

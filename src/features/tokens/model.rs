@@ -59,7 +59,7 @@ pub struct NewToken {
 /// What a token is to be.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct TokenRequest {
     /// From 1 to 200 characters.
     #[schema(min_length = 1, max_length = 200)]
     pub name: String,
@@ -71,7 +71,7 @@ pub struct Wanted {
     pub expires_in_days: Option<u32>,
 }
 
-impl Wanted {
+impl TokenRequest {
     /// # Errors
     /// `unprocessable` naming the field that is not right.
     pub fn check(&self) -> Result<(), Problem> {

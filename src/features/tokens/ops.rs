@@ -3,7 +3,7 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
-use super::model::{MOST, NewToken, Token, Wanted};
+use super::model::{MOST, NewToken, Token, TokenRequest};
 use crate::authz::accounts::api_token;
 use crate::authz::{Scope, new_token};
 use crate::context::{Ctx, Services};
@@ -45,7 +45,7 @@ pub(super) async fn of(services: &Services, account: UserId) -> Result<Vec<Token
 ///
 /// # Errors
 /// `reauthentication_required`, always so for tokens; `unprocessable`; `conflict` when there are too many.
-pub async fn create(ctx: &Ctx, wanted: Wanted) -> Result<NewToken, Problem> {
+pub async fn create(ctx: &Ctx, wanted: TokenRequest) -> Result<NewToken, Problem> {
     reach(ctx)?;
     wanted.check()?;
     ctx.require_fresh()?;
@@ -77,7 +77,7 @@ pub(super) async fn insert(
     tx: &SystemTx,
     services: &Services,
     account: UserId,
-    wanted: Wanted,
+    wanted: TokenRequest,
     hash: Vec<u8>,
 ) -> Result<Token, Problem> {
     let there = api_token::Entity::find().filter(api_token::Column::AccountId.eq(account));

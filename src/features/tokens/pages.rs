@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::model::{Token, Wanted};
+use super::model::{Token, TokenRequest};
 use super::{ops, service};
 use crate::authz::{PermissionId, Role, Scope};
 use crate::context::Services;
@@ -101,7 +101,7 @@ impl Draft {
         }
     }
 
-    fn wanted(&self) -> Result<Wanted, Problem> {
+    fn wanted(&self) -> Result<TokenRequest, Problem> {
         let wrong = |text: String| Problem::new(Code::Unprocessable, text);
         let scopes = self
             .scopes
@@ -117,7 +117,7 @@ impl Draft {
                 ))
             })?),
         };
-        Ok(Wanted {
+        Ok(TokenRequest {
             name: self.name.clone(),
             scopes,
             expires_in_days,

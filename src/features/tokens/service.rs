@@ -6,7 +6,7 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
-use super::model::{MOST_ACCOUNTS, NewToken, ServiceAccount, Token, Wanted};
+use super::model::{MOST_ACCOUNTS, NewToken, ServiceAccount, Token, TokenRequest};
 use super::ops;
 use crate::authz::accounts::{account, api_token};
 use crate::authz::permission::{ServiceAccountsManage, ServiceAccountsRead};
@@ -217,7 +217,7 @@ pub async fn create_token(
     ctx: &Ctx,
     workspace: WorkspaceId,
     user: UserId,
-    wanted: Wanted,
+    wanted: TokenRequest,
 ) -> Result<NewToken, Problem> {
     let grant = ctx.authorize::<ServiceAccountsManage>(workspace).await?;
     one(ctx, &grant, user).await?;

@@ -144,6 +144,7 @@ async fn stop(
 /// What the user says about a call that waits.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CallDecision)]
 struct Decision {
     decision: Verdict,
 }

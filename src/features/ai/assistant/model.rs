@@ -36,6 +36,7 @@ pub struct Session {
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SessionState)]
 pub enum State {
     /// Nothing; it takes a message.
     Idle,
@@ -109,6 +110,7 @@ pub enum CallState {
 /// The user's decision about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CallVerdict)]
 pub enum Verdict {
     /// This once.
     Allow,
