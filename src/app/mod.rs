@@ -20,7 +20,7 @@ use crate::clients::http::Outbound;
 use crate::config::{Loaded, Paths};
 use crate::context::Services;
 use crate::features::ai::Ai;
-use crate::features::identity;
+use crate::features::{audit, identity};
 
 pub use services::offline;
 pub use vault_process::VaultProcess;
@@ -44,6 +44,7 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
         .context("bringing the database schema up to date")?;
     let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;
     vault.ready().await?;
+    audit::start(&services);
     let address = identity::sign_in_address(&services)
         .await
         .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;
@@ -69,6 +70,7 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
         );
     }
     finish(&services).await;
+    audit::flush(&services).await;
     vault.stop().await;
     Ok(())
 }

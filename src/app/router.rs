@@ -13,7 +13,7 @@ use super::containers::Containers;
 use super::{health, openapi};
 use crate::context::Services;
 use crate::features::ai::Ai;
-use crate::features::{ai, broker, containers, docs, egress, identity, projects, secrets};
+use crate::features::{ai, audit, broker, containers, docs, egress, identity, projects, secrets};
 use crate::kernel::Problem;
 use crate::web::{assets, middleware};
 
@@ -65,6 +65,7 @@ fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApi
         .merge(identity::routes())
         .merge(projects::routes(max_import_bytes))
         .merge(secrets::routes())
+        .merge(audit::routes())
         .merge(containers::routes(Arc::clone(&containers.controller)))
         .merge(broker::routes(
             Arc::clone(&containers.controller),

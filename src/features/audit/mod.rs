@@ -4,16 +4,35 @@
 //! act that nobody recorded does not compile.
 
 mod action;
+mod anchor;
+mod api;
+mod filter;
+mod model;
+mod ops;
+mod verify;
 
 pub use action::Action;
+pub use anchor::{flush, start};
+pub use verify::{Finding, Report, VerifyError, verify};
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::authz::membership::{self, organization_owner};
 use crate::authz::{Actor, Credential};
 use crate::context::{Ctx, Services};
 use crate::kernel::{AuditEventId, OrganizationId, Problem, UserId};
 use crate::store::{Entry, Grant, Permission, StoreError, SystemTx};
+
+/// The API of this feature.
+pub fn routes() -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(api::workspace))
+        .routes(routes!(api::export_workspace))
+        .routes(routes!(api::organization))
+        .routes(routes!(api::export_organization))
+}
 
 /// Longest text of an entry's fields, in characters; what is longer is cut.
 const LONGEST: usize = 500;

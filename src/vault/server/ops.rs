@@ -17,6 +17,7 @@ use hpke::{
 use zeroize::Zeroizing;
 
 use super::{
+    anchors::Anchors,
     envelope::{self, Kind},
     keys::{Keys, WorkspaceKey},
     record::{CredentialEntry, DeliveryEntry, Entry, SecretEntry, hex, outcome, shorten},
@@ -25,7 +26,9 @@ use super::{
 };
 use crate::vault::{
     protocol::{BindingRef, DeliverRef, Request},
-    types::{Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, Purpose, Status, Tier, VaultError},
+    types::{
+        Anchor, Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, Purpose, Status, Tier, VaultError,
+    },
 };
 
 /// Tries of one-time passwords for each user.
@@ -37,6 +40,7 @@ const TOTP_TRIES: Rate = Rate {
 /// The state behind all connections.
 pub struct Vault {
     keys: Keys,
+    anchors: Anchors,
     hardening: Hardening,
     started: Instant,
     reveals: Mutex<Throttle<[u8; 16]>>,
@@ -55,6 +59,10 @@ pub enum Answer {
     Delivery([u8; 32], Vec<u8>),
     /// A new seed: its envelope and its base32.
     Seed(Vec<u8>, Zeroizing<String>),
+    /// The highest number known of a chain.
+    Seq(i64),
+    /// What is known of all chains.
+    Anchors(Vec<Anchor>),
     /// The accepted step.
     Step(Option<i64>),
 }
@@ -64,9 +72,10 @@ type Done = Result<Answer, VaultError>;
 impl Vault {
     /// A vault over `keys`.
     #[must_use]
-    pub fn new(keys: Keys, hardening: Hardening, reveals: Rate) -> Self {
+    pub fn new(keys: Keys, anchors: Anchors, hardening: Hardening, reveals: Rate) -> Self {
         Self {
             keys,
+            anchors,
             hardening,
             started: Instant::now(),
             reveals: Mutex::new(Throttle::new(reveals)),
@@ -151,6 +160,10 @@ impl Vault {
                     sealed,
                 )
                 .map(Answer::Bytes),
+            Request::Anchor { message, mac } => {
+                self.anchors.keep(&self.keys, message, mac).map(Answer::Seq)
+            }
+            Request::Anchors => Ok(Answer::Anchors(self.anchors.all())),
         };
         let entry = entry(request, &done, time_ms, peer_pid);
         (done, entry)
