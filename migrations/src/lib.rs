@@ -9,6 +9,7 @@ mod m0002_projects;
 mod m0003_secrets;
 mod m0004_assistant;
 mod m0006_audit;
+mod m0008_audit_sinks;
 mod tenant;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_secrets::Migration),
             Box::new(m0004_assistant::Migration),
             Box::new(m0006_audit::Migration),
+            Box::new(m0008_audit_sinks::Migration),
         ]
     }
 }

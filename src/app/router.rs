@@ -33,6 +33,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
         .merge(identity::pages())
         .merge(projects::pages(max_import_bytes))
         .merge(secrets::pages())
+        .merge(audit::pages())
         .merge(docs::routes(docs::Document::new(&document)?))
         .merge(api)
         .fallback(|| async { Problem::not_found() })

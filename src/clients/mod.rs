@@ -4,3 +4,5 @@
 
 pub mod agent;
 pub mod http;
+pub mod named;
+pub mod ranges;

@@ -3,6 +3,7 @@
 //! Holds plain values only; reads files and the environment in [`load`] and nowhere else.
 
 mod ai;
+mod audit;
 mod database;
 mod egress;
 mod load;
@@ -12,6 +13,7 @@ mod server;
 mod tls;
 
 pub use ai::AiConfig;
+pub use audit::AuditConfig;
 pub use database::DatabaseConfig;
 pub use egress::EgressConfig;
 pub use load::{ConfigError, Loaded, load};
@@ -40,6 +42,8 @@ pub struct Config {
     pub runtime: RuntimeConfig,
     /// The AI gateway and the assistant.
     pub ai: AiConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// The log.
     pub log: LogConfig,
 }

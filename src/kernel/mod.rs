@@ -10,8 +10,8 @@ pub mod secret;
 
 pub use clock::Clock;
 pub use ids::{
-    AssistantSessionId, AuditEventId, CheckpointId, ContainerId, Id, OrganizationId, ProjectId,
-    SecretId, SessionId, TokenId, TurnId, UserId, WorkspaceId,
+    AssistantSessionId, AuditEventId, AuditSinkId, CheckpointId, ContainerId, Id, OrganizationId,
+    ProjectId, SecretId, SessionId, TokenId, TurnId, UserId, WorkspaceId,
 };
 pub use page::Page;
 pub use problem::{Code, Problem};

@@ -248,7 +248,7 @@ async fn open_cursor(
 }
 
 /// Rows with the names of those who acted.
-async fn entries(
+pub(super) async fn entries(
     services: &Services,
     rows: Vec<event::Model>,
 ) -> Result<Vec<AuditEntry>, StoreError> {
