@@ -20,7 +20,7 @@ use super::{
     anchors::Anchors,
     envelope::{self, Kind},
     keys::{Keys, WorkspaceKey},
-    record::{CredentialEntry, DeliveryEntry, Entry, SecretEntry, hex, outcome, shorten},
+    record::{Entry, entry},
     throttle::{Rate, Throttle},
     totp,
 };
@@ -318,49 +318,6 @@ fn with_fields<T>(
         &[binding.purpose.number()],
         &[binding.tier.number()],
     ])
-}
-
-fn entry(request: &Request<'_>, done: &Done, time_ms: i64, peer_pid: i32) -> Option<Entry> {
-    let mut entry = Entry {
-        time_ms,
-        operation: request.name(),
-        outcome: outcome(done),
-        peer_pid,
-        secrets: Vec::new(),
-        credential: None,
-        delivery: None,
-    };
-    match request {
-        Request::Reveal { binding, .. } if binding.tier == Tier::Visible && done.is_ok() => {
-            return None;
-        }
-        Request::Reveal { binding, .. } => entry.secrets.push(SecretEntry::from(binding)),
-        Request::Deliver {
-            recipient,
-            info,
-            items,
-            extra,
-            ..
-        } => {
-            entry.secrets = items
-                .iter()
-                .map(|item| SecretEntry::from(&item.binding))
-                .collect();
-            entry.delivery = Some(DeliveryEntry {
-                recipient: hex(*recipient),
-                info: shorten(info),
-                extra: extra.iter().map(|(name, _)| shorten(name)).collect(),
-            });
-        }
-        Request::OpenSystem { purpose, name, .. } => {
-            entry.credential = Some(CredentialEntry {
-                purpose: purpose.label(),
-                name: shorten(name),
-            });
-        }
-        _ => return None,
-    }
-    Some(entry)
 }
 
 /// A JSON object of texts, written into a buffer that is wiped.

@@ -32,7 +32,7 @@ pub struct Operation {
 impl Operation {
     /// Whether it is about a thing that has an id within the workspace.
     pub fn names_a_thing(&self) -> bool {
-        ["{project}", "{container}", "{session}"]
+        ["{project}", "{container}", "{session}", "{sink}"]
             .iter()
             .any(|name| {
                 self.path.contains(name) || self.body.is_some_and(|body| body.contains(name))

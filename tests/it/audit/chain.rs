@@ -16,7 +16,7 @@ async fn an_edit_of_any_column_is_found_at_its_row() {
     assert!(report["entries"].as_i64().unwrap() >= 6, "{report}");
     let database = database(&server).await;
     let here = format!(
-        "organization_id = {} AND seq = 3",
+        "organization_id = {} AND seq = 7",
         bytes_of(&owner.organization_id)
     );
     for (column, value) in [
@@ -47,7 +47,7 @@ async fn an_edit_of_any_column_is_found_at_its_row() {
         assert_eq!(changed, 1, "{column}");
         let (code, report) = verify(&server).await;
         assert_eq!(code, 1, "{column}: {report}");
-        assert!(found(&report).contains(&3), "{column}: {report}");
+        assert!(found(&report).contains(&7), "{column}: {report}");
         sql(&database, "DELETE FROM audit_event WHERE id IN (SELECT id FROM kept) OR seq = 300 OR organization_id = X'0123456789ABCDEF0123456789ABCDEF'").await;
         sql(&database, &format!("DELETE FROM audit_event WHERE {here}")).await;
         sql(&database, "INSERT INTO audit_event SELECT * FROM kept").await;

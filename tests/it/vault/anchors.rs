@@ -33,17 +33,31 @@ async fn only_higher_entries_with_their_own_mac_are_kept() {
     let vault = Vault::start().await;
     let client = vault.client();
     assert_eq!(keep(&client, 1, 5, 0).await, Ok(5));
-    assert_eq!(keep(&client, 1, 3, 0).await, Ok(5), "a lower one changes nothing");
-    assert_eq!(keep(&client, 1, 5, 0).await, Ok(5), "the same again is fine");
+    assert_eq!(
+        keep(&client, 1, 3, 0).await,
+        Ok(5),
+        "a lower one changes nothing"
+    );
+    assert_eq!(
+        keep(&client, 1, 5, 0).await,
+        Ok(5),
+        "the same again is fine"
+    );
     assert_eq!(keep(&client, 2, 1, 0).await, Ok(1));
     assert_eq!(keep(&client, 1, 6, 0).await, Ok(6));
     let forked = keep(&client, 1, 6, 9).await;
-    assert!(matches!(forked, Err(VaultError::Refused { .. })), "{forked:?}");
+    assert!(
+        matches!(forked, Err(VaultError::Refused { .. })),
+        "{forked:?}"
+    );
     let high = message(1, 100, 0);
     let of_another_purpose = client.mac(MacPurpose::Cursor, &high).await.unwrap();
     for mac in [[0; 32], of_another_purpose] {
         let refused = client.anchor(&high, &mac).await;
-        assert!(matches!(refused, Err(VaultError::Refused { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(VaultError::Refused { .. })),
+            "{refused:?}"
+        );
     }
     let short = [0; 40];
     let mac = client.mac(MacPurpose::Audit, &short).await.unwrap();
