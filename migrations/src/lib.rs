@@ -10,6 +10,7 @@ mod m0003_secrets;
 mod m0004_assistant;
 mod m0006_audit;
 mod m0007_invitations;
+mod m0008_audit_sinks;
 mod m0009_installation;
 pub mod tables;
 mod tenant;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_audit::Migration),
             Box::new(m0007_invitations::Migration),
             Box::new(m0009_installation::Migration),
+            Box::new(m0008_audit_sinks::Migration),
         ]
     }
 }

@@ -21,7 +21,7 @@ use crate::clients::http::Outbound;
 use crate::config::{Loaded, Paths};
 use crate::context::Services;
 use crate::features::ai::Ai;
-use crate::features::identity;
+use crate::features::{audit, identity};
 use crate::jobs;
 
 pub use services::offline;
@@ -47,6 +47,7 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;
     vault.ready().await?;
     installation::claim(&services).await?;
+    audit::start(&services);
     let address = identity::sign_in_address(&services)
         .await
         .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;
@@ -74,6 +75,7 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
         );
     }
     finish(&services).await;
+    audit::flush(&services).await;
     vault.stop().await;
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::{health, openapi};
 use crate::context::Services;
 use crate::features::ai::Ai;
 use crate::features::{
-    ai, broker, containers, docs, egress, identity, members, projects, secrets, tokens,
+    ai, audit, broker, containers, docs, egress, identity, members, projects, secrets, tokens,
 };
 use crate::kernel::Problem;
 use crate::web::{assets, middleware};
@@ -37,6 +37,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
         .merge(tokens::pages())
         .merge(projects::pages(max_import_bytes))
         .merge(secrets::pages())
+        .merge(audit::pages())
         .merge(docs::routes(docs::Document::new(&document)?))
         .merge(api)
         .fallback(|| async { Problem::not_found() })
@@ -71,6 +72,7 @@ fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApi
         .merge(tokens::routes())
         .merge(projects::routes(max_import_bytes))
         .merge(secrets::routes())
+        .merge(audit::routes())
         .merge(containers::routes(Arc::clone(&containers.controller)))
         .merge(broker::routes(
             Arc::clone(&containers.controller),

@@ -14,7 +14,7 @@ use crate::authz::{Credentials, SessionLimits};
 use crate::clients::mail::Mailer;
 use crate::config::{Config, Loaded, Paths};
 use crate::context::Services;
-use crate::features::members;
+use crate::features::{audit, members};
 use crate::kernel::{Clock, Rng};
 use crate::store::Store;
 use crate::vault::VaultClient;
@@ -112,6 +112,7 @@ pub struct Offline {
 impl Offline {
     /// Ends the vault process that was started for the command, if one was.
     pub async fn close(self) {
+        audit::flush(&self.services).await;
         if let Some(vault) = self.vault {
             vault.stop().await;
         }

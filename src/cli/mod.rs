@@ -6,8 +6,10 @@ mod logging;
 mod migrate;
 mod serve;
 pub mod vault;
+mod verify;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +31,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Bring the database schema up to date, make the server's role on PostgreSQL, and end.
     Migrate(Place),
+    /// Check what is kept: `verify audit`.
+    Verify(verify::VerifyArgs),
     /// The vault process; the server starts it by itself.
     #[command(hide = true)]
     Vault(vault::VaultArgs),
@@ -61,15 +65,17 @@ impl Place {
 ///
 /// # Errors
 /// What to say to the person before ending with status 1.
-pub fn run() -> anyhow::Result<()> {
+pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         // Before any thread or runtime exists: it locks its process down.
-        Command::Vault(args) => vault::run(args),
-        Command::Config(args) => config::run(&args),
-        Command::Serve(args) => runtime()?.block_on(serve::run(&args)),
-        Command::Admin(args) => runtime()?.block_on(admin::run(args)),
-        Command::Migrate(place) => runtime()?.block_on(migrate::run(&place)),
+        Command::Vault(args) => vault::run(args)?,
+        Command::Config(args) => config::run(&args)?,
+        Command::Serve(args) => runtime()?.block_on(serve::run(&args))?,
+        Command::Admin(args) => runtime()?.block_on(admin::run(args))?,
+        Command::Migrate(place) => runtime()?.block_on(migrate::run(&place))?,
+        Command::Verify(args) => return Ok(runtime()?.block_on(verify::run(args))),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard error what went wrong and why, in one line.

@@ -19,6 +19,9 @@ pub struct VaultArgs {
     /// The file to which reveals, deliveries and openings are appended, as JSON Lines.
     #[arg(long, value_name = "FILE")]
     pub record: PathBuf,
+    /// The file of what is known of the audit log's chains [default: anchors beside the record].
+    #[arg(long, value_name = "FILE")]
+    pub anchors: Option<PathBuf>,
     /// The user id of the server, the only one that may connect [default: the vault's own].
     #[arg(long, value_name = "UID")]
     pub parent_uid: Option<u32>,
@@ -45,6 +48,9 @@ pub fn run(args: VaultArgs) -> anyhow::Result<()> {
         socket: args.socket,
         master: args.master,
         create_master: args.create_master,
+        anchors: args
+            .anchors
+            .unwrap_or_else(|| args.record.with_file_name("anchors")),
         record: args.record,
         parent_uid: args.parent_uid,
         die_with_parent: args.die_with_parent,

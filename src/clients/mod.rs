@@ -5,3 +5,5 @@
 pub mod agent;
 pub mod http;
 pub mod mail;
+pub mod named;
+pub mod ranges;

@@ -3,6 +3,7 @@
 //! Holds plain values only; reads files and the environment in [`load`] and nowhere else.
 
 mod ai;
+mod audit;
 mod database;
 mod egress;
 mod load;
@@ -14,6 +15,7 @@ mod tls;
 mod vault;
 
 pub use ai::AiConfig;
+pub use audit::AuditConfig;
 pub use database::{DatabaseConfig, DatabaseUrl};
 pub use egress::EgressConfig;
 pub use load::{ConfigError, Loaded, load};
@@ -48,6 +50,8 @@ pub struct Config {
     pub ai: AiConfig,
     /// Invitations by mail.
     pub mail: MailConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// The log.
     pub log: LogConfig,
 }

@@ -17,7 +17,7 @@ mod types;
 
 pub use client::VaultClient;
 pub use types::{
-    Binding, DeliverItem, Delivery, ExtraItem, Hardening, KeyMemory, MAX_DELIVERY, MAX_NAME,
-    MAX_VALUE, MacPurpose, Probe, Purpose, RootKey, Sealed, Status, SystemPurpose, Tier,
-    VaultError, WrappedKey,
+    AUDIT_MESSAGE, Anchor, Binding, DeliverItem, Delivery, ExtraItem, Hardening, KeyMemory,
+    MAX_DELIVERY, MAX_NAME, MAX_VALUE, MacPurpose, Probe, Purpose, RootKey, Sealed, Status,
+    SystemPurpose, Tier, VaultError, WrappedKey,
 };

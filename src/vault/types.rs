@@ -148,6 +148,21 @@ pub struct Binding {
     pub tier: Tier,
 }
 
+/// How long the message of an audit entry is: chain (16 bytes), number (8, big endian), the MAC before it (32), and the
+/// digest of what it says (32).
+pub const AUDIT_MESSAGE: usize = 16 + 8 + 32 + 32;
+
+/// The highest entry of a chain of the audit log whose MAC a vault process has checked: the chain had at least this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// The organization's id.
+    pub chain: [u8; 16],
+    /// The entry's number.
+    pub seq: i64,
+    /// Its MAC.
+    pub mac: [u8; 32],
+}
+
 /// The longest name in a [`Binding`], in bytes.
 pub const MAX_NAME: usize = 1024;
 

@@ -15,6 +15,7 @@
 mod access;
 mod arch;
 mod assistant;
+mod audit;
 mod broker;
 mod confinement;
 mod containers;

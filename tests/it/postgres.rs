@@ -419,3 +419,37 @@ async fn migrate_makes_the_role_and_may_run_twice_and_two_at_once() {
     drop(server);
     std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
 }
+
+/// Fifty writers at once and an edit from behind, as in `audit::chain` on SQLite.
+#[tokio::test]
+async fn the_audit_log_has_no_gap_and_an_edit_is_found() {
+    let database = Postgres::shared().new_database();
+    let server = on(&database).start().await;
+    let owner = server.create_owner("ada@example.com").await;
+    let ada = server.api("ada@example.com", "all").await;
+    let writes = (0..50).map(|number| {
+        let path = format!("/workspaces/{}/secrets/W{number}", owner.workspace_id);
+        let ada = ada.clone();
+        async move {
+            ada.put(&path, &json!({"tier": "sensitive", "value": "v"}))
+                .await
+                .status
+        }
+    });
+    let answers = futures_util::future::join_all(writes).await;
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    let (status, report, errors) = server.cli(&["verify", "audit", "--json"], "").await;
+    assert_eq!(status.code(), Some(0), "{report}{errors}");
+    let log = format!("/organizations/{}/audit", owner.organization_id);
+    let found = ada
+        .get(&format!("{log}?q=VERSION%201&limit=200"))
+        .await
+        .ok();
+    assert_eq!(found["items"].as_array().unwrap().len(), 50);
+    let export = ada.get(&format!("{log}/export")).await.expect(200).text();
+    assert!(export.lines().count() > 50);
+    database.sql("UPDATE audit_event SET object = 'x' WHERE seq = 20");
+    let (status, report, _) = server.cli(&["verify", "audit"], "").await;
+    assert_eq!(status.code(), Some(1), "{report}");
+    assert!(report.contains(" entry 20: "), "{report}");
+}

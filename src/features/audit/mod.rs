@@ -6,16 +6,52 @@
 mod action;
 mod lately;
 
+mod anchor;
+mod api;
+mod filter;
+mod model;
+mod ops;
+mod pages;
+mod sinks;
+mod verify;
+
 pub use action::Action;
+pub use anchor::flush;
 pub use lately::Lately;
+pub use pages::pages;
+pub use verify::{Finding, Report, VerifyError, verify};
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::authz::membership::{self, organization_owner};
 use crate::authz::{Actor, Credential};
 use crate::context::{Ctx, Services};
 use crate::kernel::{AuditEventId, OrganizationId, Problem, UserId};
 use crate::store::{Entry, Grant, Permission, StoreError, SystemTx};
+
+/// Starts what carries entries on: to the vault's anchors and to sinks, until the server stops.
+pub fn start(services: &Services) {
+    anchor::start(services);
+    sinks::start(services);
+}
+
+/// The API of this feature.
+pub fn routes() -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(api::workspace))
+        .routes(routes!(api::export_workspace))
+        .routes(routes!(api::organization))
+        .routes(routes!(api::export_organization))
+        .routes(routes!(sinks::api::list, sinks::api::create))
+        .routes(routes!(
+            sinks::api::get,
+            sinks::api::change,
+            sinks::api::delete
+        ))
+        .routes(routes!(sinks::api::test))
+}
 
 /// Longest text of an entry's fields, in characters; what is longer is cut.
 const LONGEST: usize = 500;

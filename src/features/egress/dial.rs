@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::host::{Host, Target};
-use super::ranges;
 use super::refusal::Refusal;
+use crate::clients::ranges;
 
 /// Where names are looked up.
 pub enum Resolver {

@@ -23,7 +23,6 @@ mod host;
 mod ops;
 mod policy;
 mod proxy;
-mod ranges;
 mod refusal;
 mod tunnel;
 

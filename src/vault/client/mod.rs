@@ -24,12 +24,12 @@ use tokio::{
 use self::connection::{Connection, Lost};
 use super::{
     protocol::{
-        BindingRef, DecodeError, DeliverRef, MAX_FRAME, Reader, Request, decode_reply,
-        decode_status, encode_request,
+        BindingRef, DecodeError, DeliverRef, MAX_FRAME, Reader, Request, decode_anchors,
+        decode_reply, decode_status, encode_request,
     },
     types::{
-        Binding, DeliverItem, Delivery, ExtraItem, MAX_DELIVERY, MAX_VALUE, MacPurpose, Sealed,
-        Status, SystemPurpose, VaultError, WrappedKey,
+        Anchor, Binding, DeliverItem, Delivery, ExtraItem, MAX_DELIVERY, MAX_VALUE, MacPurpose,
+        Sealed, Status, SystemPurpose, VaultError, WrappedKey,
     },
 };
 use crate::kernel::secret::{SecretBytes, SecretString};
@@ -295,6 +295,28 @@ impl VaultClient {
             sealed: &sealed.0,
         };
         self.call(&request, bytes).await.map(SecretBytes::from)
+    }
+
+    /// Has the vault remember the end of a chain of the audit log, and answers the highest number it knows of that
+    /// chain: a lower one never takes a higher one's place.
+    ///
+    /// # Errors
+    /// [`VaultError::Refused`] when `mac` is not the message's, or when another entry with this number is known.
+    pub async fn anchor(&self, message: &[u8], mac: &[u8; 32]) -> Result<i64, VaultError> {
+        self.call(&Request::Anchor { message, mac }, |mut r| {
+            let seq = r.i64("number")?;
+            r.end()?;
+            Ok(seq)
+        })
+        .await
+    }
+
+    /// The highest entry of each chain of the audit log that the vault has checked.
+    ///
+    /// # Errors
+    /// [`VaultError::Unavailable`] and the like.
+    pub async fn anchors(&self) -> Result<Vec<Anchor>, VaultError> {
+        self.call(&Request::Anchors, decode_anchors).await
     }
 
     async fn call<T>(

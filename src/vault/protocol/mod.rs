@@ -15,7 +15,10 @@ mod request;
 mod wire;
 
 pub use buffer::Buffer;
-pub use reply::{decode_reply, decode_status, encode_error, encode_reply, encode_status};
+pub use reply::{
+    decode_anchors, decode_reply, decode_status, encode_anchors, encode_error, encode_reply,
+    encode_status,
+};
 pub use request::{BindingRef, DeliverRef, Request, decode_request, encode_request};
 pub use wire::{DecodeError, Reader, Writer};
 

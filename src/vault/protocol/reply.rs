@@ -4,7 +4,7 @@ use super::{
     buffer::Buffer,
     wire::{DecodeError, Reader, Writer},
 };
-use crate::vault::types::{Hardening, KeyMemory, Probe, RootKey, Status, VaultError};
+use crate::vault::types::{Anchor, Hardening, KeyMemory, Probe, RootKey, Status, VaultError};
 
 const OK: u8 = 0;
 const REFUSED: u8 = 1;
@@ -168,4 +168,30 @@ pub fn decode_status(mut r: Reader<'_>) -> Result<Status, DecodeError> {
         root_keys,
         hardening,
     })
+}
+
+/// Writes anchors.
+pub fn encode_anchors(w: &mut Writer, anchors: &[Anchor]) {
+    w.u32(u32::try_from(anchors.len()).unwrap_or(u32::MAX));
+    for anchor in anchors {
+        w.fixed(&anchor.chain);
+        w.i64(anchor.seq);
+        w.fixed(&anchor.mac);
+    }
+}
+
+/// Reads anchors.
+///
+/// # Errors
+/// [`DecodeError`], whatever the bytes are.
+pub fn decode_anchors(mut r: Reader<'_>) -> Result<Vec<Anchor>, DecodeError> {
+    let anchors = r.list("anchors", |r| {
+        Ok(Anchor {
+            chain: *r.fixed("chain")?,
+            seq: r.i64("number")?,
+            mac: *r.fixed("MAC")?,
+        })
+    })?;
+    r.end()?;
+    Ok(anchors)
 }

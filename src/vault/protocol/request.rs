@@ -148,6 +148,15 @@ pub enum Request<'a> {
         /// The envelope.
         sealed: &'a [u8],
     },
+    /// Remembers the end of a chain of the audit log; the reply is the highest number known.
+    Anchor {
+        /// The entry's message.
+        message: &'a [u8],
+        /// Its MAC.
+        mac: &'a [u8; 32],
+    },
+    /// What is remembered of all chains; the reply is a list.
+    Anchors,
 }
 
 impl Request<'_> {
@@ -165,6 +174,8 @@ impl Request<'_> {
             Self::TotpVerify { .. } => 9,
             Self::SealSystem { .. } => 10,
             Self::OpenSystem { .. } => 11,
+            Self::Anchor { .. } => 12,
+            Self::Anchors => 13,
         }
     }
 
@@ -183,6 +194,8 @@ impl Request<'_> {
             Self::TotpVerify { .. } => "totp_verify",
             Self::SealSystem { .. } => "seal_system",
             Self::OpenSystem { .. } => "open",
+            Self::Anchor { .. } => "anchor",
+            Self::Anchors => "anchors",
         }
     }
 
@@ -235,7 +248,11 @@ impl Request<'_> {
 pub fn encode_request(id: u64, request: &Request<'_>) -> Result<Buffer, DecodeError> {
     let mut w = Writer::new(id, request.code(), request.room());
     match request {
-        Request::Status => {}
+        Request::Status | Request::Anchors => {}
+        Request::Anchor { message, mac } => {
+            w.bytes(message);
+            w.fixed(*mac);
+        }
         Request::NewWorkspaceKey { workspace } => w.fixed(*workspace),
         Request::RewrapKey { workspace, key } => {
             w.fixed(*workspace);
@@ -389,6 +406,11 @@ pub fn decode_request(body: &[u8]) -> Result<(u64, Request<'_>), DecodeError> {
             name: r.text("name")?,
             sealed: r.bytes("envelope")?,
         },
+        12 => Request::Anchor {
+            message: r.bytes("message")?,
+            mac: r.fixed("MAC")?,
+        },
+        13 => Request::Anchors,
         number => {
             return Err(DecodeError::Unknown {
                 field: "operation",

@@ -1,7 +1,7 @@
 //! The codec against itself and against noise.
 
 use super::*;
-use crate::vault::types::{MacPurpose, Purpose, SystemPurpose, Tier, VaultError};
+use crate::vault::types::{Anchor, MacPurpose, Purpose, SystemPurpose, Tier, VaultError};
 
 const ID: [u8; 16] = [7; 16];
 
@@ -77,6 +77,11 @@ fn samples() -> Vec<Request<'static>> {
             name: "main",
             sealed: b"sealed",
         },
+        Request::Anchor {
+            message: &[1; 88],
+            mac: &[2; 32],
+        },
+        Request::Anchors,
     ]
 }
 
@@ -104,6 +109,18 @@ fn every_truncation_and_every_extra_byte_is_an_error() {
         longer.push(0);
         assert!(decode_request(&longer).is_err());
     }
+}
+
+#[test]
+fn anchors_come_back_as_they_were() {
+    let anchors = [(1, i64::MAX), (2, 0)].map(|(byte, seq)| Anchor {
+        chain: [byte; 16],
+        seq,
+        mac: [byte; 32],
+    });
+    let frame = encode_reply(3, 64, |w| encode_anchors(w, &anchors)).unwrap();
+    let (_, reader) = decode_reply(&frame.as_slice()[4..]).unwrap();
+    assert_eq!(decode_anchors(reader.unwrap()).unwrap(), anchors);
 }
 
 #[test]
@@ -147,7 +164,8 @@ fn decode_everything(bytes: &[u8]) {
     let _ = split_frame(bytes);
     let _ = decode_request(bytes).map(|(_, request)| request.name());
     if let Ok((_, Ok(reader))) = decode_reply(bytes) {
-        let _ = decode_status(reader);
+        let _ = decode_status(reader.clone());
+        let _ = decode_anchors(reader);
     }
 }
 
@@ -163,7 +181,7 @@ fn noise_never_panics() {
             *first = VERSION;
         }
         if let Some(code) = bytes.get_mut(9) {
-            *code %= 14;
+            *code %= 16;
         }
         decode_everything(&bytes);
     }

@@ -4,7 +4,8 @@
 //! open the record and the socket; give up everything else (capabilities, files, network, system
 //! calls); then answer. Nothing is parsed before the last step but its arguments and its two key files.
 //!
-//! It keeps no state between operations, so it may be killed at any moment and started again. It may
+//! It keeps no state between operations but the audit log's anchors, which lie in a file of their own, so it may be
+//! killed at any moment and started again. It may
 //! use `kernel` and `vault::protocol` only: no tokio, no web framework, no database.
 //!
 //! Exit codes: 0 standard input ended (with `die_with_parent`), 1 the socket failed later,
@@ -17,6 +18,7 @@
     reason = "a process of its own, with no tracing, tokio or kernel services: it speaks on standard error, ends by exit code, and asks the system for time and randomness"
 )]
 
+mod anchors;
 mod envelope;
 mod files;
 mod harden;
@@ -38,7 +40,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use self::{files::KeyFileError, ops::Vault, record::Record, serve::Service};
+use self::{anchors::Anchors, files::KeyFileError, ops::Vault, record::Record, serve::Service};
 pub use throttle::Rate;
 
 /// The process's exit codes at start.
@@ -51,7 +53,7 @@ pub mod exit {
     pub const SOCKET: i32 = 12;
     /// Hardening is required, and the kernel lacks some of it.
     pub const HARDENING: i32 = 13;
-    /// The record cannot be opened.
+    /// The record or the anchors cannot be opened.
     pub const RECORD: i32 = 14;
 }
 
@@ -66,6 +68,8 @@ pub struct Options {
     pub create_master: bool,
     /// The record's file.
     pub record: PathBuf,
+    /// The file of what is known of the audit log's chains.
+    pub anchors: PathBuf,
     /// The only user that may connect; its own when absent.
     pub parent_uid: Option<u32>,
     /// End when standard input does: the parent holds the other end of that pipe.
@@ -87,6 +91,8 @@ enum StartError {
     Busy(PathBuf),
     #[error("cannot open the record {path}: {error}")]
     Record { path: PathBuf, error: io::Error },
+    #[error("cannot open the anchors {path}: {error}")]
+    Anchors { path: PathBuf, error: io::Error },
     #[error("cannot listen on {path}: {error}")]
     Socket { path: PathBuf, error: io::Error },
     #[error(
@@ -100,7 +106,7 @@ impl StartError {
         match self {
             Self::Keys(_) | Self::Freeze(_) => exit::KEYS,
             Self::Busy(_) => exit::BUSY,
-            Self::Record { .. } => exit::RECORD,
+            Self::Record { .. } | Self::Anchors { .. } => exit::RECORD,
             Self::Socket { .. } => exit::SOCKET,
             Self::Hardening(_) => exit::HARDENING,
         }
@@ -151,6 +157,10 @@ fn start(options: &Options) -> Result<(Arc<Service>, UnixListener), StartError> 
             options.master.display()
         );
     }
+    let anchors = Anchors::open(&options.anchors, &keys).map_err(|error| StartError::Anchors {
+        path: options.anchors.clone(),
+        error,
+    })?;
     let key_memory = pages.kind();
     pages.freeze().map_err(StartError::Freeze)?;
     let own = rustix::process::geteuid().as_raw();
@@ -168,7 +178,7 @@ fn start(options: &Options) -> Result<(Arc<Service>, UnixListener), StartError> 
         eprintln!("vault: this system lacks {missing}; the vault runs with what there is");
     }
     let service = Service {
-        vault: Vault::new(keys, hardening, options.reveals),
+        vault: Vault::new(keys, anchors, hardening, options.reveals),
         record,
         uid,
         now_ms,

@@ -17,15 +17,18 @@ use hpke::{
 use zeroize::Zeroizing;
 
 use super::{
+    anchors::Anchors,
     envelope::{self, Kind},
     keys::{Keys, WorkspaceKey},
-    record::{CredentialEntry, DeliveryEntry, Entry, SecretEntry, hex, outcome, shorten},
+    record::{Entry, entry},
     throttle::{Rate, Throttle},
     totp,
 };
 use crate::vault::{
     protocol::{BindingRef, DeliverRef, Request},
-    types::{Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, Purpose, Status, Tier, VaultError},
+    types::{
+        Anchor, Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, Purpose, Status, Tier, VaultError,
+    },
 };
 
 /// Tries of one-time passwords for each user.
@@ -37,6 +40,7 @@ const TOTP_TRIES: Rate = Rate {
 /// The state behind all connections.
 pub struct Vault {
     keys: Keys,
+    anchors: Anchors,
     hardening: Hardening,
     started: Instant,
     reveals: Mutex<Throttle<[u8; 16]>>,
@@ -55,6 +59,10 @@ pub enum Answer {
     Delivery([u8; 32], Vec<u8>),
     /// A new seed: its envelope and its base32.
     Seed(Vec<u8>, Zeroizing<String>),
+    /// The highest number known of a chain.
+    Seq(i64),
+    /// What is known of all chains.
+    Anchors(Vec<Anchor>),
     /// The accepted step.
     Step(Option<i64>),
 }
@@ -64,9 +72,10 @@ type Done = Result<Answer, VaultError>;
 impl Vault {
     /// A vault over `keys`.
     #[must_use]
-    pub fn new(keys: Keys, hardening: Hardening, reveals: Rate) -> Self {
+    pub fn new(keys: Keys, anchors: Anchors, hardening: Hardening, reveals: Rate) -> Self {
         Self {
             keys,
+            anchors,
             hardening,
             started: Instant::now(),
             reveals: Mutex::new(Throttle::new(reveals)),
@@ -151,6 +160,10 @@ impl Vault {
                     sealed,
                 )
                 .map(Answer::Bytes),
+            Request::Anchor { message, mac } => {
+                self.anchors.keep(&self.keys, message, mac).map(Answer::Seq)
+            }
+            Request::Anchors => Ok(Answer::Anchors(self.anchors.all())),
         };
         let entry = entry(request, &done, time_ms, peer_pid);
         (done, entry)
@@ -305,49 +318,6 @@ fn with_fields<T>(
         &[binding.purpose.number()],
         &[binding.tier.number()],
     ])
-}
-
-fn entry(request: &Request<'_>, done: &Done, time_ms: i64, peer_pid: i32) -> Option<Entry> {
-    let mut entry = Entry {
-        time_ms,
-        operation: request.name(),
-        outcome: outcome(done),
-        peer_pid,
-        secrets: Vec::new(),
-        credential: None,
-        delivery: None,
-    };
-    match request {
-        Request::Reveal { binding, .. } if binding.tier == Tier::Visible && done.is_ok() => {
-            return None;
-        }
-        Request::Reveal { binding, .. } => entry.secrets.push(SecretEntry::from(binding)),
-        Request::Deliver {
-            recipient,
-            info,
-            items,
-            extra,
-            ..
-        } => {
-            entry.secrets = items
-                .iter()
-                .map(|item| SecretEntry::from(&item.binding))
-                .collect();
-            entry.delivery = Some(DeliveryEntry {
-                recipient: hex(*recipient),
-                info: shorten(info),
-                extra: extra.iter().map(|(name, _)| shorten(name)).collect(),
-            });
-        }
-        Request::OpenSystem { purpose, name, .. } => {
-            entry.credential = Some(CredentialEntry {
-                purpose: purpose.label(),
-                name: shorten(name),
-            });
-        }
-        _ => return None,
-    }
-    Some(entry)
 }
 
 /// A JSON object of texts, written into a buffer that is wiped.

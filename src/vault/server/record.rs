@@ -18,8 +18,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::vault::{
-    protocol::BindingRef,
-    types::{MAX_NAME, VaultError},
+    protocol::{BindingRef, Request},
+    types::{MAX_NAME, Tier, VaultError},
 };
 
 /// One line.
@@ -120,6 +120,55 @@ pub fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+/// The line for a request, if it makes one.
+pub fn entry<T>(
+    request: &Request<'_>,
+    done: &Result<T, VaultError>,
+    time_ms: i64,
+    peer_pid: i32,
+) -> Option<Entry> {
+    let mut entry = Entry {
+        time_ms,
+        operation: request.name(),
+        outcome: outcome(done),
+        peer_pid,
+        secrets: Vec::new(),
+        credential: None,
+        delivery: None,
+    };
+    match request {
+        Request::Reveal { binding, .. } if binding.tier == Tier::Visible && done.is_ok() => {
+            return None;
+        }
+        Request::Reveal { binding, .. } => entry.secrets.push(SecretEntry::from(binding)),
+        Request::Deliver {
+            recipient,
+            info,
+            items,
+            extra,
+            ..
+        } => {
+            entry.secrets = items
+                .iter()
+                .map(|item| SecretEntry::from(&item.binding))
+                .collect();
+            entry.delivery = Some(DeliveryEntry {
+                recipient: hex(*recipient),
+                info: shorten(info),
+                extra: extra.iter().map(|(name, _)| shorten(name)).collect(),
+            });
+        }
+        Request::OpenSystem { purpose, name, .. } => {
+            entry.credential = Some(CredentialEntry {
+                purpose: purpose.label(),
+                name: shorten(name),
+            });
+        }
+        _ => return None,
+    }
+    Some(entry)
 }
 
 /// The open record. It is locked, so that two vault processes cannot share one.

@@ -18,7 +18,10 @@ use super::{
     record::{Entry, Record},
 };
 use crate::vault::{
-    protocol::{Buffer, decode_request, encode_error, encode_reply, encode_status, split_frame},
+    protocol::{
+        Buffer, decode_request, encode_anchors, encode_error, encode_reply, encode_status,
+        split_frame,
+    },
     types::{MAX_VALUE, VaultError},
 };
 
@@ -205,6 +208,8 @@ fn frame(id: u64, done: Result<Answer, VaultError>) -> Buffer {
             Answer::Status(status) => encode_status(w, status),
             Answer::Bytes(bytes) => w.bytes(bytes),
             Answer::Mac(mac) => w.fixed(mac),
+            Answer::Seq(seq) => w.i64(*seq),
+            Answer::Anchors(anchors) => encode_anchors(w, anchors),
             Answer::Delivery(enc, ciphertext) => {
                 w.fixed(enc);
                 w.bytes(ciphertext);
@@ -235,7 +240,8 @@ fn room(answer: &Answer) -> usize {
         Answer::Bytes(bytes) => bytes.len(),
         Answer::Delivery(_, ciphertext) => ciphertext.len(),
         Answer::Status(_) => 1024,
-        Answer::Mac(_) | Answer::Seed(..) | Answer::Step(_) => 256,
+        Answer::Anchors(anchors) => anchors.len() * 56,
+        Answer::Mac(_) | Answer::Seq(_) | Answer::Seed(..) | Answer::Step(_) => 256,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The vault process over its socket: what it does, and what it refuses to whom.
 
+mod anchors;
 mod attack;
 mod harness;
 mod operations;

@@ -1,0 +1,176 @@
+//! Receivers for sinks: a webhook over HTTP and syslog over TLS, on fixed ports so that they can go and come back.
+
+use std::sync::{Arc, Mutex};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// A request that arrived.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub id: String,
+    pub timestamp: String,
+    pub signature: String,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn seqs(&self) -> Vec<i64> {
+        let entries = self.json()["entries"].as_array().unwrap().clone();
+        entries
+            .iter()
+            .map(|entry| entry["seq"].as_i64().unwrap())
+            .collect()
+    }
+}
+
+/// Answers every request with `status`; ends when dropped.
+pub struct Webhook {
+    pub requests: Arc<Mutex<Vec<Request>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Webhook {
+    pub async fn start(port: u16, status: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let kept = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let request = read(stream, status).await;
+                kept.lock().unwrap().push(request);
+            }
+        });
+        Self { requests, task }
+    }
+
+    pub fn all(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+async fn read(mut stream: TcpStream, status: u16) -> Request {
+    let mut bytes = Vec::new();
+    let (head, body) = loop {
+        let mut part = [0; 4096];
+        let count = stream.read(&mut part).await.unwrap();
+        assert!(count > 0, "a request broke off");
+        bytes.extend_from_slice(&part[..count]);
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let length: usize = header(&head, "content-length").parse().unwrap();
+        if bytes.len() >= end + 4 + length {
+            break (head, bytes[end + 4..].to_vec());
+        }
+    };
+    let answer =
+        format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    Request {
+        id: header(&head, "webhook-id"),
+        timestamp: header(&head, "webhook-timestamp"),
+        signature: header(&head, "webhook-signature"),
+        body,
+    }
+}
+
+fn header(head: &str, name: &str) -> String {
+    let mut lines = head.lines();
+    lines
+        .find_map(|line| {
+            let (known, value) = line.split_once(':')?;
+            known
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
+        })
+        .unwrap_or_default()
+}
+
+/// A syslog receiver over TLS with a certificate for `name` from an authority of its own.
+pub struct Syslog {
+    pub ca_pem: String,
+    pub messages: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Syslog {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Syslog {
+    pub async fn start(port: u16, name: &str) -> Self {
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority =
+            CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()])
+            .unwrap()
+            .signed_by(&key, &authority)
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let messages: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&messages);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let mut bytes = Vec::new();
+                let _ = stream.read_to_end(&mut bytes).await;
+                kept.lock().unwrap().extend(frames(&bytes));
+                let _ = stream.shutdown().await;
+            }
+        });
+        Self {
+            ca_pem: authority.pem(),
+            messages,
+            task,
+        }
+    }
+}
+
+/// Octet counting: a length, a space, and that many bytes (RFC 5425, 4.3.1).
+fn frames(mut bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let space = bytes.iter().position(|byte| *byte == b' ').unwrap();
+        let length: usize = std::str::from_utf8(&bytes[..space])
+            .unwrap()
+            .parse()
+            .unwrap();
+        let (message, rest) = bytes[space + 1..].split_at(length);
+        found.push(String::from_utf8(message.to_vec()).unwrap());
+        bytes = rest;
+    }
+    found
+}
