@@ -38,10 +38,20 @@ const LAST: &[(&str, &str)] = &[("containers_stop", "nothing inside of it answer
 
 /// What is made before the questions start, so that they reach something: the collection's path and a body.
 fn things() -> Vec<(&'static str, Value)> {
-    vec![(
-        "/workspaces/{workspace}/projects",
-        json!({"name": "fuzzed", "source": {"kind": "empty"}}),
-    )]
+    vec![
+        (
+            "/workspaces/{workspace}/projects",
+            json!({"name": "fuzzed", "source": {"kind": "empty"}}),
+        ),
+        (
+            "/workspaces/{workspace}/service-accounts",
+            json!({"name": "Bot", "role": "user"}),
+        ),
+        (
+            "/workspaces/{workspace}/invitations",
+            json!({"email": "somebody@example.com", "role": "user"}),
+        ),
+    ]
 }
 
 /// A request whose answer takes longer than this is a finding.

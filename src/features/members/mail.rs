@@ -2,6 +2,7 @@
 
 use super::model::Invitation;
 use crate::context::Ctx;
+use crate::kernel::Problem;
 
 /// How sending ended.
 pub enum Sent {
@@ -29,10 +30,10 @@ pub async fn invite(ctx: &Ctx, invitation: &Invitation, place: &str, link: &str)
     match mailer.send(&invitation.email, &subject(place), text).await {
         Ok(()) => Sent::Yes,
         Err(error) => {
-            let error = anyhow::Error::from(error);
+            let problem = Problem::internal(error);
             tracing::warn!(
                 invitation = %invitation.id,
-                error = format!("{error:#}"),
+                cause = problem.cause,
                 "an invitation could not be sent by mail"
             );
             Sent::Failed(

@@ -6,9 +6,11 @@ pub mod invitations;
 mod mail;
 mod model;
 mod ops;
+mod organization_pages;
 mod organizations;
 mod pages;
 mod people;
+mod permissions;
 mod rules;
 #[cfg(test)]
 pub mod testing;
@@ -25,7 +27,8 @@ pub use ops::{
     NewWorkspace, add_member, any_workspace, create_organization, email_complaint, find_workspace,
     memberships, name_complaint, names, normal_email, workspace_chip, workspace_key,
 };
-pub use pages::{pages, permissions_markdown};
+pub use pages::pages;
+pub use permissions::permissions_markdown;
 
 /// The API of this feature.
 pub fn routes() -> OpenApiRouter<Services> {

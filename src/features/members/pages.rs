@@ -7,11 +7,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
-use super::model::{InvitationLink, OrganizationItem, OrganizationPerson, WorkspaceItem};
-use super::{invitations, names, organizations, people, workspace_chip, workspaces};
-use crate::authz::{PermissionId, Role, Scope};
+use super::model::InvitationLink;
+use super::permissions::{PermissionRow, permission_rows};
+use super::{
+    invitations, names, organization_pages, organizations, people, workspace_chip, workspaces,
+};
+use crate::authz::{PermissionId, Role};
 use crate::context::Services;
-use crate::kernel::{Code, InvitationId, OrganizationId, Problem, UserId, WorkspaceId};
+use crate::kernel::{Code, InvitationId, Problem, UserId, WorkspaceId};
 use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, html, time};
 
 /// The routes of these pages.
@@ -41,22 +44,7 @@ pub fn pages() -> Router<Services> {
         .route("/workspaces/{workspace}/leave", post(leave))
         .route("/workspaces/{workspace}/transfer", post(transfer))
         .route("/workspaces/{workspace}/delete", post(delete))
-        .route(
-            "/organizations/{organization}",
-            get(organization).post(rename_organization),
-        )
-        .route(
-            "/organizations/{organization}/workspaces",
-            post(create_workspace),
-        )
-        .route(
-            "/organizations/{organization}/owners/{user}/add",
-            post(add_owner),
-        )
-        .route(
-            "/organizations/{organization}/owners/{user}/remove",
-            post(remove_owner),
-        )
+        .merge(organization_pages::pages())
 }
 
 struct MemberRow {
@@ -79,53 +67,6 @@ struct InvitationRow {
     invited_by: String,
     expires: String,
     expired: bool,
-}
-
-/// The table as Markdown: docs/permissions.md is checked against it.
-pub fn permissions_markdown() -> String {
-    let mut text = String::from(
-        "# What each role may do\n\nMade from the table in `src/authz/permission.rs`, which is the only source: the console's page of members and \
-         the tests render the same one. `PERMISSIONS_UPDATE=1 cargo test --test it permissions` writes this file anew.\n",
-    );
-    for row in permission_rows() {
-        if let Some(group) = row.group {
-            text.push_str(&format!(
-                "\n## {group}\n\n| permission | Owner | Admin | User | Viewer |\n| --- | --- | --- | --- | --- |\n"
-            ));
-        }
-        let marks = row.allowed.map(|allowed| if allowed { "yes" } else { "" });
-        text.push_str(&format!("| {} | {} |\n", row.about, marks.join(" | ")));
-    }
-    text.push_str("\n## Scopes of tokens\n\nA token does what its scopes reach and its account's role allows.\n\n| scope | reaches |\n| --- | --- |\n");
-    for scope in Scope::ALL {
-        text.push_str(&format!("| `{}` | {} |\n", scope.as_str(), scope.about()));
-    }
-    text
-}
-
-/// A row of "what each role may do": one mark for each role, most powerful first.
-pub(super) struct PermissionRow {
-    pub group: Option<&'static str>,
-    pub about: &'static str,
-    pub allowed: [bool; 4],
-}
-
-/// The table of permissions, as `authz` has it.
-pub(super) fn permission_rows() -> Vec<PermissionRow> {
-    let mut last = "";
-    PermissionId::ALL
-        .iter()
-        .map(|permission| {
-            let group = permission.group();
-            let first = group != last;
-            last = group;
-            PermissionRow {
-                group: first.then_some(group),
-                about: permission.about(),
-                allowed: Role::ALL.map(|role| role.allows(*permission)),
-            }
-        })
-        .collect()
 }
 
 #[derive(Template)]
@@ -252,7 +193,7 @@ async fn invite(
 }
 
 #[derive(Deserialize)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 async fn resend(
     Path((workspace, invitation)): Path<(WorkspaceId, InvitationId)>,
@@ -282,7 +223,11 @@ fn to_members(workspace: WorkspaceId) -> Response {
 }
 
 /// A page that needs a fresh sign-in leads there and back; any other problem is shown.
-fn fresh(done: Result<(), Problem>, back: &str, then: Response) -> Result<Response, Problem> {
+pub(super) fn fresh(
+    done: Result<(), Problem>,
+    back: &str,
+    then: Response,
+) -> Result<Response, Problem> {
     match done {
         Ok(()) => Ok(then),
         Err(problem) if problem.code == Code::ReauthenticationRequired => {
@@ -374,9 +319,9 @@ async fn settings(page: PageCtx, Path(workspace): Path<WorkspaceId>) -> Result<R
 }
 
 #[derive(Deserialize)]
-struct NameForm {
+pub(super) struct NameForm {
     #[serde(default)]
-    name: String,
+    pub name: String,
 }
 
 async fn rename(
@@ -437,130 +382,4 @@ async fn delete(
     let done = workspaces::delete(&page.ctx, workspace).await;
     let back = format!("/workspaces/{workspace}/settings");
     fresh(done, &back, Redirect::to("/").into_response())
-}
-
-#[derive(Template)]
-#[template(path = "members/organization.html")]
-struct Organization {
-    chrome: Chrome,
-    organization: OrganizationItem,
-    workspaces: Vec<(WorkspaceItem, String, bool)>,
-    people: Vec<(OrganizationPerson, String, bool)>,
-    errors: Vec<FieldError>,
-}
-
-async fn show_organization(
-    page: &PageCtx,
-    id: OrganizationId,
-    errors: Vec<FieldError>,
-) -> Result<Response, Problem> {
-    let organization = organizations::get(&page.ctx, id).await?;
-    let places = organizations::workspaces(&page.ctx, id).await?.items;
-    let people = organizations::people(&page.ctx, id).await?.items;
-    let me = page.ctx.actor.user;
-    let name_of = |id: WorkspaceId| {
-        let place = places.iter().find(|place| place.id == id);
-        place.map(|place| place.name.clone()).unwrap_or_default()
-    };
-    let where_of = |person: &OrganizationPerson| {
-        let list: Vec<String> = person
-            .workspaces
-            .iter()
-            .map(|place| format!("{} ({})", name_of(place.id), place.role.as_str()))
-            .collect();
-        list.join(", ")
-    };
-    let mine = |id: WorkspaceId| {
-        people
-            .iter()
-            .any(|person| person.id == me && person.workspaces.iter().any(|place| place.id == id))
-    };
-    let workspaces = places
-        .iter()
-        .map(|place| {
-            (
-                place.clone(),
-                time::minute(place.created_at_ms),
-                mine(place.id),
-            )
-        })
-        .collect();
-    let people = people
-        .iter()
-        .map(|person| (person.clone(), where_of(person), person.id == me))
-        .collect();
-    html(&Organization {
-        chrome: Chrome::of(page, None, "organization"),
-        organization,
-        workspaces,
-        people,
-        errors,
-    })
-}
-
-async fn organization(page: PageCtx, Path(id): Path<OrganizationId>) -> Result<Response, Problem> {
-    show_organization(&page, id, Vec::new()).await
-}
-
-async fn named(
-    page: &PageCtx,
-    id: OrganizationId,
-    field: &'static str,
-    done: Result<(), Problem>,
-) -> Result<Response, Problem> {
-    match done {
-        Ok(()) => Ok(Redirect::to(&format!("/organizations/{id}")).into_response()),
-        Err(problem) if matches!(problem.code, Code::Unprocessable | Code::Conflict) => {
-            let mut error = FieldError::of(&problem, &["name"], "");
-            if error.field == "name" {
-                field.clone_into(&mut error.field);
-            }
-            let mut response = show_organization(page, id, vec![error]).await?;
-            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(response)
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
-async fn rename_organization(
-    Path(id): Path<OrganizationId>,
-    PageForm { page, form }: PageForm<NameForm>,
-) -> Result<Response, Problem> {
-    let done = organizations::rename(&page.ctx, id, &form.name).await;
-    named(&page, id, "name", done.map(|_| ())).await
-}
-
-async fn create_workspace(
-    Path(id): Path<OrganizationId>,
-    PageForm { page, form }: PageForm<NameForm>,
-) -> Result<Response, Problem> {
-    let done = organizations::create_workspace(&page.ctx, id, &form.name).await;
-    named(&page, id, "workspace", done.map(|_| ())).await
-}
-
-async fn add_owner(
-    Path((id, user)): Path<(OrganizationId, UserId)>,
-    PageForm {
-        page,
-        form: Nothing {},
-    }: PageForm<Nothing>,
-) -> Result<Response, Problem> {
-    let done = organizations::add_owner(&page.ctx, id, user).await;
-    let back = format!("/organizations/{id}");
-    fresh(done, &back, Redirect::to(&back).into_response())
-}
-
-async fn remove_owner(
-    Path((id, user)): Path<(OrganizationId, UserId)>,
-    PageForm {
-        page,
-        form: Nothing {},
-    }: PageForm<Nothing>,
-) -> Result<Response, Problem> {
-    let own = user == page.ctx.actor.user;
-    let done = organizations::remove_owner(&page.ctx, id, user).await;
-    let back = format!("/organizations/{id}");
-    let then = if own { "/" } else { &back };
-    fresh(done, &back, Redirect::to(then).into_response())
 }
