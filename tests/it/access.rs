@@ -201,7 +201,7 @@ async fn every_operation_refuses_those_who_may_not() {
     anonymous(server, &names).await;
     strangers(&eve, &names).await;
     neighbours(server, ada, &names).await;
-    let roles: [(&Api, fn(&Operation) -> Expected); 3] = [
+    let roles: [Role; 3] = [
         (&amy, |one| one.admin),
         (&bob, |one| one.user),
         (&vic, |one| one.viewer),
@@ -325,8 +325,11 @@ async fn neighbours(server: &Server, ada: &Api, names: &Names) {
     }
 }
 
+/// Somebody with a role, and the column of the table that says what is expected for it.
+type Role<'a> = (&'a Api, fn(&Operation) -> Expected);
+
 /// Members of Ada's workspace: what is shared is shared, what is hers is not there.
-async fn colleagues(roles: &[(&Api, fn(&Operation) -> Expected)], names: &Names) {
+async fn colleagues(roles: &[Role<'_>], names: &Names) {
     let nothing = names.with(|name, id| (is_id(name) && name != "workspace").then(|| absent(id)));
     for operation in OPERATIONS {
         for (api, expected) in roles {

@@ -36,6 +36,56 @@ const LEFT_OUT: &[(&str, &str)] = &[
 /// Operations that end what others need. They are asked last, with every DELETE.
 const LAST: &[(&str, &str)] = &[("containers_stop", "nothing inside of it answers any more")];
 
+/// Operations that are asked and must refuse: an API token may not do them, or what they need is not to be made up.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "members_accept_invitation",
+        "the token of an invitation is no one's to guess",
+    ),
+    ("members_leave", "the last owner stays"),
+    ("members_remove_member", "the only member is the last owner"),
+    (
+        "members_transfer",
+        "asks for a person who signed in a moment ago",
+    ),
+    (
+        "organizations_add_owner",
+        "asks for a person who signed in a moment ago",
+    ),
+    (
+        "organizations_remove_owner",
+        "asks for a person who signed in a moment ago",
+    ),
+    (
+        "workspaces_delete_workspace",
+        "asks for a person who signed in a moment ago",
+    ),
+    (
+        "tokens_create",
+        "a token makes no tokens: it would outlive its revocation",
+    ),
+    (
+        "service_accounts_create_service_token",
+        "a token makes no tokens: it would outlive its revocation",
+    ),
+    (
+        "service_accounts_revoke_service_token",
+        "there is none, for a token makes no tokens",
+    ),
+    (
+        "identity_end_session",
+        "the fuzzer's account has a session of a browser only where a browser signed in",
+    ),
+    (
+        "secrets_reveal",
+        "asks for a person who signed in a moment ago",
+    ),
+    ("assistant_send", "there is no upstream to answer"),
+    ("assistant_decide", "there is no upstream that asks"),
+    ("assistant_undo", "there is no upstream that changes a file"),
+    ("projects_import", "no generator makes up an archive"),
+];
+
 /// What is made before the questions start, so that they reach something: the collection's path and a body.
 fn things() -> Vec<(&'static str, Value)> {
     vec![
@@ -50,6 +100,10 @@ fn things() -> Vec<(&'static str, Value)> {
         (
             "/workspaces/{workspace}/invitations",
             json!({"email": "somebody@example.com", "role": "user"}),
+        ),
+        (
+            "/organizations/{organization}/audit-sinks",
+            json!({"name": "fuzzed", "target": {"kind": "webhook", "url": "https://siem.example.com/"}}),
         ),
     ]
 }
@@ -121,9 +175,14 @@ async fn prepare() -> (Server, Api, Value, Known) {
     let api = server.api("ada@example.com", "all").await;
     let document = api.get("/openapi.json").await.ok();
     let workspace = api.workspace().await;
-    let mut known = Known::from([("workspace".to_owned(), BTreeSet::from([workspace.clone()]))]);
+    let organization = api.organization().await;
+    let only = |name: &str, id: &String| (name.to_owned(), BTreeSet::from([id.clone()]));
+    let mut known = Known::from([
+        only("workspace", &workspace),
+        only("organization", &organization),
+    ]);
     for (collection, body) in things() {
-        let collection = collection.replace("{workspace}", &workspace);
+        let collection = filled(&format!("/api/v1{collection}"), &known).unwrap();
         api.post(&collection, &body).await.ok();
     }
     let set = json!({"tier": "masked", "value": "a value", "description": "for the fuzzer"});
@@ -257,7 +316,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 async fn no_request_finds_a_fault_or_an_answer_without_a_document() {
     let (server, api, document, known) = prepare().await;
     let operations = operations(&document);
-    for (id, reason) in LEFT_OUT.iter().chain(LAST) {
+    for (id, reason) in LEFT_OUT.iter().chain(LAST).chain(REFUSED) {
         assert!(
             operations.iter().any(|one| one.2 == *id),
             "{id} is no operation any more; remove its row ({reason})"
@@ -299,14 +358,17 @@ async fn no_request_finds_a_fault_or_an_answer_without_a_document() {
     assert!(!logs.contains("a handler panicked"));
     // And the questions reached it: most operations did something at least once.
     let done = done(&logs);
-    let asked = operations
-        .iter()
-        .filter(|one| LEFT_OUT.iter().all(|(id, _)| one.2 != *id));
-    let (reached, missed): (Vec<_>, Vec<_>) =
-        asked.partition(|(method, path, _)| done.contains(&(method.clone(), path.clone())));
+    let refused = |(method, path, _): &&(String, String, String)| {
+        !done.contains(&(method.clone(), path.clone()))
+    };
+    let expected = |one: &&(String, String, String)| {
+        LEFT_OUT.iter().chain(REFUSED).all(|(id, _)| one.2 != *id)
+    };
+    let missed: Vec<_> = operations.iter().filter(expected).filter(refused).collect();
     std::fs::write(run.folder.join("missed.txt"), format!("{missed:#?}")).unwrap();
+    // A few may be missed by the chance of what was made up and the order in which things ended.
     assert!(
-        reached.len() >= 4 * missed.len(),
+        missed.len() <= 4,
         "of these no request was well: add to things() what they need: {missed:#?}"
     );
 }

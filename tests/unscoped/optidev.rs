@@ -1,12 +1,14 @@
 //! OptiDev with the workspace left out of every SELECT, for the test that asks what PostgreSQL's policies hold back then.
 //! Built with the feature `no-scope-filter` alone, which no release build takes.
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     match optidev::cli::run() {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             optidev::cli::complain(&error);
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }

@@ -169,6 +169,15 @@ impl Api {
             .unwrap_or_else(|| panic!("no workspace in {me}"))
             .to_owned()
     }
+
+    /// The id of the first organization that this account owns or has a workspace in.
+    pub async fn organization(&self) -> String {
+        let listed = self.get("/organizations").await.ok();
+        listed["items"][0]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no organization in {listed}"))
+            .to_owned()
+    }
 }
 
 impl Answer {
