@@ -1,7 +1,7 @@
 //! The process inside a dev container, and the parts of it that the server shares.
 //!
 //! Shared with the server: [`wire`] (JSON shapes), [`problem`] (refusals), [`archive`] (import
-//! rules), [`sealing`] (how variables are delivered).
+//! rules), [`sealing`] (how variables are delivered), [`linger`] (refusals that arrive).
 //!
 //! The agent itself, lowest first: `ids`, `home` (the only way to a path), `scratch` (temporary
 //! names that are swept after a crash), `processes` (environment and groups), `app` (state), then
@@ -13,6 +13,7 @@
 
 pub mod archive;
 pub mod cli;
+pub mod linger;
 pub mod problem;
 pub mod sealing;
 pub mod server;

@@ -2,10 +2,8 @@
 
 use std::io;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use axum::{Json, Router, routing};
 
@@ -29,26 +27,8 @@ pub(crate) fn routes(app: App) -> Router {
         .merge(ports::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(axum::middleware::from_fn(whole_requests))
+        .layer(axum::middleware::from_fn(crate::linger::linger))
         .with_state(app)
-}
-
-/// Largest body of a POST; all of them are small documents.
-const LARGEST_POST: usize = 1 << 20;
-
-/// Reads the body of a POST before its handler may refuse: a connection that is closed on an unread body loses the answer.
-async fn whole_requests(request: Request, next: Next) -> Response {
-    if request.method() != Method::POST {
-        return next.run(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    match axum::body::to_bytes(body, LARGEST_POST).await {
-        Ok(bytes) => next.run(Request::from_parts(parts, bytes.into())).await,
-        Err(_) => Problem::too_large(format!(
-            "The body did not arrive whole, or has more than {LARGEST_POST} bytes."
-        ))
-        .into_response(),
-    }
 }
 
 /// Serves until the agent is told to stop. The listener is a Unix socket here; mTLS later.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
@@ -53,6 +53,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
             containers.preview.clone(),
             broker::intercept,
         ))
+        .layer(from_fn(optidev_agent::linger::linger))
         .with_state(services.clone());
     Ok(application)
 }

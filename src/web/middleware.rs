@@ -75,7 +75,7 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
         || (large && response.status().is_client_error()))
         && version < Version::HTTP_2
     {
-        // The rest of the body may not have been read: the client must not put its next request behind it.
+        // The rest of the body may be more than anybody reads: the client must not put its next request behind it.
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));

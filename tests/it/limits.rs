@@ -1,5 +1,7 @@
 //! How many things a workspace can have: what is over is refused, and what is there is listed and delivered whole.
 
+use std::io::{Read, Write};
+
 use serde_json::json;
 
 use crate::support::server::Server;
@@ -87,5 +89,37 @@ async fn many_visible_secrets_are_listed_and_looking_uses_up_no_reveals() {
     assert!(
         !record.contains("\"reveal\""),
         "a look at the list is no entry"
+    );
+}
+
+/// A client that reads nothing until it has sent everything, as many do, must find the refusal and no reset connection.
+#[tokio::test]
+async fn who_sends_too_much_is_told_so_even_when_it_listens_late() {
+    let server = Server::start().await;
+    server.create_owner("ada@example.com").await;
+    let api = server.api("ada@example.com", "all").await;
+    let token = api.token().unwrap().to_owned();
+    let workspace = api.workspace().await;
+    let address = api.base().strip_prefix("http://").unwrap().to_owned();
+    let said = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let body = vec![b' '; 24 << 20];
+        let head = format!(
+            "PUT /api/v1/workspaces/{workspace}/secrets/BIG HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    });
+    let said = said.await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
+    assert!(said.contains("\"too_large\""), "{said}");
+    assert!(
+        said.to_lowercase().contains("connection: close\r\n"),
+        "{said}"
     );
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use optidev_agent::Problem;
 use optidev_agent::wire::{FileKind, Listing, Written};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::Agent;
 
@@ -460,4 +461,24 @@ async fn pipes_and_oversized_bodies_are_refused() {
         .ask("POST", "/v1/exec", &[], vec![b' '; (1 << 20) + 1])
         .await
         .is(413);
+}
+
+/// The server streams what it forwards: a refusal must outlive the part of the body that comes after it.
+#[tokio::test]
+async fn a_refusal_arrives_though_the_body_comes_after_it() {
+    let agent = Agent::start();
+    let mut stream = agent.connect().await;
+    let head = "PUT /v1/files/a.txt?parents=x HTTP/1.1\r\nhost: agent\r\ncontent-length: 8\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = vec![0; 4096];
+    let length = stream.read(&mut said).await.unwrap();
+    let refusal = String::from_utf8_lossy(&said[..length]).into_owned();
+    assert!(refusal.starts_with("HTTP/1.1 400"), "{refusal}");
+    stream.write_all(b"the body").await.unwrap();
+    // And the connection goes on with the next request.
+    let next = "GET /v1/hello HTTP/1.1\r\nhost: agent\r\n\r\n";
+    stream.write_all(next.as_bytes()).await.unwrap();
+    let length = stream.read(&mut said).await.unwrap();
+    let answer = String::from_utf8_lossy(&said[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

@@ -111,7 +111,7 @@ impl Api {
         let asked = format!("{method} {path}");
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = complete(self.request(method, path)).build().unwrap();
-        let response = self.execute(request).await;
+        let response = self.http.execute(request).await;
         let response = response.unwrap_or_else(|error| panic!("{asked}: no answer: {error:?}"));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response
@@ -124,23 +124,6 @@ impl Api {
             headers,
             body: body.to_vec(),
         }
-    }
-
-    /// A server that refuses a large body closes without reading it to its end, and a client that is still sending may
-    /// lose the answer to the reset (RFC 9112, section 9.6). Such a request is repeated; no other is.
-    async fn execute(&self, mut request: reqwest::Request) -> reqwest::Result<reqwest::Response> {
-        for _ in 0..4 {
-            let large = request
-                .body()
-                .and_then(reqwest::Body::as_bytes)
-                .is_some_and(|body| body.len() > 1 << 20);
-            let again = if large { request.try_clone() } else { None };
-            match (self.http.execute(request).await, again) {
-                (Err(error), Some(again)) if error.is_request() => request = again,
-                (answer, _) => return answer,
-            }
-        }
-        self.http.execute(request).await
     }
 
     /// Follows a `text/event-stream`.
