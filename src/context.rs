@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authz::{self, Actor, Credentials};
 use crate::clients::mail::Mailer;
+use crate::clients::redis::RedisError;
 use crate::config::{Config, Paths};
 use crate::kernel::{Clock, Code, Problem, Rng, WorkspaceId};
+use crate::shared::{Shared, Subject};
 use crate::store::{Grant, Permission, Store};
 use crate::vault::{VaultClient, VaultError};
 
@@ -37,6 +40,8 @@ pub struct Services {
     pub mailer: Option<Mailer>,
     /// Recognises sessions and tokens.
     pub credentials: Credentials,
+    /// What replicas share.
+    pub shared: Shared,
     /// Background work, so that shutdown waits for it.
     pub tasks: TaskTracker,
     /// Cancelled when the server is to stop.
@@ -44,6 +49,13 @@ pub struct Services {
 }
 
 impl Services {
+    /// To be called once a change of `subject`'s sessions, tokens or rights is committed: what is remembered of them is
+    /// forgotten, and what is open looks again, here and on every replica.
+    pub fn changed(&self, subject: Subject) {
+        self.credentials.forget(|user| subject.means(user));
+        self.shared.revocations.tell(subject);
+    }
+
     /// The master secret's file; the vault process alone reads it.
     pub fn master_file(&self) -> PathBuf {
         let configured = self.config.vault.master_file.clone();
@@ -94,6 +106,16 @@ impl Ctx {
     }
 }
 
+impl From<RedisError> for Problem {
+    fn from(error: RedisError) -> Self {
+        Problem::unavailable(
+            "What keeps this safe when several servers run does not answer at the moment. Nothing was changed; try again in a \
+             few seconds.",
+            error,
+        )
+    }
+}
+
 impl From<VaultError> for Problem {
     fn from(error: VaultError) -> Self {
         match &error {
@@ -101,7 +123,9 @@ impl From<VaultError> for Problem {
                 "The vault does not answer at the moment. Nothing was changed; try again in a few seconds.",
                 error,
             ),
-            VaultError::Throttled { .. } => Problem::new(Code::RateLimited, error.to_string()),
+            VaultError::Throttled { retry_after_ms } => {
+                Problem::rate_limited(error.to_string(), Duration::from_millis(*retry_after_ms))
+            }
             VaultError::Refused { .. } => Problem::new(Code::Forbidden, error.to_string()),
             VaultError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
             VaultError::NotRecorded => Problem::unavailable(
@@ -142,6 +166,7 @@ pub mod testing {
             config: Arc::new(config),
             public_url: "http://localhost".into(),
             mailer: None,
+            shared: Shared::new(None, &clock, &rng),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             clock,

@@ -46,6 +46,7 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
         .context("bringing the database schema up to date")?;
     let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;
     vault.ready().await?;
+    listen_for_changes(&services).await?;
     installation::claim(&services).await?;
     audit::start(&services);
     let address = identity::sign_in_address(&services)
@@ -77,6 +78,39 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     finish(&services).await;
     audit::flush(&services).await;
     vault.stop().await;
+    Ok(())
+}
+
+/// Hears on every replica whose rights have changed.
+async fn listen_for_changes(services: &Services) -> anyhow::Result<()> {
+    match services.shared.ping().await {
+        Some(Err(error)) if !error.is_passing() => {
+            return Err(error)
+                .context("asking Redis: check [redis] url, password_file and ca_file");
+        }
+        Some(Err(error)) => tracing::warn!(
+            cause = crate::clients::redis::told(&error),
+            "Redis does not answer; starting all the same"
+        ),
+        _ => {}
+    }
+    services
+        .shared
+        .start(&services.tasks, &services.shutdown)
+        .await;
+    let (credentials, mut ear) = (
+        services.credentials.clone(),
+        services.shared.revocations.ear(),
+    );
+    let shutdown = services.shutdown.clone();
+    services.tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                subject = ear.hear() => credentials.forget(|user| subject.means(user)),
+            }
+        }
+    });
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::features::{
     ai, audit, broker, containers, docs, egress, identity, members, projects, secrets, tokens,
 };
 use crate::kernel::Problem;
-use crate::web::{assets, middleware};
+use crate::web::{admission, assets, middleware};
 
 /// The whole application.
 ///
@@ -47,6 +47,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
                 Problem::internal("a handler panicked").into_response()
             },
         ))
+        .layer(from_fn_with_state(services.clone(), admission::admit))
         .layer(from_fn_with_state(services.clone(), middleware::wrap))
         // Outside of everything: a preview's host has none of OptiDev's own routes.
         .layer(from_fn_with_state(

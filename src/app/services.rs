@@ -12,10 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::{VaultProcess, installation};
 use crate::authz::{Credentials, SessionLimits};
 use crate::clients::mail::Mailer;
+use crate::clients::redis::Redis;
 use crate::config::{Config, Loaded, Paths};
 use crate::context::Services;
 use crate::features::{audit, members};
 use crate::kernel::{Clock, Rng};
+use crate::shared::Shared;
 use crate::store::Store;
 use crate::vault::VaultClient;
 
@@ -78,16 +80,18 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     let credentials = Credentials::new(store.clone(), vault.clone(), clock.clone(), limits);
     let public_url = public_url(&config);
     let mailer = Mailer::new(&config.mail)?;
+    let redis = Redis::new(&config.redis)?;
     Ok(Services {
-        clock,
         rng: Rng,
         public_url: public_url.into(),
         mailer,
+        shared: Shared::new(redis, &clock, &Rng),
         config: Arc::new(config),
         paths: Arc::new(paths),
         store,
         vault,
         credentials,
+        clock,
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),
     })

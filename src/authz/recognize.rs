@@ -73,7 +73,7 @@ pub struct Credentials {
     clock: Clock,
     limits: SessionLimits,
     cache: Arc<Mutex<Cache>>,
-    /// Grows with each [`Credentials::forget_all`], so that a look-up that began before it is not kept.
+    /// Grows with each [`Credentials::forget`], so that a look-up that began before it is not kept.
     epoch: Arc<AtomicU64>,
 }
 
@@ -146,13 +146,13 @@ impl Credentials {
         })
     }
 
-    /// Forgets what was cached, so that an ended or changed session is seen at once.
-    pub fn forget_all(&self) {
+    /// Forgets what is remembered of those whom `meant` names, so that an ended or changed session is seen at once.
+    pub fn forget(&self, meant: impl Fn(UserId) -> bool) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         self.cache
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+            .retain(|_, (_, known)| !meant(known.actor.user));
     }
 
     async fn cached(

@@ -7,3 +7,4 @@ pub mod http;
 pub mod mail;
 pub mod named;
 pub mod ranges;
+pub mod redis;

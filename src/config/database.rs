@@ -1,9 +1,10 @@
 //! `[database]`
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use super::ServiceUrl;
 
 /// Where rows are kept.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -12,7 +13,7 @@ pub struct DatabaseConfig {
     /// Empty for SQLite in the data folder, or the PostgreSQL address of the server's own role, which may change rows and
     /// nothing else. A host that is not this machine is asked for a certificate with its name (`sslmode=verify-full`).
     /// Example: `"postgres://optidev@db.example.com/optidev"`.
-    pub url: DatabaseUrl,
+    pub url: ServiceUrl,
     /// File with the password of the role in `url`. Example: `"/etc/optidev/database.password"`.
     pub password_file: Option<PathBuf>,
     /// PEM file with the certificate authority of the PostgreSQL server, trusted beside the public ones.
@@ -23,7 +24,7 @@ pub struct DatabaseConfig {
     pub allow_unverified_server: bool,
     /// The PostgreSQL address of the role that owns the tables, for `optidev migrate` alone; `optidev serve` ignores it.
     /// Example: `"postgres://optidev_owner@db.example.com/optidev"`.
-    pub migrate_url: DatabaseUrl,
+    pub migrate_url: ServiceUrl,
     /// File with the password of the role in `migrate_url`. Example: `"/etc/optidev/migrate.password"`.
     pub migrate_password_file: Option<PathBuf>,
     /// Most connections held open.
@@ -39,45 +40,16 @@ pub struct DatabaseConfig {
 impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
-            url: DatabaseUrl::default(),
+            url: ServiceUrl::default(),
             password_file: None,
             ca_file: None,
             allow_unverified_server: false,
-            migrate_url: DatabaseUrl::default(),
+            migrate_url: ServiceUrl::default(),
             migrate_password_file: None,
             max_connections: 8,
             statement_timeout_ms: 30_000,
             lock_timeout_ms: 5_000,
             acquire_timeout_ms: 5_000,
         }
-    }
-}
-
-/// An address that may hold a password: it is never printed whole.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// The text, password included: for connecting.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether none is set.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl From<&str> for DatabaseUrl {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "set" })
     }
 }

@@ -6,23 +6,29 @@ mod ai;
 mod audit;
 mod database;
 mod egress;
+mod limits;
 mod load;
 mod log;
 mod mail;
+mod redis;
 mod runtime;
 mod server;
+mod service_url;
 mod tls;
 mod vault;
 
 pub use ai::AiConfig;
 pub use audit::AuditConfig;
-pub use database::{DatabaseConfig, DatabaseUrl};
+pub use database::DatabaseConfig;
 pub use egress::EgressConfig;
+pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use mail::{MailConfig, MailTls};
+pub use redis::RedisConfig;
 pub use runtime::{LocalRuntimeConfig, RuntimeConfig};
 pub use server::ServerConfig;
+pub use service_url::ServiceUrl;
 pub use tls::TlsConfig;
 pub use vault::VaultConfig;
 
@@ -40,6 +46,10 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Where rows are kept.
     pub database: DatabaseConfig,
+    /// What several replicas share.
+    pub redis: RedisConfig,
+    /// How many requests are taken.
+    pub limits: LimitsConfig,
     /// The vault process.
     pub vault: VaultConfig,
     /// What containers may reach.

@@ -5,11 +5,23 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// How containers run.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeConfig {
+    /// Whether this server makes containers run and stop. Of several servers with one database, one does; the others only
+    /// show what it does.
+    pub controller: bool,
     /// The embedded runtime.
     pub local: LocalRuntimeConfig,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            controller: true,
+            local: LocalRuntimeConfig::default(),
+        }
+    }
 }
 
 /// The embedded runtime: bubblewrap on this machine.

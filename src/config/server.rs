@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// The listener and the addresses that people see.
@@ -13,6 +14,8 @@ pub struct ServerConfig {
     /// Address under which browsers reach the console; empty means `http(s)://localhost:<port>`.
     /// Example: `"https://dev.example.com"`.
     pub public_url: String,
+    /// Addresses of proxies in front, whose header `X-Forwarded-For` is believed. Example: `["10.0.0.0/8"]`.
+    pub trusted_proxies: Vec<IpNet>,
     /// Domain below which previews open as `<port>--<container>.<apps_domain>`. Example: `"apps.example.com"`.
     pub apps_domain: String,
     /// A session that was not used for this long ends, in minutes.
@@ -28,6 +31,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: String::new(),
+            trusted_proxies: Vec::new(),
             apps_domain: "localhost".to_owned(),
             session_idle_minutes: 12 * 60,
             session_absolute_hours: 24 * 7,

@@ -10,6 +10,9 @@ use std::time::Duration;
 use crate::context::Services;
 use crate::kernel::Problem;
 
+/// A replica that dies at work is followed by another one after this time.
+const LEASE: Duration = Duration::from_secs(60);
+
 type Running = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send>>;
 
 /// Something to do again and again.
@@ -53,11 +56,25 @@ async fn work(services: Services, job: Job) {
             () = tokio::time::sleep(wait) => {}
         }
         wait = job.every;
+        // Where replicas share a lock, one of them does this round. While nobody can tell, each does.
+        let lock = services
+            .shared
+            .locks
+            .take(&format!("job {}", job.name), LEASE)
+            .await;
+        let held = match lock {
+            Ok(Some(held)) => Some(held),
+            Ok(None) => continue,
+            Err(_) => None,
+        };
         let running = (job.run)(services.clone());
         let ended = tokio::select! {
             () = services.shutdown.cancelled() => return,
             ended = running => ended,
         };
+        if let Some(held) = held {
+            held.release().await;
+        }
         if let Err(problem) = ended {
             tracing::warn!(
                 job = job.name,

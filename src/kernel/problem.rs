@@ -1,6 +1,7 @@
 //! What a person or a program is told when something did not work (RFC 9457).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Machine-readable kind of a problem. Each has one HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +136,8 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// For the log only: the chain of causes of a 5xx.
     pub cause: Option<String>,
+    /// After which time the same request may be taken (RFC 9110, section 10.2.3).
+    pub retry_after: Option<Duration>,
 }
 
 impl Problem {
@@ -144,6 +147,7 @@ impl Problem {
             code,
             detail: detail.into(),
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -155,12 +159,21 @@ impl Problem {
         )
     }
 
+    /// One try too many; the next may come after `wait`.
+    pub fn rate_limited(detail: impl Into<Cow<'static, str>>, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(Code::RateLimited, detail)
+        }
+    }
+
     /// A fault of the server: the person is told a request id only, the log gets the cause.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self {
             code: Code::Internal,
             detail: "Something went wrong on the server. Tell the operator the request id.".into(),
             cause: Some(cause.to_string()),
+            retry_after: None,
         }
     }
 
@@ -173,6 +186,7 @@ impl Problem {
             code: Code::Unavailable,
             detail: detail.into(),
             cause: Some(cause.to_string()),
+            retry_after: None,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Who asks.
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use subtle::ConstantTimeEq;
 
-use super::{Nonce, RequestId, session_value};
+use super::admission::caller;
+use super::{Nonce, RequestId};
 use crate::authz::{Credential, Recognized};
 use crate::context::{Ctx, Services};
 use crate::kernel::{Code, Problem};
@@ -17,15 +18,6 @@ const CSRF_HEADER: &str = "x-csrf-token";
 /// The address at the other end of the connection; the listener in `app` provides it.
 #[derive(Clone, Copy)]
 pub struct Peer(pub std::net::SocketAddr);
-
-/// The peer's address in text.
-pub(super) fn address(parts: &Parts) -> String {
-    parts
-        .extensions
-        .get::<ConnectInfo<Peer>>()
-        .map(|info| info.0.0.ip().to_string())
-        .unwrap_or_default()
-}
 
 pub(super) fn request_id(parts: &Parts) -> String {
     parts
@@ -48,21 +40,7 @@ pub(super) async fn recognize(
     parts: &Parts,
     services: &Services,
 ) -> Result<Option<Recognized>, Problem> {
-    let address = address(parts);
-    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-        let token = value
-            .to_str()
-            .ok()
-            .and_then(|text| text.strip_prefix("Bearer "));
-        return match token {
-            Some(token) => Ok(services.credentials.token(token.trim(), &address).await?),
-            None => Ok(None),
-        };
-    }
-    match session_value(&parts.headers) {
-        Some(cookie) => Ok(services.credentials.session(&cookie, &address).await?),
-        None => Ok(None),
-    }
+    caller(parts, services).await.known.clone()
 }
 
 pub(super) fn unauthenticated() -> Problem {
@@ -199,7 +177,7 @@ impl FromRequestParts<Services> for PendingSecondFactor {
 pub struct Anonymous {
     /// The server.
     pub services: Services,
-    /// The peer's address.
+    /// The client's address.
     pub address: String,
     /// The browser, cut to 200 characters.
     pub user_agent: String,
@@ -223,7 +201,7 @@ impl FromRequestParts<Services> for Anonymous {
             .unwrap_or("");
         Ok(Self {
             services: services.clone(),
-            address: address(parts),
+            address: caller(parts, services).await.address.clone(),
             user_agent: user_agent.chars().take(200).collect(),
             nonce: nonce(parts),
             request_id: request_id(parts),

@@ -67,6 +67,12 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
                 .entry(header::WWW_AUTHENTICATE)
                 .or_insert(scheme);
         }
+        if let Some(wait) = problem.retry_after {
+            let seconds = wait.as_millis().div_ceil(1_000).to_string();
+            if let Ok(value) = HeaderValue::from_str(&seconds) {
+                response.headers_mut().insert(header::RETRY_AFTER, value);
+            }
+        }
         if let Some(cause) = &problem.cause {
             tracing::error!(request_id, cause, "request failed");
         }

@@ -2,8 +2,9 @@
 //!
 //! What always holds: a handler that takes [`Ctx`](crate::context::Ctx), [`PageCtx`], [`PageForm`] or
 //! [`PageMultipart`] runs only for a recognised person, and an unsafe method from a browser only with the
-//! session's CSRF token. Must not import features.
+//! session's CSRF token, and each request was counted before it ([`admission`]). Must not import features.
 
+pub mod admission;
 pub mod assets;
 mod body;
 mod chrome;

@@ -42,6 +42,11 @@ const ALLOWED: &[Edge] = &[
         reason: "a Ctx carries the actor whom authz recognized; authz knows no context",
     },
     Edge {
+        from: "context",
+        to: "shared",
+        reason: "every operation may count, lock and tell; shared knows no context",
+    },
+    Edge {
         from: "features/identity",
         to: "features::members",
         reason: "the first visit makes the owner's account and workspace in one transaction",

@@ -25,6 +25,11 @@ impl Browser {
         }
     }
 
+    /// The cookie of the session, as the browser sends it.
+    pub fn cookie(&self) -> &str {
+        self.cookie.as_deref().unwrap()
+    }
+
     /// Status, address that it points to, body.
     pub async fn get(&mut self, path: &str) -> (StatusCode, String, String) {
         let request = self.http.get(format!("{}{path}", self.base));

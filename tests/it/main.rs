@@ -33,6 +33,7 @@ mod preview;
 mod projects;
 mod readme;
 mod recovery;
+mod redis;
 mod replicas;
 mod support;
 mod survival;

@@ -136,7 +136,7 @@ async fn a_lock_that_somebody_holds_is_not_waited_for_without_end() {
 }
 
 /// An authority, and a server's certificate of its, for `name`, as PEM files `<word>-ca.pem`, `<word>.crt`, `<word>.key`.
-fn certificates(folder: &Path, word: &str, name: &str) {
+pub fn certificates(folder: &Path, word: &str, name: &str) {
     let key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

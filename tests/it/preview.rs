@@ -64,7 +64,7 @@ impl Browser {
 }
 
 /// Host and path of the address that opens a port.
-async fn open(api: &Api, path: &str, port: u16) -> (String, String) {
+pub async fn open(api: &Api, path: &str, port: u16) -> (String, String) {
     let url = api
         .post(&format!("{path}/ports/{port}/open"), &json!({}))
         .await
@@ -78,7 +78,7 @@ async fn open(api: &Api, path: &str, port: u16) -> (String, String) {
 }
 
 /// Redeems a ticket: status, and the cookie as a browser sends it.
-async fn redeem(
+pub async fn redeem(
     server: &Server,
     host: &str,
     path: &str,

@@ -92,6 +92,7 @@ impl From<AgentError> for Problem {
                 code: Code::BadGateway,
                 detail: "The container gave an answer that is not understood. Stop and start the container.".into(),
                 cause: Some(error.to_string()),
+                retry_after: None,
             },
         }
     }

@@ -7,6 +7,7 @@ use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
 };
 use axum::response::IntoResponse;
+use futures_util::{StreamExt, stream};
 
 use super::access::Inside;
 use crate::clients::agent::{self, AgentError};
@@ -67,19 +68,18 @@ pub async fn relay(
             )
         })?;
     copy(headers, request.headers_mut(), &TO_AGENT);
-    let answer = inside
-        .entered
-        .agent
-        .request_within(
-            request,
-            if media == Media::Command {
-                COMMAND
-            } else {
-                HEAD
-            },
-        )
-        .await
-        .map_err(|error| too_large_or(error, headers))?;
+    let limit = if media == Media::Command {
+        COMMAND
+    } else {
+        HEAD
+    };
+    let mut ended = Box::pin(inside.standing().ended());
+    let answer = tokio::select! {
+        answer = inside.entered.agent.request_within(request, limit) => answer,
+        // Uploads and commands of somebody who has lost the right to them.
+        () = &mut ended => return Err(Problem::not_found()),
+    };
+    let answer = answer.map_err(|error| too_large_or(error, headers))?;
     let status = answer.status();
     if status.is_client_error() || status.is_server_error() {
         return refused(inside, answer).await;
@@ -88,11 +88,28 @@ pub async fn relay(
         return Err(AgentError::Protocol(format!("status {status}")).into());
     }
     let (parts, body) = answer.into_parts();
-    let mut response = Response::new(Body::new(body));
+    let mut response = Response::new(cut_when(ended, Body::new(body)));
     *response.status_mut() = status;
     copy(&parts.headers, response.headers_mut(), &FROM_AGENT);
     confine(response.headers_mut(), headers, media);
     Ok(response)
+}
+
+/// `body`, which breaks off when `ended` does: what was sent until then must not look like the whole.
+fn cut_when(ended: impl Future<Output = ()> + Send + Unpin + 'static, body: Body) -> Body {
+    let pieces = (body.into_data_stream(), ended);
+    Body::from_stream(stream::try_unfold(
+        pieces,
+        |(mut body, mut ended)| async move {
+            tokio::select! {
+                piece = body.next() => match piece {
+                    Some(piece) => piece.map(|piece| Some((piece, (body, ended)))),
+                    None => Ok(None),
+                },
+                () = &mut ended => Err(axum::Error::new("the right to it has ended")),
+            }
+        },
+    ))
 }
 
 /// Query and path of the agent for a request: `prefix` and what follows `after` in the request's path, as it was

@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Response, header};
-use futures_util::StreamExt;
 use optidev_agent::wire::{ExecRequest, ExecResult, SearchResult};
 
 use super::access::Inside;
@@ -26,13 +25,7 @@ pub async fn search(inside: Inside, request: Request) -> Result<Response<Body>, 
     params(("workspace" = String, Path), ("container" = String, Path), ("path" = Option<String>, Query)),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub async fn watch(inside: Inside, request: Request) -> Result<Response<Body>, Problem> {
-    let answer = passed(&inside, request, Method::GET, "/v1/watch").await?;
-    let (parts, body) = answer.into_parts();
-    let ended = inside.standing().ended();
-    Ok(Response::from_parts(
-        parts,
-        Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))),
-    ))
+    passed(&inside, request, Method::GET, "/v1/watch").await
 }
 
 /// A folder as a .tar.gz, with everything in it.

@@ -3,7 +3,6 @@
 //! What always holds: one check for all of them. It reads the database, not what a stream was opened with: the
 //! credential is good, its holder is a member whose role allows it, and a container that was entered is still theirs.
 
-use std::future::Future;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::context::{Ctx, Services};
 use crate::kernel::{UserId, WorkspaceId};
 use crate::store::Permission;
 
-/// Time from one check to the next.
+/// Time from one check to the next, when nothing is said to have changed.
 const EVERY: Duration = Duration::from_millis(900);
 /// Longest time for a check; a database that is silent counts as one that failed.
 const CHECK: Duration = Duration::from_secs(2);
@@ -66,7 +65,19 @@ impl<P: Permission> Standing<P> {
     pub async fn ended(self) {
         tokio::select! {
             () = self.services.shutdown.cancelled() => {}
-            () = until_false(EVERY, || self.holds()) => {}
+            () = self.watch() => {}
+        }
+    }
+
+    async fn watch(&self) {
+        let mut ear = self.services.shared.revocations.ear();
+        let mut patience = Patience::default();
+        loop {
+            // At once when something of its user has changed, and soon when nobody says anything.
+            let _ = tokio::time::timeout(EVERY, ear.about(self.user)).await;
+            if patience.is_over(self.holds().await) {
+                return;
+            }
         }
     }
 
@@ -93,23 +104,20 @@ impl<P: Permission> Standing<P> {
     }
 }
 
-async fn until_false<F: Future<Output = Option<bool>>>(
-    every: Duration,
-    mut check: impl FnMut() -> F,
-) {
-    let mut unknown = 0;
-    loop {
-        tokio::time::sleep(every).await;
-        match check().await {
-            Some(true) => unknown = 0,
-            Some(false) => return,
-            None => {
-                unknown += 1;
-                if unknown >= PATIENCE {
-                    return;
-                }
-            }
-        }
+/// Counts checks that could not be made.
+#[derive(Default)]
+struct Patience {
+    unknown: u32,
+}
+
+impl Patience {
+    /// Whether it has ended, after another check's answer.
+    fn is_over(&mut self, holds: Option<bool>) -> bool {
+        self.unknown = match holds {
+            Some(_) => 0,
+            None => self.unknown + 1,
+        };
+        holds == Some(false) || self.unknown >= PATIENCE
     }
 }
 
@@ -118,22 +126,17 @@ mod tests {
     use super::*;
 
     /// How many checks were made before the end.
-    async fn checks(answers: &[Option<bool>]) -> usize {
-        let mut made = 0;
-        until_false(Duration::ZERO, || {
-            let answer = answers.get(made).copied().expect("it should have ended");
-            made += 1;
-            std::future::ready(answer)
-        })
-        .await;
-        made
+    fn checks(answers: &[Option<bool>]) -> usize {
+        let mut patience = Patience::default();
+        let end = answers.iter().position(|answer| patience.is_over(*answer));
+        end.expect("it should have ended") + 1
     }
 
-    #[tokio::test]
-    async fn a_no_ends_at_once_and_errors_only_when_they_last() {
+    #[test]
+    fn a_no_ends_at_once_and_errors_only_when_they_last() {
         const OFF: Option<bool> = None;
-        assert_eq!(checks(&[Some(true), Some(false)]).await, 2);
-        assert_eq!(checks(&[OFF; 5]).await, 5);
+        assert_eq!(checks(&[Some(true), Some(false)]), 2);
+        assert_eq!(checks(&[OFF; 5]), 5);
         let now_and_then = [
             OFF,
             OFF,
@@ -147,6 +150,6 @@ mod tests {
             Some(true),
             Some(false),
         ];
-        assert_eq!(checks(&now_and_then).await, now_and_then.len());
+        assert_eq!(checks(&now_and_then), now_and_then.len());
     }
 }

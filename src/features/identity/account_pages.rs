@@ -1,13 +1,9 @@
 //! The pages of one's own account: sessions, the second factor, confirming that one is still there.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::Extension;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::limiter::Limiter;
 use super::pages::{Next, Nothing, local};
 use super::sessions::{self, SessionRow};
 use super::{second_factor, sign_in};
@@ -183,17 +179,9 @@ pub(super) struct AgainForm {
 
 /// `POST /account/reauthenticate`
 pub(super) async fn again_form(
-    Extension(limiter): Extension<Arc<Limiter>>,
     PageForm { page, form }: PageForm<AgainForm>,
 ) -> Result<Response, Problem> {
-    match sign_in::again(
-        &page.ctx,
-        &limiter,
-        SecretString::from(form.password),
-        &form.code,
-    )
-    .await
-    {
+    match sign_in::again(&page.ctx, SecretString::from(form.password), &form.code).await {
         Ok(()) => Ok(Redirect::to(local(&form.next)).into_response()),
         Err(problem) if matches!(problem.code, Code::Forbidden | Code::RateLimited) => {
             show_again(&page, Some(problem.detail.to_string()), &form.next).await

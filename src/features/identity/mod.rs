@@ -7,8 +7,8 @@
 mod account_pages;
 mod admin;
 mod api;
+mod guesses;
 mod invitation_pages;
-mod limiter;
 mod pages;
 mod password;
 mod second_factor;

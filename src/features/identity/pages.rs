@@ -1,15 +1,12 @@
 //! The pages of signing in, and the routes of all pages of this feature.
 
-use std::sync::Arc;
-
 use askama::Template;
+use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use serde::Deserialize;
 
-use super::limiter::Limiter;
 use super::setup::{self, Owner, SetupError};
 use super::{account_pages, invitation_pages, sign_in};
 use crate::context::Services;
@@ -50,7 +47,6 @@ pub fn pages() -> Router<Services> {
             "/account/sessions/{session}/end",
             post(account_pages::end_session),
         )
-        .layer(Extension(Arc::new(Limiter::default())))
 }
 
 /// Only paths of this site: `//elsewhere` and `/\elsewhere` lead away.
@@ -227,18 +223,10 @@ fn form_again(
 }
 
 async fn sign_in_form(
-    Extension(limiter): Extension<Arc<Limiter>>,
     AnonymousForm { from, form }: AnonymousForm<SignInForm>,
 ) -> Result<Response, Problem> {
     let next = local(&form.next).to_owned();
-    match sign_in::with_password(
-        &from,
-        &limiter,
-        &form.email,
-        SecretString::from(form.password),
-    )
-    .await
-    {
+    match sign_in::with_password(&from, &form.email, SecretString::from(form.password)).await {
         Ok(signed_in) if signed_in.second_factor_next => {
             let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
             with_cookie(
@@ -296,14 +284,13 @@ struct CodeForm {
 }
 
 async fn code_form(
-    Extension(limiter): Extension<Arc<Limiter>>,
     PendingForm {
         pending,
         from,
         form,
     }: PendingForm<CodeForm>,
 ) -> Result<Response, Problem> {
-    match sign_in::with_code(&from, &limiter, &pending.known, &form.code).await {
+    match sign_in::with_code(&from, &pending.known, &form.code).await {
         Ok(()) => Ok(Redirect::to(local(&form.next)).into_response()),
         Err(problem) => form_again(problem, |error| {
             html(&CodePage::new(&pending, Some(error), &form.next))

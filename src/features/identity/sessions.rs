@@ -8,6 +8,7 @@ use crate::authz::{Credential, Scope, new_session_value};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, Page, Problem, SessionId, UserId};
+use crate::shared::Subject;
 use crate::store::{StoreError, SystemPurpose, SystemTx};
 use crate::vault::MacPurpose;
 
@@ -178,7 +179,7 @@ pub async fn end_others(ctx: &Ctx) -> Result<u64, Problem> {
     let detail = format!("all others: {gone}");
     let entry = audit::entry(ctx, Action::SessionRevoke, ctx.actor.user, detail);
     tx.commit(&organizations, entry).await?;
-    ctx.services.credentials.forget_all();
+    ctx.services.changed(Subject::Account(ctx.actor.user));
     Ok(gone)
 }
 
@@ -219,7 +220,7 @@ pub async fn end(ctx: &Ctx, id: SessionId) -> Result<(), Problem> {
     let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
     let entry = audit::entry(ctx, Action::SessionRevoke, id, "");
     tx.commit(&organizations, entry).await?;
-    services.credentials.forget_all();
+    services.changed(Subject::Account(ctx.actor.user));
     Ok(())
 }
 

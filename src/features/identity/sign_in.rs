@@ -2,15 +2,16 @@
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::limiter::{Limiter, NARROW, WIDE};
+use super::guesses::{NARROW, WIDE};
 use super::sessions::{self, NewSession, Stage};
-use super::{password, second_factor};
+use super::{guesses, password, second_factor};
 use crate::authz::accounts::{account, login_session};
 use crate::authz::{Credential, Recognized};
 use crate::context::Ctx;
 use crate::features::audit::{self, Action, Stranger};
 use crate::features::members::normal_email;
 use crate::kernel::{Code, Problem, SecretString, SessionId, UserId};
+use crate::shared::Subject;
 use crate::store::SystemPurpose;
 use crate::web::Anonymous;
 
@@ -28,7 +29,6 @@ pub struct SignedIn {
 /// `forbidden` with one sentence for a wrong address and a wrong password alike; `rate_limited`.
 pub async fn with_password(
     from: &Anonymous,
-    limiter: &Limiter,
     email: &str,
     secret: SecretString,
 ) -> Result<SignedIn, Problem> {
@@ -43,7 +43,7 @@ pub async fn with_password(
         (format!("account {email}"), WIDE),
         (format!("address {}", from.address), WIDE),
     ];
-    limiter.take(&keys, now)?;
+    let guess = guesses::take(services, &keys).await?;
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
     let person = tx
         .one(account::Entity::find().filter(account::Column::Email.eq(&email)))
@@ -60,7 +60,7 @@ pub async fn with_password(
         refused(from, person.map(|row| row.id), "password").await?;
         return Err(wrong_password());
     };
-    limiter.succeeded(&keys, now);
+    guess.right(services).await;
     let second_factor_next = person.totp_sealed.is_some();
     let session = NewSession::prepare(services).await?;
     let stage = if second_factor_next {
@@ -97,26 +97,21 @@ pub async fn with_password(
 ///
 /// # Errors
 /// `forbidden` when the code does not fit or was used; `rate_limited`.
-pub async fn with_code(
-    from: &Anonymous,
-    limiter: &Limiter,
-    known: &Recognized,
-    code: &str,
-) -> Result<(), Problem> {
+pub async fn with_code(from: &Anonymous, known: &Recognized, code: &str) -> Result<(), Problem> {
     let services = &from.services;
     let Credential::Session(session) = &known.actor.credential else {
         return Err(Problem::not_found());
     };
     let now = services.clock.now_ms();
     let keys = [(format!("second factor {}", known.actor.user), NARROW)];
-    limiter.take(&keys, now)?;
+    let guess = guesses::take(services, &keys).await?;
     let accepted = second_factor::accept(services, known.actor.user, code).await?;
     let user = known.actor.user;
     if !accepted {
         refused(from, Some(user), "second factor").await?;
         return Err(wrong_code());
     }
-    limiter.succeeded(&keys, now);
+    guess.right(services).await;
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, *session, now).await?;
     let organizations = audit::organizations_of(&tx, user).await?;
@@ -129,7 +124,7 @@ pub async fn with_code(
         "authenticator app",
     );
     tx.commit(&organizations, entry).await?;
-    services.credentials.forget_all();
+    services.changed(Subject::Account(user));
     Ok(())
 }
 
@@ -137,16 +132,11 @@ pub async fn with_code(
 ///
 /// # Errors
 /// `forbidden` when they do not fit; `rate_limited`.
-pub async fn again(
-    ctx: &Ctx,
-    limiter: &Limiter,
-    secret: SecretString,
-    code: &str,
-) -> Result<(), Problem> {
+pub async fn again(ctx: &Ctx, secret: SecretString, code: &str) -> Result<(), Problem> {
     let services = &ctx.services;
     let now = ctx.now_ms();
     let keys = [(format!("again {}", ctx.actor.user), NARROW)];
-    limiter.take(&keys, now)?;
+    let guess = guesses::take(services, &keys).await?;
     let session: SessionId = match &ctx.actor.credential {
         Credential::Session(id) => *id,
         Credential::Token(..) => return Err(Problem::not_found()),
@@ -167,13 +157,13 @@ pub async fn again(
             "This does not fit. Check the password and the code, and try again.",
         ));
     }
-    limiter.succeeded(&keys, now);
+    guess.right(services).await;
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, session, now).await?;
     let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
     let entry = audit::entry(ctx, Action::SessionConfirm, session, "");
     tx.commit(&organizations, entry).await?;
-    services.credentials.forget_all();
+    services.changed(Subject::Account(ctx.actor.user));
     Ok(())
 }
 
@@ -206,7 +196,7 @@ pub async fn out(ctx: &Ctx) -> Result<(), Problem> {
         let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
         let entry = audit::entry(ctx, Action::SessionEnd, id, "");
         tx.commit(&organizations, entry).await?;
-        ctx.services.credentials.forget_all();
+        ctx.services.changed(Subject::Account(ctx.actor.user));
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::authz::{PermissionId, Role, membership};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, InvitationId, Page, Problem, UserId, WorkspaceId};
+use crate::shared::Subject;
 use crate::store::{Entry, StoreError, SystemPurpose, SystemTx};
 use crate::vault::MacPurpose;
 
@@ -347,7 +348,7 @@ pub async fn redeem(
     }
     tx.commit_in(shown.organization_id, shown.workspace_id, entries)
         .await?;
-    services.credentials.forget_all();
+    services.changed(Subject::Account(account));
     Ok(())
 }
 

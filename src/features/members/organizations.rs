@@ -13,6 +13,7 @@ use crate::authz::{Role, authorize_organization};
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, OrganizationId, Page, Problem, UserId};
+use crate::shared::Subject;
 use crate::store::{Entries, OrganizationGrant, SystemPurpose};
 
 /// Most workspaces of one organization.
@@ -264,6 +265,6 @@ pub async fn remove_owner(ctx: &Ctx, id: OrganizationId, user: UserId) -> Result
         .await?;
     let entries = Entries::from(audit::entry(ctx, Action::OrganizationOwnerRemove, user, ""));
     tx.commit(entries).await?;
-    ctx.services.credentials.forget_all();
+    ctx.services.changed(Subject::Account(user));
     Ok(())
 }

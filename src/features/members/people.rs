@@ -148,7 +148,7 @@ pub async fn transfer(ctx: &Ctx, workspace: WorkspaceId, to: UserId) -> Result<(
     ));
     tx.commit(entries).await?;
     for user in [to, grant.user()] {
-        ended::announce(&ctx.services, workspace, user).await;
+        ended::announce(&ctx.services, workspace, user);
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ async fn change<P: Permission>(
         }
     };
     tx.commit(audit::entry(ctx, action, user, detail)).await?;
-    ended::announce(&ctx.services, workspace, user).await;
+    ended::announce(&ctx.services, workspace, user);
     Ok(())
 }
 

@@ -70,7 +70,7 @@ pub async fn delete(ctx: &Ctx, id: WorkspaceId) -> Result<(), Problem> {
     let entry = audit::entry(ctx, Action::WorkspaceDelete, id, row.name);
     tx.commit(entry).await?;
     for member in members {
-        ended::announce(&ctx.services, id, member.account_id).await;
+        ended::announce(&ctx.services, id, member.account_id);
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::authz::{Scope, new_token};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, Page, Problem, TokenId, UserId};
+use crate::shared::Subject;
 use crate::store::{StoreError, SystemPurpose, SystemTx};
 use crate::vault::MacPurpose;
 
@@ -132,7 +133,7 @@ pub async fn revoke(ctx: &Ctx, id: TokenId) -> Result<(), Problem> {
     let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
     let entry = audit::entry(ctx, Action::TokenRevoke, id, "");
     tx.commit(&organizations, entry).await?;
-    ended(&ctx.services, id);
+    ended(&ctx.services, ctx.actor.user, id);
     Ok(())
 }
 
@@ -148,7 +149,7 @@ pub(super) async fn delete(tx: &SystemTx, account: UserId, id: TokenId) -> Resul
 }
 
 /// What follows when a token has ended.
-pub(super) fn ended(services: &Services, id: TokenId) {
+pub(super) fn ended(services: &Services, account: UserId, id: TokenId) {
     tracing::debug!(token = %id, "revoked");
-    services.credentials.forget_all();
+    services.changed(Subject::Account(account));
 }

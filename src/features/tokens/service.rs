@@ -191,7 +191,7 @@ pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, user: UserId) -> Result<(
     }
     let entry = audit::entry(ctx, Action::ServiceAccountDelete, user, known.name);
     tx.commit_in(grant.organization(), workspace, entry).await?;
-    members::announce_end(&ctx.services, workspace, user).await;
+    members::announce_end(&ctx.services, workspace, user);
     Ok(())
 }
 
@@ -256,6 +256,6 @@ pub async fn revoke_token(
     ops::delete(&tx, user, id).await?;
     let entry = audit::entry(ctx, Action::TokenRevoke, id, format!("of {user}"));
     tx.commit_in(grant.organization(), workspace, entry).await?;
-    ops::ended(&ctx.services, id);
+    ops::ended(&ctx.services, user, id);
     Ok(())
 }

@@ -7,7 +7,7 @@ use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-use crate::config::{DatabaseConfig, DatabaseUrl};
+use crate::config::{DatabaseConfig, ServiceUrl};
 use crate::store::OpenError;
 
 /// What an address may say after its question mark. Others are refused, so that none is ignored that was relied upon,
@@ -83,7 +83,7 @@ impl Address {
 fn parse(
     config: &DatabaseConfig,
     setting: &str,
-    text: &DatabaseUrl,
+    text: &ServiceUrl,
     password_file: Option<&Path>,
 ) -> Result<Address, OpenError> {
     let wrong = |what: String| OpenError::Setting(format!("[database] {setting}: {what}"));
@@ -280,7 +280,7 @@ mod tests {
             assert!(error.contains("postgres://role@host"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
-        let shown = format!("{:?}", DatabaseUrl::from("postgres://a:hunter2@h/d"));
+        let shown = format!("{:?}", ServiceUrl::from("postgres://a:hunter2@h/d"));
         assert!(!shown.contains("hunter2"));
         let missing = address("postgres://a@localhost/d", |config| {
             config.password_file = Some("/nowhere/password".into());

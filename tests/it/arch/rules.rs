@@ -12,6 +12,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("store", 1),
     ("clients", 1),
     ("authz", 2),
+    ("shared", 2),
     ("context", 2),
     ("jobs", 3),
     ("web", 3),

@@ -11,6 +11,7 @@ pub mod mail;
 pub mod postgres;
 pub mod processes;
 pub mod project;
+pub mod redis;
 pub mod server;
 pub mod terminal;
 pub mod upstream;

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::api::Api;
 use super::postgres::{self, Postgres};
+use super::redis::Redis;
 use super::{free_port, node_tools, processes};
 
 /// How long a start may take before a test gives up; a busy machine with two cores is slow.
@@ -133,6 +134,10 @@ impl Builder {
         let shared = postgres::chosen() && !self.embedded && !own;
         if shared {
             settings.extend(Postgres::shared().database_of(&data_dir).settings());
+            // The scaled setup is tested as a whole.
+            settings.push(("redis.url".to_owned(), Redis::shared().url()));
+            let prefix = format!("{:?}", data_dir.display().to_string());
+            settings.push(("redis.key_prefix".to_owned(), prefix));
         }
         if let Some(node) = node_tools() {
             settings.push((

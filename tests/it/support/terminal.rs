@@ -66,11 +66,28 @@ impl Terminal {
             "{}/api/v1{path}{query}",
             api.base().replacen("http", "ws", 1)
         );
-        let mut request = url.as_str().into_client_request().unwrap();
-        if let Some(token) = api.token() {
-            request
-                .headers_mut()
-                .insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let bearer = api.token().map(|token| format!("Bearer {token}"));
+        let headers = bearer.map(|bearer| ("authorization", bearer));
+        Self::open(&url, headers.as_slice(), after).await
+    }
+
+    /// Connects to `path` of the server at `base` as a page does that shows `cookie`.
+    pub async fn connect_as_page(base: &str, path: &str, cookie: &str) -> Self {
+        let url = format!("{}/api/v1{path}", base.replacen("http", "ws", 1));
+        let headers = [("cookie", cookie.to_owned()), ("origin", base.to_owned())];
+        Self::open(&url, &headers, None)
+            .await
+            .unwrap_or_else(|status| panic!("{path}: refused with status {status}"))
+    }
+
+    async fn open(
+        url: &str,
+        headers: &[(&'static str, String)],
+        after: Option<u64>,
+    ) -> Result<Self, u16> {
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
         }
         let mut socket = match connect_async(request).await {
             Ok((socket, _)) => socket,

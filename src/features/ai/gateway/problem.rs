@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -15,6 +16,8 @@ pub struct GatewayError {
     status: u16,
     kind: &'static str,
     message: String,
+    /// Seconds after which the client may try again.
+    retry_after: Option<u64>,
 }
 
 impl GatewayError {
@@ -24,6 +27,7 @@ impl GatewayError {
             status: 400,
             kind: "invalid_request_error",
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -33,6 +37,7 @@ impl GatewayError {
             status: 404,
             kind: "not_found_error",
             message: "OptiDev's gateway has /ai/v1/messages, /ai/v1/messages/count_tokens and /ai/v1/models.".to_owned(),
+            retry_after: None,
         }
     }
 
@@ -42,6 +47,7 @@ impl GatewayError {
             status: 405,
             kind: "invalid_request_error",
             message: "this address does not take that method. The header Allow lists those that it takes.".to_owned(),
+            retry_after: None,
         }
     }
 
@@ -55,6 +61,7 @@ impl GatewayError {
             status: 413,
             kind: "request_too_large",
             message,
+            retry_after: None,
         }
     }
 }
@@ -78,6 +85,9 @@ impl From<Problem> for GatewayError {
             status,
             kind,
             message: problem.detail.into_owned(),
+            retry_after: problem
+                .retry_after
+                .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
         }
     }
 }
@@ -91,6 +101,7 @@ impl From<UpstreamError> for GatewayError {
                 status: 503,
                 kind: "api_error",
                 message: format!("OptiDev's gateway is not ready: {error}"),
+                retry_after: None,
             },
             UpstreamError::Outbound(error) => {
                 let cause = std::error::Error::source(&error)
@@ -101,6 +112,7 @@ impl From<UpstreamError> for GatewayError {
                     status: 502,
                     kind: "api_error",
                     message: "the upstream did not answer OptiDev. Try again.".to_owned(),
+                    retry_after: None,
                 }
             }
         }
@@ -111,10 +123,14 @@ impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let body =
             json!({ "type": "error", "error": { "type": self.kind, "message": self.message } });
-        (
+        let mut response = (
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             Json(body),
         )
-            .into_response()
+            .into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }

@@ -17,6 +17,7 @@ use crate::context::{Ctx, Services};
 use crate::features::audit::model::AuditEntry;
 use crate::features::audit::{Action, entry, ops};
 use crate::kernel::{AuditSinkId, OrganizationId};
+use crate::shared::Held;
 use crate::store::ledger::{event, head};
 use crate::store::{StoreError, SystemPurpose, Unaudited};
 
@@ -25,6 +26,9 @@ const BATCH: u64 = 100;
 
 /// Another process may have added entries, or changed a sink.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// Another replica carries on when this one has not said for so long that it does.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// The pause after the first failure, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -42,15 +46,46 @@ pub fn start(services: &Services) {
     tasks.spawn(async move { run(services).await });
 }
 
-/// The one carrier of this process. Several replicas would each carry: whoever brings a lock for jobs takes it here, at
-/// the begin of each round.
+/// Whether this replica carries: one does, and another one soon after it has gone. While that cannot be told nobody
+/// begins anything: the log waits, and nothing is lost.
+async fn leads(services: &Services, lead: &mut Option<Held>) -> bool {
+    let led = match &lead {
+        Some(held) => held.renew().await.map(|still| still.then_some(())),
+        None => match services.shared.locks.take("audit sinks", LEASE).await {
+            Ok(held) => {
+                *lead = held;
+                Ok(lead.as_ref().map(|_| ()))
+            }
+            Err(error) => Err(error),
+        },
+    };
+    match led {
+        Ok(Some(())) => true,
+        Ok(None) => {
+            *lead = None;
+            false
+        }
+        Err(error) => {
+            tracing::debug!(%error, "nobody can tell which replica carries the audit log");
+            false
+        }
+    }
+}
+
+/// Notices and repairs: what is due is looked up in the database at each round.
 async fn run(services: Services) {
+    let mut lead = None;
     let named = Named::new(&services.config.audit.also_allow);
     let mut failing: HashMap<AuditSinkId, Failing> = HashMap::new();
     let mut busy: Vec<AuditSinkId> = Vec::new();
     let mut running = FuturesUnordered::new();
     loop {
-        match due(&services).await {
+        let due = if leads(&services, &mut lead).await {
+            due(&services).await
+        } else {
+            Ok(Vec::new())
+        };
+        match due {
             Ok(found) => {
                 for (organization, id) in found {
                     let waits = failing

@@ -21,12 +21,14 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use forward::{ForwardError, Forwarder};
 use host::Named;
-use pass::{Kind, Pass, Used};
+use pass::{Kind, Pass, TICKET_MS};
 
 use crate::authz::permission::ContainersUse;
 use crate::clients::agent::Agents;
@@ -47,7 +49,6 @@ pub struct Preview(Arc<Inner>);
 struct Inner {
     services: Services,
     forwarder: Forwarder,
-    used: Used,
     known: Mutex<HashMap<[u8; 32], (Instant, Pass)>>,
 }
 
@@ -55,7 +56,6 @@ impl Preview {
     /// Previews of the containers whose agents are these.
     pub fn new(services: Services, agents: Agents) -> Self {
         Self(Arc::new(Inner {
-            used: Used::since(services.clock.now_ms()),
             services,
             forwarder: Forwarder::new(agents),
             known: Mutex::default(),
@@ -169,11 +169,19 @@ impl Preview {
         else {
             return refused();
         };
-        if pass.who.container != container
-            || pass.port != port
-            || !self.0.used.first_time(number, expires_ms, now)
-        {
+        if pass.who.container != container || pass.port != port {
             return refused();
+        }
+        let name = format!("preview ticket {}", URL_SAFE_NO_PAD.encode(number));
+        let made_ms = expires_ms - TICKET_MS;
+        match services.shared.once.first(&name, made_ms, TICKET_MS).await {
+            Ok(true) => {}
+            Ok(false) => return refused(),
+            Err(error) => {
+                let problem = Problem::from(error);
+                let text = ("Not available right now", &*problem.detail);
+                return self.message(StatusCode::SERVICE_UNAVAILABLE, text, 5, &head.headers);
+            }
         }
         if self.standing(&pass).holds().await != Some(true) {
             return refused();

@@ -4,9 +4,6 @@
 //! half a minute; a cookie as long as the session that it came from, and for a day at most. One is never good as the
 //! other, or at another host.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
@@ -16,7 +13,7 @@ use crate::features::containers::Identity;
 use crate::kernel::{ContainerId, Rng, SessionId, TokenId, UserId, WorkspaceId};
 use crate::vault::{MacPurpose, VaultClient, VaultError};
 
-const TICKET_MS: i64 = 30_000;
+pub const TICKET_MS: i64 = 30_000;
 const COOKIE_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Which of the two.
@@ -164,40 +161,13 @@ fn labelled(bytes: &[u8]) -> Vec<u8> {
     data
 }
 
-/// Tickets that were used and are not too old yet. Kept in memory: a ticket from before `since_ms`, when this memory
-/// began, may have been used already and is not good any more.
-pub struct Used {
-    since_ms: i64,
-    numbers: Mutex<HashMap<[u8; 16], i64>>,
-}
-
-impl Used {
-    /// Remembers from `now_ms` on.
-    pub fn since(now_ms: i64) -> Self {
-        Self {
-            since_ms: now_ms,
-            numbers: Mutex::default(),
-        }
-    }
-
-    /// Uses up a ticket; says whether this was certainly the first time.
-    pub fn first_time(&self, number: [u8; 16], expires_ms: i64, now_ms: i64) -> bool {
-        if expires_ms - TICKET_MS < self.since_ms {
-            return false;
-        }
-        let mut used = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        used.retain(|_, expires| *expires > now_ms);
-        used.insert(number, expires_ms).is_none()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::Clock;
 
     #[test]
-    fn a_pass_survives_its_text_and_a_ticket_is_used_once() {
+    fn a_pass_survives_its_text() {
         let clock = Clock::system();
         let pass = Pass {
             who: Identity {
@@ -212,13 +182,5 @@ mod tests {
         assert_eq!(bytes.len(), LENGTH);
         assert_eq!(Pass::decode(&bytes), Some((1, pass.clone(), 7, [3; 16])));
         assert_eq!(Pass::decode(&bytes[1..]), None);
-
-        let used = Used::since(1_000);
-        let expires = 1_000 + TICKET_MS;
-        assert!(used.first_time([1; 16], expires, 1_050));
-        assert!(!used.first_time([1; 16], expires, 1_099));
-        assert!(used.first_time([2; 16], expires, 1_099));
-        // Made before a restart: nobody remembers whether it was used.
-        assert!(!used.first_time([3; 16], expires - 1, 1_099));
     }
 }

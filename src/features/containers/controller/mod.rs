@@ -32,6 +32,9 @@ use crate::store::StoreError;
 /// How often the database is looked at without a wake-up.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// How often it is looked at for those who follow what another server does.
+const MIRROR: Duration = Duration::from_secs(1);
+
 /// What the controller is made of.
 #[derive(Clone)]
 pub struct Parts {
@@ -75,6 +78,9 @@ impl Controller {
 
     /// Works until the server shuts down; then it stops the containers, if the configuration says so.
     pub fn start(self: &Arc<Self>) {
+        if !self.is_active() {
+            return;
+        }
         let controller = Arc::clone(self);
         self.services.tasks.spawn(async move {
             loop {
@@ -91,7 +97,14 @@ impl Controller {
 
     /// Somebody asked for something else: look at this container now.
     pub fn wake(self: &Arc<Self>, row: &store::container::Model) {
-        self.watch_over(row).look.notify_one();
+        if self.is_active() {
+            self.watch_over(row).look.notify_one();
+        }
+    }
+
+    /// Whether this server works on containers, and not another one.
+    fn is_active(&self) -> bool {
+        self.services.config.runtime.controller
     }
 
     /// What is known of a container; fresher than the database when a task works on it.
@@ -164,6 +177,28 @@ impl Controller {
         Ok(())
     }
 
+    /// Tells those who follow a container what another server's controller writes of it.
+    async fn mirror(&self, watched: &Watched) {
+        let services = &self.services;
+        loop {
+            tokio::select! {
+                () = services.shutdown.cancelled() => return,
+                () = tokio::time::sleep(MIRROR) => {}
+            }
+            let row = store::scan_one(&services.store, watched.identity.container).await;
+            match row {
+                Ok(Some(row)) => {
+                    watched.observed.send_replace(row.observed());
+                }
+                Ok(None) => return,
+                Err(error) => tracing::debug!(%error, "a container cannot be read; trying again"),
+            }
+            if watched.observed.receiver_count() == 0 {
+                return;
+            }
+        }
+    }
+
     /// A process whose row is gone (its member or workspace was removed) ends. Its volume stays: a database that was
     /// exchanged by mistake must not cost anyone their work.
     async fn end_orphan(&self, id: ContainerId) {
@@ -201,7 +236,11 @@ impl Controller {
                     shutdown: controller.services.shutdown.clone(),
                     watched: Arc::clone(&own),
                 };
-                actor::run(&controller, &own).await;
+                if controller.is_active() {
+                    actor::run(&controller, &own).await;
+                } else {
+                    controller.mirror(&own).await;
+                }
             });
             watched
         });
