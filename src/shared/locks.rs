@@ -67,17 +67,21 @@ impl Locks {
     /// # Errors
     /// While Redis fails.
     pub async fn take(&self, name: &str, lease: Duration) -> Result<Option<Held>, RedisError> {
+        let name = hashed(name);
+        if self.redis.is_none() {
+            let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+            if !here.insert(name.clone()) {
+                return Ok(None);
+            }
+        }
+        // Only now: dropping it frees the lock.
         let held = Held {
             locks: self.clone(),
-            name: hashed(name),
+            name,
             mark: i64::from_le_bytes(self.rng.bytes::<8>()),
             lease_ms: i64::try_from(lease.as_millis()).unwrap_or(i64::MAX),
         };
-        if self.redis.is_some() {
-            return Ok(held.renew().await?.then_some(held));
-        }
-        let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(here.insert(held.name.clone()).then_some(held))
+        Ok(held.renew().await?.then_some(held))
     }
 }
 
