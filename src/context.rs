@@ -96,7 +96,7 @@ impl Ctx {
     /// # Errors
     /// `reauthentication_required`; always so for API tokens, which prove no person's presence.
     pub fn require_fresh(&self) -> Result<(), Problem> {
-        if self.now_ms() - self.actor.authenticated_at_ms <= FRESH_MS {
+        if self.now_ms() - self.actor.authenticated_at_ms() <= FRESH_MS {
             return Ok(());
         }
         Err(Problem::new(

@@ -21,26 +21,55 @@ pub enum ActorKind {
     Service,
 }
 
-/// Somebody who was recognised in this request.
+/// Somebody who was recognised in this request. Only `authz` makes one or changes whom it names: what an actor may do is
+/// what may be done.
 #[derive(Debug, Clone)]
 pub struct Actor {
-    /// The account.
-    pub user: UserId,
-    /// For display.
-    pub name: String,
-    /// A person or a service account.
-    pub kind: ActorKind,
-    /// For display; empty for a service account.
-    pub email: String,
-    /// Session or token.
-    pub credential: Credential,
-    /// When the person last proved who they are, milliseconds since the epoch. Tokens never count as fresh.
-    pub authenticated_at_ms: i64,
-    /// Network address of the request, for the audit log.
-    pub address: String,
+    pub(super) user: UserId,
+    pub(super) name: String,
+    pub(super) kind: ActorKind,
+    pub(super) email: String,
+    pub(super) credential: Credential,
+    pub(super) authenticated_at_ms: i64,
+    pub(super) address: String,
 }
 
 impl Actor {
+    /// The account.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// For display.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A person or a service account.
+    pub fn kind(&self) -> ActorKind {
+        self.kind
+    }
+
+    /// For display; empty for a service account.
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// Session or token.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// When the person last proved who they are, milliseconds since the epoch. Tokens never count as fresh.
+    pub fn authenticated_at_ms(&self) -> i64 {
+        self.authenticated_at_ms
+    }
+
+    /// Network address of the request, for the audit log.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Whether the credential reaches acts of this scope; a session reaches all.
     pub fn has_scope(&self, scope: Scope) -> bool {
         match &self.credential {

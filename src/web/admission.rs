@@ -167,9 +167,9 @@ fn quotas(limits: &LimitsConfig, caller: &Caller) -> Vec<Named> {
     let mut quotas = Vec::with_capacity(2);
     match &caller.known {
         Ok(Some(known)) => {
-            let account = format!("requests of {}", known.actor.user);
+            let account = format!("requests of {}", known.actor.user());
             quotas.push(("account", quota(limits.account_per_minute), account));
-            if let Credential::Token(id, _) = &known.actor.credential {
+            if let Credential::Token(id, _) = known.actor.credential() {
                 let token = format!("requests of {id}");
                 quotas.push(("token", quota(limits.token_per_minute), token));
             }

@@ -57,8 +57,8 @@ impl Chrome {
             nonce: page.nonce.clone(),
             csrf: page.csrf.clone(),
             user: Some(UserChip {
-                name: page.ctx.actor.name.clone(),
-                email: page.ctx.actor.email.clone(),
+                name: page.ctx.actor.name().to_owned(),
+                email: page.ctx.actor.email().to_owned(),
             }),
             workspace,
             active,

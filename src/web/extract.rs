@@ -74,7 +74,7 @@ impl FromRequestParts<Services> for Ctx {
         // A browser sends its cookie by itself, so an unsafe method must prove that our page sent it. A WebSocket
         // handshake is a GET that acts: the origin middleware has checked it.
         let safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if !safe && matches!(known.actor.credential, Credential::Session(_)) {
+        if !safe && matches!(known.actor.credential(), Credential::Session(_)) {
             let shown = parts
                 .headers
                 .get(CSRF_HEADER)
@@ -130,7 +130,7 @@ pub(super) async fn page_ctx(parts: &Parts, services: &Services) -> Result<PageC
     let Some(known) = known else {
         return Err(to_sign_in());
     };
-    if !matches!(known.actor.credential, Credential::Session(_)) {
+    if !matches!(known.actor.credential(), Credential::Session(_)) {
         return Err(to_sign_in());
     }
     if known.awaiting_second_factor {

@@ -35,7 +35,7 @@ impl Lately {
         object: impl ToString,
     ) -> Result<(), Problem> {
         let object = object.to_string();
-        let who = match &ctx.actor.credential {
+        let who = match ctx.actor.credential() {
             Credential::Session(id) => id.to_string(),
             Credential::Token(id, _) => id.to_string(),
         };

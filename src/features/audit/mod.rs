@@ -59,9 +59,9 @@ const LONGEST: usize = 500;
 /// An entry of a signed-in actor. `object` is an id or a name, `detail` a few words without values.
 pub fn entry(ctx: &Ctx, action: Action, object: impl ToString, detail: impl Into<String>) -> Entry {
     Entry {
-        actor: Some(ctx.actor.user),
+        actor: Some(ctx.actor.user()),
         credential: credential(&ctx.actor),
-        address: ctx.actor.address.clone(),
+        address: ctx.actor.address().to_owned(),
         request_id: ctx.request_id.clone(),
         ..by_server(&ctx.services, action, object, detail)
     }
@@ -184,7 +184,7 @@ pub async fn organizations_of(
 }
 
 fn credential(actor: &Actor) -> String {
-    match &actor.credential {
+    match actor.credential() {
         Credential::Session(id) => id.to_string(),
         Credential::Token(id, _) => id.to_string(),
     }

@@ -25,7 +25,11 @@ impl Inside {
     /// What has to hold for as long as something of this request stays open.
     pub fn standing(&self) -> Standing<ContainersUse> {
         let actor = &self.ctx.actor;
-        Standing::inside(&self.ctx.services, &actor.credential, self.entered.identity)
+        Standing::inside(
+            &self.ctx.services,
+            actor.credential(),
+            self.entered.identity,
+        )
     }
 }
 

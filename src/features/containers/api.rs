@@ -120,7 +120,7 @@ pub async fn events(
     let (first, row) = ops::get(&ctx, &controller, workspace, container).await?;
     let mut changes = controller.follow(&row);
     changes.mark_changed();
-    let viewer = ctx.actor.user;
+    let viewer = ctx.actor.user();
     let owner = first.owner;
     let stream = futures_util::stream::unfold(changes, move |mut changes| {
         let owner = owner.clone();

@@ -36,8 +36,8 @@ impl<P: Permission> Standing<P> {
     pub fn new(ctx: &Ctx, workspace: WorkspaceId) -> Self {
         Self {
             services: ctx.services.clone(),
-            credential: ctx.actor.credential.clone(),
-            user: ctx.actor.user,
+            credential: ctx.actor.credential().clone(),
+            user: ctx.actor.user(),
             workspace,
             entered: None,
             permission: PhantomData,

@@ -52,7 +52,7 @@ pub async fn list(
                 id: row.owner_id,
                 name: name.unwrap_or_default(),
             };
-            Container::view(row.id, owner, ctx.actor.user, controller.observed(row))
+            Container::view(row.id, owner, ctx.actor.user(), controller.observed(row))
         })
         .collect())
 }
@@ -287,8 +287,8 @@ async fn view(
     controller: &Controller,
     row: &container::Model,
 ) -> Result<Container, StoreError> {
-    let name = if row.owner_id == ctx.actor.user {
-        ctx.actor.name.clone()
+    let name = if row.owner_id == ctx.actor.user() {
+        ctx.actor.name().to_owned()
     } else {
         let names = store::owner_names(&ctx.services.store, &[row.owner_id]).await?;
         names
@@ -304,7 +304,7 @@ async fn view(
     Ok(Container::view(
         row.id,
         owner,
-        ctx.actor.user,
+        ctx.actor.user(),
         controller.observed(row),
     ))
 }

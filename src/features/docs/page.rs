@@ -224,7 +224,7 @@ impl FromRequestParts<Services> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
         if let Ok(page) = PageCtx::from_request_parts(parts, services).await {
-            let mine = members::memberships(services, page.ctx.actor.user).await?;
+            let mine = members::memberships(services, page.ctx.actor.user()).await?;
             let chip = match mine.first() {
                 Some(first) => Some(members::workspace_chip(&page.ctx, first.id).await?),
                 None => None,

@@ -28,8 +28,8 @@ struct AccountPage {
 /// `GET /account`
 pub(super) async fn account_page(page: PageCtx) -> Result<Response, Problem> {
     let user = AccountUser {
-        name: page.ctx.actor.name.clone(),
-        email: page.ctx.actor.email.clone(),
+        name: page.ctx.actor.name().to_owned(),
+        email: page.ctx.actor.email().to_owned(),
         second_factor: sign_in::has_second_factor(&page.ctx).await?,
     };
     let sessions = sessions::list(&page.ctx).await?;
@@ -42,7 +42,7 @@ pub(super) async fn account_page(page: PageCtx) -> Result<Response, Problem> {
 
 /// Pages of the account have no workspace of their own: the navigation keeps to the first.
 async fn first_workspace(page: &PageCtx) -> Result<Option<crate::web::WorkspaceChip>, Problem> {
-    let mine = members::memberships(&page.ctx.services, page.ctx.actor.user).await?;
+    let mine = members::memberships(&page.ctx.services, page.ctx.actor.user()).await?;
     match mine.first() {
         Some(first) => Ok(Some(members::workspace_chip(&page.ctx, first.id).await?)),
         None => Ok(None),

@@ -32,11 +32,11 @@ struct Person {
 #[utoipa::path(get, path = "/api/v1/me", tag = "Identity", responses((status = 200, body = Me)))]
 pub async fn me(ctx: Ctx) -> Result<Json<Me>, Problem> {
     let second_factor = sign_in::has_second_factor(&ctx).await?;
-    let workspaces = members::memberships(&ctx.services, ctx.actor.user).await?;
+    let workspaces = members::memberships(&ctx.services, ctx.actor.user()).await?;
     let user = Person {
-        id: ctx.actor.user,
-        email: Some(ctx.actor.email).filter(|email| !email.is_empty()),
-        name: ctx.actor.name,
+        id: ctx.actor.user(),
+        email: Some(ctx.actor.email().to_owned()).filter(|email| !email.is_empty()),
+        name: ctx.actor.name().to_owned(),
         second_factor,
     };
     Ok(Json(Me { user, workspaces }))

@@ -60,7 +60,7 @@ pub(super) async fn show(
     let (mut chrome, mut signed_in) = (Chrome::bare(from.nonce), None);
     if let Ok(page) = page {
         chrome.csrf.clone_from(&page.csrf);
-        signed_in = Some(page.ctx.actor.email.clone());
+        signed_in = Some(page.ctx.actor.email().to_owned());
     }
     html(&InvitationPage {
         chrome,

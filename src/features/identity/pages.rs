@@ -74,7 +74,7 @@ pub(super) struct Next {
 }
 
 async fn home(page: PageCtx) -> Result<Response, Problem> {
-    let mine = members::memberships(&page.ctx.services, page.ctx.actor.user).await?;
+    let mine = members::memberships(&page.ctx.services, page.ctx.actor.user()).await?;
     match mine.first() {
         Some(workspace) => {
             Ok(Redirect::to(&format!("/workspaces/{}/projects", workspace.id)).into_response())

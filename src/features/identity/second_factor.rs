@@ -30,15 +30,19 @@ pub async fn begin(ctx: &Ctx) -> Result<Enrolment, Problem> {
     ctx.require_fresh()?;
     let tx = ctx.services.store.system(SystemPurpose::SignInRead).await?;
     let person = tx
-        .one(account::Entity::find_by_id(ctx.actor.user))
+        .one(account::Entity::find_by_id(ctx.actor.user()))
         .await?
         .ok_or_else(Problem::not_found)?;
     drop(tx);
     if person.totp_sealed.is_some() {
         return Err(is_on_already());
     }
-    let (sealed, seed) = ctx.services.vault.totp_seed(ctx.actor.user.bytes()).await?;
-    picture(&ctx.actor.email, &seed, &sealed)
+    let (sealed, seed) = ctx
+        .services
+        .vault
+        .totp_seed(ctx.actor.user().bytes())
+        .await?;
+    picture(ctx.actor.email(), &seed, &sealed)
 }
 
 /// The seed as a picture and as text; the vault gives it out this once.
@@ -75,7 +79,7 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
         )
     })?;
     let services = &ctx.services;
-    let user = ctx.actor.user;
+    let user = ctx.actor.user();
     let step = services
         .vault
         .totp_verify(user.bytes(), &sealed, code.trim(), ctx.now_ms(), None)

@@ -107,7 +107,7 @@ pub async fn list(ctx: &Ctx) -> Result<Vec<SessionRow>, StoreError> {
         .await?
         .into_iter()
         .map(|row| SessionRow {
-            current: ctx.actor.credential == Credential::Session(row.id),
+            current: *ctx.actor.credential() == Credential::Session(row.id),
             id: row.id.to_string(),
             address: row.address,
             user_agent: row.user_agent,
@@ -142,7 +142,7 @@ pub async fn items(ctx: &Ctx) -> Result<Page<SessionItem>, Problem> {
     reach(ctx)?;
     let rows = rows(ctx).await?;
     let item = |row: login_session::Model| SessionItem {
-        current: ctx.actor.credential == Credential::Session(row.id),
+        current: *ctx.actor.credential() == Credential::Session(row.id),
         id: row.id,
         address: row.address,
         user_agent: row.user_agent,
@@ -175,19 +175,19 @@ pub async fn end_others(ctx: &Ctx) -> Result<u64, Problem> {
         .system(SystemPurpose::SignInWrite)
         .await?;
     let gone = delete_others(&tx, ctx).await?;
-    let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+    let organizations = audit::organizations_of(&tx, ctx.actor.user()).await?;
     let detail = format!("all others: {gone}");
-    let entry = audit::entry(ctx, Action::SessionRevoke, ctx.actor.user, detail);
+    let entry = audit::entry(ctx, Action::SessionRevoke, ctx.actor.user(), detail);
     tx.commit(&organizations, entry).await?;
-    ctx.services.changed(Subject::Account(ctx.actor.user));
+    ctx.services.changed(Subject::Account(ctx.actor.user()));
     Ok(gone)
 }
 
 /// Deletes the rows of all one's own sessions but the one that asks.
 pub async fn delete_others(tx: &SystemTx, ctx: &Ctx) -> Result<u64, StoreError> {
     let mut condition =
-        sea_orm::Condition::all().add(login_session::Column::AccountId.eq(ctx.actor.user));
-    if let Credential::Session(id) = &ctx.actor.credential {
+        sea_orm::Condition::all().add(login_session::Column::AccountId.eq(ctx.actor.user()));
+    if let Credential::Session(id) = ctx.actor.credential() {
         condition = condition.add(login_session::Column::Id.ne(*id));
     }
     tx.delete_where::<login_session::Entity>(condition).await
@@ -196,7 +196,7 @@ pub async fn delete_others(tx: &SystemTx, ctx: &Ctx) -> Result<u64, StoreError> 
 async fn rows(ctx: &Ctx) -> Result<Vec<login_session::Model>, StoreError> {
     let tx = ctx.services.store.system(SystemPurpose::SignInRead).await?;
     let query =
-        login_session::Entity::find().filter(login_session::Column::AccountId.eq(ctx.actor.user));
+        login_session::Entity::find().filter(login_session::Column::AccountId.eq(ctx.actor.user()));
     let mut rows = tx.all(query).await?;
     rows.sort_by_key(|row| std::cmp::Reverse(row.created_at_ms));
     Ok(rows)
@@ -212,15 +212,15 @@ pub async fn end(ctx: &Ctx, id: SessionId) -> Result<(), Problem> {
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     let condition = sea_orm::Condition::all()
         .add(login_session::Column::Id.eq(id))
-        .add(login_session::Column::AccountId.eq(ctx.actor.user));
+        .add(login_session::Column::AccountId.eq(ctx.actor.user()));
     let gone = tx.delete_where::<login_session::Entity>(condition).await?;
     if gone == 0 {
         return Err(Problem::not_found());
     }
-    let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+    let organizations = audit::organizations_of(&tx, ctx.actor.user()).await?;
     let entry = audit::entry(ctx, Action::SessionRevoke, id, "");
     tx.commit(&organizations, entry).await?;
-    services.changed(Subject::Account(ctx.actor.user));
+    services.changed(Subject::Account(ctx.actor.user()));
     Ok(())
 }
 

@@ -99,14 +99,14 @@ pub async fn with_password(
 /// `forbidden` when the code does not fit or was used; `rate_limited`.
 pub async fn with_code(from: &Anonymous, known: &Recognized, code: &str) -> Result<(), Problem> {
     let services = &from.services;
-    let Credential::Session(session) = &known.actor.credential else {
+    let Credential::Session(session) = known.actor.credential() else {
         return Err(Problem::not_found());
     };
     let now = services.clock.now_ms();
-    let keys = [(format!("second factor {}", known.actor.user), NARROW)];
+    let keys = [(format!("second factor {}", known.actor.user()), NARROW)];
     let guess = guesses::take(services, &keys).await?;
-    let accepted = second_factor::accept(services, known.actor.user, code).await?;
-    let user = known.actor.user;
+    let accepted = second_factor::accept(services, known.actor.user(), code).await?;
+    let user = known.actor.user();
     if !accepted {
         refused(from, Some(user), "second factor").await?;
         return Err(wrong_code());
@@ -135,15 +135,15 @@ pub async fn with_code(from: &Anonymous, known: &Recognized, code: &str) -> Resu
 pub async fn again(ctx: &Ctx, secret: SecretString, code: &str) -> Result<(), Problem> {
     let services = &ctx.services;
     let now = ctx.now_ms();
-    let keys = [(format!("again {}", ctx.actor.user), NARROW)];
+    let keys = [(format!("again {}", ctx.actor.user()), NARROW)];
     let guess = guesses::take(services, &keys).await?;
-    let session: SessionId = match &ctx.actor.credential {
+    let session: SessionId = match ctx.actor.credential() {
         Credential::Session(id) => *id,
         Credential::Token(..) => return Err(Problem::not_found()),
     };
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
     let person = tx
-        .one(account::Entity::find_by_id(ctx.actor.user))
+        .one(account::Entity::find_by_id(ctx.actor.user()))
         .await?
         .ok_or_else(Problem::not_found)?;
     drop(tx);
@@ -160,10 +160,10 @@ pub async fn again(ctx: &Ctx, secret: SecretString, code: &str) -> Result<(), Pr
     guess.right(services).await;
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
     sessions::advance(&tx, session, now).await?;
-    let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+    let organizations = audit::organizations_of(&tx, ctx.actor.user()).await?;
     let entry = audit::entry(ctx, Action::SessionConfirm, session, "");
     tx.commit(&organizations, entry).await?;
-    services.changed(Subject::Account(ctx.actor.user));
+    services.changed(Subject::Account(ctx.actor.user()));
     Ok(())
 }
 
@@ -174,7 +174,7 @@ pub async fn again(ctx: &Ctx, secret: SecretString, code: &str) -> Result<(), Pr
 pub async fn has_second_factor(ctx: &Ctx) -> Result<bool, Problem> {
     let tx = ctx.services.store.system(SystemPurpose::SignInRead).await?;
     let person = tx
-        .one(account::Entity::find_by_id(ctx.actor.user))
+        .one(account::Entity::find_by_id(ctx.actor.user()))
         .await?
         .ok_or_else(Problem::not_found)?;
     Ok(person.totp_sealed.is_some())
@@ -185,7 +185,7 @@ pub async fn has_second_factor(ctx: &Ctx) -> Result<bool, Problem> {
 /// # Errors
 /// When the database does not answer.
 pub async fn out(ctx: &Ctx) -> Result<(), Problem> {
-    if let Credential::Session(id) = &ctx.actor.credential {
+    if let Credential::Session(id) = ctx.actor.credential() {
         let tx = ctx
             .services
             .store
@@ -193,10 +193,10 @@ pub async fn out(ctx: &Ctx) -> Result<(), Problem> {
             .await?;
         tx.delete_where::<login_session::Entity>(login_session::Column::Id.eq(*id))
             .await?;
-        let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+        let organizations = audit::organizations_of(&tx, ctx.actor.user()).await?;
         let entry = audit::entry(ctx, Action::SessionEnd, id, "");
         tx.commit(&organizations, entry).await?;
-        ctx.services.changed(Subject::Account(ctx.actor.user));
+        ctx.services.changed(Subject::Account(ctx.actor.user()));
     }
     Ok(())
 }

@@ -111,7 +111,7 @@ pub async fn remove_owner(
 #[utoipa::path(get, path = "/api/v1/workspaces", tag = "Workspaces",
     responses((status = 200, body = Page<Membership>)))]
 pub async fn list_workspaces(ctx: Ctx) -> Result<Json<Page<Membership>>, Problem> {
-    let mine = ops::memberships(&ctx.services, ctx.actor.user).await?;
+    let mine = ops::memberships(&ctx.services, ctx.actor.user()).await?;
     Ok(Json(Page::whole(mine)))
 }
 

@@ -109,7 +109,7 @@ pub async fn create(
         email: Set(email.clone()),
         role: Set(role.as_str().to_owned()),
         token_hash: Set(hash),
-        invited_by: Set(ctx.actor.user),
+        invited_by: Set(ctx.actor.user()),
         created_at_ms: Set(now),
         expires_at_ms: Set(now + days * 86_400_000),
         accepted_at_ms: Set(None),
@@ -364,7 +364,7 @@ pub async fn accept(ctx: &Ctx, token: &str) -> Result<WorkspaceId, Problem> {
         ));
     }
     let shown = by_link(&ctx.services, token).await?;
-    if normal_email(&ctx.actor.email) != shown.email {
+    if normal_email(ctx.actor.email()) != shown.email {
         return Err(Problem::new(
             Code::Forbidden,
             "This invitation is for another address than the one you are signed in with.",
@@ -376,6 +376,14 @@ pub async fn accept(ctx: &Ctx, token: &str) -> Result<WorkspaceId, Problem> {
         .system(SystemPurpose::SignInWrite)
         .await?;
     let entry = |action, object| audit::entry(ctx, action, object, shown.role.as_str());
-    redeem(&ctx.services, tx, &shown, ctx.actor.user, entry, Vec::new()).await?;
+    redeem(
+        &ctx.services,
+        tx,
+        &shown,
+        ctx.actor.user(),
+        entry,
+        Vec::new(),
+    )
+    .await?;
     Ok(shown.workspace_id)
 }

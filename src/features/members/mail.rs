@@ -24,7 +24,7 @@ pub async fn invite(ctx: &Ctx, invitation: &Invitation, place: &str, link: &str)
         "{} invites you to the workspace \"{place}\" as {}.\n\n\
          Open this link to accept. It works once, within {days} days:\n\n{link}\n\n\
          If you do not expect this, ignore it: nothing happens without the link.\n",
-        ctx.actor.name,
+        ctx.actor.name(),
         invitation.role.as_str(),
     );
     match mailer.send(&invitation.email, &subject(place), text).await {

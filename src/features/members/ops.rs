@@ -201,7 +201,7 @@ pub async fn memberships(services: &Services, user: UserId) -> Result<Vec<Member
 /// # Errors
 /// 404 when the person is no member.
 pub async fn workspace_chip(ctx: &Ctx, id: WorkspaceId) -> Result<WorkspaceChip, Problem> {
-    memberships(&ctx.services, ctx.actor.user)
+    memberships(&ctx.services, ctx.actor.user())
         .await?
         .into_iter()
         .find(|membership| membership.id == id)

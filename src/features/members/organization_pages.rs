@@ -52,7 +52,7 @@ async fn show_organization(
     let organization = organizations::get(&page.ctx, id).await?;
     let places = organizations::workspaces(&page.ctx, id).await?.items;
     let people = organizations::people(&page.ctx, id).await?.items;
-    let me = page.ctx.actor.user;
+    let me = page.ctx.actor.user();
     let name_of = |id: WorkspaceId| {
         let place = places.iter().find(|place| place.id == id);
         place.map(|place| place.name.clone()).unwrap_or_default()
@@ -153,7 +153,7 @@ async fn remove_owner(
         form: Nothing {},
     }: PageForm<Nothing>,
 ) -> Result<Response, Problem> {
-    let own = user == page.ctx.actor.user;
+    let own = user == page.ctx.actor.user();
     let done = organizations::remove_owner(&page.ctx, id, user).await;
     let back = format!("/organizations/{id}");
     let then = if own { "/" } else { &back };

@@ -38,7 +38,7 @@ pub async fn list(ctx: &Ctx) -> Result<Page<OrganizationItem>, Problem> {
         .system(SystemPurpose::Memberships)
         .await?;
     let mine = organization_owner::Entity::find()
-        .filter(organization_owner::Column::AccountId.eq(ctx.actor.user));
+        .filter(organization_owner::Column::AccountId.eq(ctx.actor.user()));
     let owned: Vec<OrganizationId> = tx
         .all(mine)
         .await?
@@ -46,7 +46,7 @@ pub async fn list(ctx: &Ctx) -> Result<Page<OrganizationItem>, Problem> {
         .map(|row| row.organization_id)
         .collect();
     let places =
-        membership::Entity::find().filter(membership::Column::AccountId.eq(ctx.actor.user));
+        membership::Entity::find().filter(membership::Column::AccountId.eq(ctx.actor.user()));
     let mut ids: Vec<OrganizationId> = tx
         .all(places)
         .await?

@@ -32,7 +32,7 @@ pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<Member>, Pro
             continue;
         };
         let Ok(role) = row.role.parse() else { continue };
-        let own = row.account_id == ctx.actor.user;
+        let own = row.account_id == ctx.actor.user();
         members.push(Member {
             id: row.account_id,
             name: person.name.clone(),
@@ -189,7 +189,7 @@ async fn change<P: Permission>(
     change.check()?;
     let leaves = own && to.is_none();
     // Who may be an owner is decided by somebody who is there; the rest a token with its scope may do, too.
-    let by_token = matches!(ctx.actor.credential, Credential::Token(..));
+    let by_token = matches!(ctx.actor.credential(), Credential::Token(..));
     if (change.touches_owners() || !by_token) && !leaves {
         ctx.require_fresh()?;
     }

@@ -212,7 +212,7 @@ async fn insert(
             source_branch: Set(branch),
             object_key: Set(object_key),
             framework: Set(framework),
-            created_by: Set(ctx.actor.user),
+            created_by: Set(ctx.actor.user()),
             created_at_ms: Set(ctx.now_ms()),
         })
         .await?;

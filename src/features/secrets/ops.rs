@@ -137,9 +137,9 @@ pub async fn set(
                 tier: Set(tier.as_str().to_owned()),
                 description: Set(description.unwrap_or_default()),
                 version: Set(number),
-                created_by: Set(ctx.actor.user),
+                created_by: Set(ctx.actor.user()),
                 created_at_ms: Set(now),
-                updated_by: Set(ctx.actor.user),
+                updated_by: Set(ctx.actor.user()),
                 updated_at_ms: Set(now),
             })
             .await
@@ -152,7 +152,7 @@ pub async fn set(
                 tier: Set(tier.as_str().to_owned()),
                 description: Set(description.unwrap_or(row.description)),
                 version: Set(number),
-                updated_by: Set(ctx.actor.user),
+                updated_by: Set(ctx.actor.user()),
                 updated_at_ms: Set(now),
                 ..Default::default()
             })
@@ -165,7 +165,7 @@ pub async fn set(
         version: Set(number),
         tier: Set(tier.as_str().to_owned()),
         sealed: Set(sealed.0),
-        created_by: Set(ctx.actor.user),
+        created_by: Set(ctx.actor.user()),
         created_at_ms: Set(now),
     })
     .await

@@ -30,7 +30,7 @@ fn reach(ctx: &Ctx) -> Result<(), Problem> {
 /// 403 for a token without the scope.
 pub async fn list(ctx: &Ctx) -> Result<Page<Token>, Problem> {
     reach(ctx)?;
-    Ok(Page::whole(of(&ctx.services, ctx.actor.user).await?))
+    Ok(Page::whole(of(&ctx.services, ctx.actor.user()).await?))
 }
 
 /// The tokens of an account that the caller may look after.
@@ -56,8 +56,8 @@ pub async fn create(ctx: &Ctx, wanted: TokenRequest) -> Result<NewToken, Problem
         .store
         .system(SystemPurpose::SignInWrite)
         .await?;
-    let token = insert(&tx, &ctx.services, ctx.actor.user, wanted, hash).await?;
-    let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+    let token = insert(&tx, &ctx.services, ctx.actor.user(), wanted, hash).await?;
+    let organizations = audit::organizations_of(&tx, ctx.actor.user()).await?;
     let entry = audit::entry(ctx, Action::TokenCreate, token.id, words(&token));
     tx.commit(&organizations, entry).await?;
     Ok(NewToken { value, token })
@@ -129,11 +129,11 @@ pub async fn revoke(ctx: &Ctx, id: TokenId) -> Result<(), Problem> {
         .store
         .system(SystemPurpose::SignInWrite)
         .await?;
-    delete(&tx, ctx.actor.user, id).await?;
-    let organizations = audit::organizations_of(&tx, ctx.actor.user).await?;
+    delete(&tx, ctx.actor.user(), id).await?;
+    let organizations = audit::organizations_of(&tx, ctx.actor.user()).await?;
     let entry = audit::entry(ctx, Action::TokenRevoke, id, "");
     tx.commit(&organizations, entry).await?;
-    ended(&ctx.services, ctx.actor.user, id);
+    ended(&ctx.services, ctx.actor.user(), id);
     Ok(())
 }
 

@@ -118,7 +118,7 @@ impl Place {
         let store = &self.ctx.services.store;
         // Again for each page: the stream outlives the request that was checked.
         let grant =
-            authz::authorize_user_now::<AssistantUse>(store, self.ctx.actor.user, self.workspace)
+            authz::authorize_user_now::<AssistantUse>(store, self.ctx.actor.user(), self.workspace)
                 .await?;
         let tx = store.scoped_read(&grant).await?;
         let rows = store::events_after(&tx, self.session, self.after).await?;

@@ -159,8 +159,10 @@ async fn only_workspace(ctx: &Ctx) -> Result<WorkspaceId, GatewayError> {
             .store
             .system(SystemPurpose::Memberships)
             .await?;
-        tx.all(membership::Entity::find().filter(membership::Column::AccountId.eq(ctx.actor.user)))
-            .await
+        tx.all(
+            membership::Entity::find().filter(membership::Column::AccountId.eq(ctx.actor.user())),
+        )
+        .await
     };
     let memberships = memberships
         .await

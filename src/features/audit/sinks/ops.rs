@@ -120,7 +120,7 @@ pub async fn create(
             last_error: Set(None),
             last_error_ms: Set(None),
             last_delivered_ms: Set(None),
-            created_by: Set(ctx.actor.user),
+            created_by: Set(ctx.actor.user()),
             created_at_ms: Set(ctx.now_ms()),
         })
         .await?;

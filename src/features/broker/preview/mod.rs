@@ -70,7 +70,7 @@ impl Preview {
         let pass = Pass {
             who,
             port,
-            credential: ctx.actor.credential.clone(),
+            credential: ctx.actor.credential().clone(),
         };
         let services = &self.0.services;
         let ticket = pass
