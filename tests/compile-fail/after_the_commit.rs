@@ -1,0 +1,12 @@
+//! A transaction that goes on after its commit, without entries.
+use optidev::authz::membership;
+use optidev::store::{Entries, ScopedTx};
+
+async fn go_on(tx: ScopedTx, entries: Entries) {
+    let _ = tx.commit(entries).await;
+    let _ = tx.delete_many::<membership::Entity>().exec().await;
+}
+
+fn main() {
+    let _ = go_on;
+}

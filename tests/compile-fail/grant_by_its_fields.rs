@@ -1,0 +1,19 @@
+//! A grant put together from its parts.
+use optidev::authz::Role;
+use optidev::authz::permission::SecretsReveal;
+use optidev::kernel::{OrganizationId, UserId, WorkspaceId};
+use optidev::store::Grant;
+
+fn forge(organization: OrganizationId, workspace: WorkspaceId, user: UserId) -> Grant<SecretsReveal> {
+    Grant {
+        organization,
+        workspace,
+        user,
+        role: Role::Owner,
+        permission: std::marker::PhantomData,
+    }
+}
+
+fn main() {
+    let _ = forge;
+}

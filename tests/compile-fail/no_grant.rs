@@ -1,0 +1,11 @@
+//! Rows of a workspace without a grant.
+use optidev::kernel::WorkspaceId;
+use optidev::store::Store;
+
+async fn peek(store: &Store, workspace: WorkspaceId) {
+    let _ = store.scoped_read(workspace).await;
+}
+
+fn main() {
+    let _ = peek;
+}

@@ -1,0 +1,10 @@
+//! An organization's owner in a workspace: owning the one gives nothing in the other.
+use optidev::store::{OrganizationGrant, Store};
+
+async fn enter(store: &Store, grant: &OrganizationGrant) {
+    let _ = store.scoped(grant).await;
+}
+
+fn main() {
+    let _ = enter;
+}

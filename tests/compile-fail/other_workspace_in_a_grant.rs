@@ -1,0 +1,12 @@
+//! Another workspace written into a grant that was given.
+use optidev::authz::permission::ProjectsRead;
+use optidev::kernel::WorkspaceId;
+use optidev::store::Grant;
+
+fn move_over(grant: &mut Grant<ProjectsRead>, other: WorkspaceId) {
+    grant.workspace = other;
+}
+
+fn main() {
+    let _ = move_over;
+}

@@ -1,0 +1,12 @@
+//! A query that is built without the scope and run on a scoped transaction.
+use optidev::authz::membership;
+use optidev::store::ScopedRead;
+use sea_orm::EntityTrait;
+
+async fn all(tx: &ScopedRead) {
+    let _ = membership::Entity::find().all(tx).await;
+}
+
+fn main() {
+    let _ = all;
+}

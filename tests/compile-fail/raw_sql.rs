@@ -1,0 +1,11 @@
+//! SQL of one's own in a scoped transaction: it is no executor.
+use optidev::store::ScopedTx;
+use sea_orm::ConnectionTrait;
+
+async fn raw(tx: &ScopedTx) {
+    let _ = tx.execute_unprepared("SELECT * FROM secret").await;
+}
+
+fn main() {
+    let _ = raw;
+}

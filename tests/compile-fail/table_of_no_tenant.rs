@@ -1,0 +1,11 @@
+//! Accounts through a workspace's transaction: the table is nobody's in particular.
+use optidev::authz::accounts::account;
+use optidev::store::ScopedRead;
+
+async fn accounts(tx: &ScopedRead) {
+    let _ = tx.find::<account::Entity>().all().await;
+}
+
+fn main() {
+    let _ = accounts;
+}
