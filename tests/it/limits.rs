@@ -1,9 +1,10 @@
-//! How many things a workspace can have: what is over is refused, and what is there is listed and delivered whole.
+//! How much there may be: things of a workspace, bytes of a body, requests of a minute.
 
 use std::io::{Read, Write};
 
 use serde_json::json;
 
+use crate::support::api::Answer;
 use crate::support::server::Server;
 
 #[tokio::test]
@@ -122,4 +123,88 @@ async fn who_sends_too_much_is_told_so_even_when_it_listens_late() {
         said.to_lowercase().contains("connection: close\r\n"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_address_account_and_token() {
+    let server = Server::builder()
+        .set("limits.address_per_minute", "5")
+        .set("limits.account_per_minute", "40")
+        .set("limits.token_per_minute", "12")
+        .start()
+        .await;
+    server.create_owner("ada@example.com").await;
+    let ada = server.api("ada@example.com", "all").await;
+    let stranger = server.anonymous();
+    let header = |answer: &Answer, name: &str| answer.headers[name].to_str().unwrap().to_owned();
+
+    // Without a good credential the address counts: wrong tokens too.
+    let wrong = stranger.with_token("odv_nonsense");
+    for left in (0..5).rev() {
+        let answer = [&stranger, &wrong][left % 2].get("/me").await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(header(&answer, "ratelimit-policy"), "\"address\";q=5;w=60");
+        let told = header(&answer, "ratelimit");
+        assert!(
+            told.starts_with(&format!("\"address\";r={left};t=")),
+            "{told}"
+        );
+    }
+    for api in [&stranger, &wrong] {
+        let refused = api.get("/me").await;
+        let wait: u64 = header(&refused, "retry-after").parse().unwrap();
+        assert!((1..=12).contains(&wait), "{wait}");
+        assert!(header(&refused, "ratelimit").starts_with("\"address\";r=0;"));
+        let problem = refused.problem(429, "rate_limited");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("address"),
+            "{problem}"
+        );
+    }
+    // A page says so as a page, the gateway in the words of its API; health and assets go on.
+    let page = stranger
+        .send("GET", "//sign-in", |request| {
+            request.header("accept", "text/html")
+        })
+        .await;
+    assert_eq!(page.status, 429);
+    assert!(page.text().contains("<html"), "{}", page.text());
+    let gateway = stranger.post("//ai/v1/messages", &json!({})).await;
+    assert_eq!(
+        (gateway.status, &gateway.json()["error"]["type"]),
+        (429, &json!("rate_limit_error"))
+    );
+    assert!(gateway.headers.contains_key("retry-after"));
+    stranger.get("//readyz").await.expect(200);
+    // A good credential is not stopped by its address: its own counts, and its account's.
+    let answer = ada.get("/me").await.expect(200);
+    assert_eq!(
+        header(&answer, "ratelimit-policy"),
+        "\"account\";q=40;w=60, \"token\";q=12;w=60"
+    );
+    assert!(header(&answer, "ratelimit").starts_with("\"token\";r=11;"));
+    let mut status = 200;
+    for _ in 0..15 {
+        status = ada.get("/me").await.status;
+    }
+    assert_eq!(status, 429);
+    let mut done = 13;
+    for _ in 0..5 {
+        let other = server.api("ada@example.com", "all").await;
+        for _ in 0..11 {
+            let answer = other.get("/me").await;
+            if answer.status == 429 {
+                let problem = answer.problem(429, "rate_limited");
+                assert!(
+                    problem["detail"].as_str().unwrap().contains("account"),
+                    "{problem}"
+                );
+                // Some have grown back in the meantime.
+                assert!((40..60).contains(&done), "{done}");
+                return;
+            }
+            done += 1;
+        }
+    }
+    panic!("the account is not counted");
 }

@@ -1,0 +1,128 @@
+//! Which files work around a request's grant: each with the purposes that it names, so that a new one is seen in review.
+//!
+//! Transactions without a workspace can read any table on SQLite; grants for somebody who does not ask now are for what
+//! goes on after its request. Both are needed in few places, which are these.
+
+use std::collections::BTreeMap;
+
+use super::rules::Source;
+
+/// Files that open system transactions, with the purposes and how often.
+const SYSTEM: &[(&str, &str)] = &[
+    ("src/app/installation.rs", "Setup 1"),
+    ("src/authz/authorize.rs", "Memberships 2"),
+    ("src/authz/recognize.rs", "SignInRead 3, SignInWrite 2"),
+    ("src/features/ai/gateway/pass.rs", "Memberships 1"),
+    ("src/features/audit/anchor.rs", "AuditRead 2"),
+    ("src/features/audit/ops.rs", "AuditRead 3"),
+    (
+        "src/features/audit/sinks/carry.rs",
+        "AuditRead 2, Housekeeping 2",
+    ),
+    ("src/features/audit/verify.rs", "AuditRead 3"),
+    (
+        "src/features/containers/store.rs",
+        "ContainerObserve 4, ContainerScan 3, Memberships 1",
+    ),
+    ("src/features/identity/admin.rs", "Setup 1, SignInWrite 1"),
+    ("src/features/identity/invitation_pages.rs", "SignInWrite 1"),
+    (
+        "src/features/identity/second_factor.rs",
+        "SignInRead 2, SignInWrite 2",
+    ),
+    (
+        "src/features/identity/sessions.rs",
+        "SignInRead 1, SignInWrite 2",
+    ),
+    (
+        "src/features/identity/setup.rs",
+        "Setup 1, SignInRead 1, SignInWrite 1",
+    ),
+    (
+        "src/features/identity/sign_in.rs",
+        "SignInRead 3, SignInWrite 5",
+    ),
+    ("src/features/identity/sweep.rs", "Housekeeping 1"),
+    (
+        "src/features/members/invitations.rs",
+        "SignInRead 1, SignInWrite 1",
+    ),
+    ("src/features/members/ops.rs", "Memberships 5"),
+    (
+        "src/features/members/organizations.rs",
+        "Memberships 1, Setup 1",
+    ),
+    ("src/features/members/people.rs", "Memberships 1"),
+    ("src/features/tokens/ops.rs", "SignInRead 1, SignInWrite 2"),
+    (
+        "src/features/tokens/service.rs",
+        "SignInRead 1, SignInWrite 5",
+    ),
+];
+
+/// Files that have a grant minted for somebody who does not ask now.
+const WITHOUT_A_REQUEST: &[(&str, &str)] = &[
+    (
+        "src/features/ai/assistant/events.rs",
+        "a stream looks again whether its reader may still see it",
+    ),
+    (
+        "src/features/ai/assistant/pen.rs",
+        "a turn goes on after the request that began it, as long as its user may",
+    ),
+    (
+        "src/features/containers/controller/starting.rs",
+        "a start delivers secrets for the owner, who may be away by then",
+    ),
+    (
+        "src/features/containers/liveness.rs",
+        "what is open looks again whether it may be",
+    ),
+];
+
+#[test]
+fn files_that_work_around_a_grant_are_counted() {
+    let sources = super::sources(&["src"], &["rs"]);
+    let sources = sources.iter().filter(|source| is_product(source));
+    let mut purposes: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    let mut minting = Vec::new();
+    for source in sources {
+        let code = source.text.split("#[cfg(test)]").next().unwrap();
+        for found in code.split(".system(SystemPurpose::").skip(1) {
+            let end = found.find(|c: char| !c.is_alphanumeric()).unwrap();
+            let counts = purposes.entry(&source.path).or_default();
+            *counts.entry(&found[..end]).or_default() += 1;
+        }
+        // A purpose in a variable would not be counted.
+        let other = code
+            .replace(".system(SystemPurpose::", "")
+            .contains(".system(");
+        assert!(!other, "{}: name the purpose where it is used", source.path);
+        if !source.path.starts_with("src/authz/") && code.contains("authorize_user_now") {
+            minting.push(source.path.as_str());
+        }
+    }
+    let purposes: Vec<(&str, String)> = purposes
+        .into_iter()
+        .map(|(path, counts)| {
+            let words: Vec<String> = counts
+                .iter()
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            (path, words.join(", "))
+        })
+        .collect();
+    let known: Vec<(&str, String)> = SYSTEM
+        .iter()
+        .map(|(path, words)| (*path, (*words).to_owned()))
+        .collect();
+    assert_eq!(purposes, known);
+    let known: Vec<&str> = WITHOUT_A_REQUEST.iter().map(|(path, _)| *path).collect();
+    assert_eq!(minting, known);
+}
+
+/// Not the store, which makes them, and not tests.
+fn is_product(source: &Source) -> bool {
+    let path = &source.path;
+    !path.starts_with("src/store/") && !path.contains("/tests/") && !path.ends_with("testing.rs")
+}
