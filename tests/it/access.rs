@@ -4,6 +4,7 @@
 //! its expectations; no answer is a 5xx; foreign and absent are told apart by nobody.
 
 mod table;
+mod timing;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -201,12 +202,19 @@ async fn every_operation_refuses_those_who_may_not() {
     anonymous(server, &names).await;
     strangers(&eve, &names).await;
     neighbours(server, ada, &names).await;
-    let roles: [Role; 3] = [
+    let (robot, chief) = (
+        service_account(server, ada, "user").await,
+        service_account(server, ada, "admin").await,
+    );
+    let roles: [Role; 5] = [
         (&amy, |one| one.admin),
         (&bob, |one| one.user),
         (&vic, |one| one.viewer),
+        (&robot, |one| one.user),
+        (&chief, |one| one.admin),
     ];
     colleagues(&roles, &names).await;
+    no_difference_in_time(&eve, &bob, &names).await;
     lists(&bob, &desk).await;
     limited_tokens(server, &names).await;
     absent_things(ada, &names).await;
@@ -323,6 +331,36 @@ async fn neighbours(server: &Server, ada: &Api, names: &Names) {
             }
         }
     }
+}
+
+/// A service account in Ada's workspace, with a token that reaches everything.
+async fn service_account(server: &Server, ada: &Api, role: &str) -> Api {
+    let list = format!("/workspaces/{}/service-accounts", ada.workspace().await);
+    let robot = json!({"name": "Robot", "role": role});
+    let made = ada.post(&list, &robot).await.expect(201).json();
+    let page = format!("{list}/{}", made["id"].as_str().unwrap());
+    let mut browser = crate::members::signed_in(server, "ada@example.com").await;
+    let value = crate::tokens::make(&mut browser, &page, "t", "all", "30").await;
+    server.anonymous().with_token(&value)
+}
+
+/// Neither for the owner of another workspace nor for a member of this one.
+async fn no_difference_in_time(eve: &Api, bob: &Api, names: &Names) {
+    let place = "/workspaces/{workspace}";
+    let outside = names.with(|name, id| (name == "workspace").then(|| absent(id)));
+    for path in [
+        "",
+        "/projects/{project}",
+        "/containers/{container}",
+        "/secrets",
+    ] {
+        let path = format!("{place}{path}");
+        timing::tells_nothing(eve, &names.fill(&path), &outside.fill(&path)).await;
+    }
+    let own = names.with(|name, _| (name == "workspace").then(|| names.fill("{workspace}")));
+    let none = own.with(|name, id| (name == "container").then(|| absent(id)));
+    let inside = format!("{place}/containers/{{container}}/terminals");
+    timing::tells_nothing(bob, &own.fill(&inside), &none.fill(&inside)).await;
 }
 
 /// Somebody with a role, and the column of the table that says what is expected for it.

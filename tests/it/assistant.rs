@@ -50,6 +50,10 @@ impl Desk {
         let server = Server::builder()
             .set("ai.anthropic_base_url", upstream.url())
             .set("ai.anthropic_api_key_file", key.to_str().unwrap())
+            // Walks ask more than any person does.
+            .set("limits.address_per_minute", "0")
+            .set("limits.account_per_minute", "0")
+            .set("limits.token_per_minute", "0")
             .start()
             .await;
         let api = owner(&server).await;

@@ -53,6 +53,28 @@ impl Browser {
         self.send(request).await
     }
 
+    /// As [`Self::post`], in the form that uploads have.
+    pub async fn post_multipart(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> (StatusCode, String, String) {
+        let mut body = String::new();
+        for (name, value) in fields {
+            body += &format!(
+                "--line\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+        }
+        body += "--line--\r\n";
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .header("accept", "text/html")
+            .header("content-type", "multipart/form-data; boundary=line")
+            .body(body);
+        self.send(request).await
+    }
+
     async fn send(&mut self, request: reqwest::RequestBuilder) -> (StatusCode, String, String) {
         let request = match &self.cookie {
             Some(cookie) => request.header(COOKIE, cookie),

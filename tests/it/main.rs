@@ -27,6 +27,7 @@ mod identity;
 mod limits;
 mod members;
 mod openapi;
+mod pages;
 mod postgres;
 mod postgres_faults;
 mod preview;

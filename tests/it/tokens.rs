@@ -18,7 +18,13 @@ fn shown(page: &str) -> String {
     page[at..].chars().take_while(|c| *c != '"').collect()
 }
 
-async fn make(browser: &mut Browser, page: &str, name: &str, scope: &str, days: &str) -> String {
+pub async fn make(
+    browser: &mut Browser,
+    page: &str,
+    name: &str,
+    scope: &str,
+    days: &str,
+) -> String {
     let fields = [("name", name), ("days", days), ("scope", scope)];
     let (status, to, text) = submit(browser, page, page, &fields).await;
     assert_eq!(status, 200, "{to} {text}");

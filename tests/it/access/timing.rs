@@ -1,0 +1,64 @@
+//! Whether time tells foreign from absent: by distributions of many answers, not by one.
+
+use std::time::Instant;
+
+use crate::support::api::Api;
+
+/// Answers of each kind in one round.
+const ASKED: usize = 300;
+/// The chance that an answer about a foreign thing takes longer than one about an absent thing. One half is no
+/// difference; with so many answers chance alone leaves this range once in ten thousand rounds.
+const ALIKE: std::ops::RangeInclusive<f64> = 0.41..=0.59;
+
+/// Asks `foreign` and `absent`, both refused with 404, in turns.
+///
+/// # Panics
+/// When three rounds in a row tell them apart in the same direction.
+pub async fn tells_nothing(api: &Api, foreign: &str, absent: &str) {
+    let mut rounds = Vec::new();
+    for _ in 0..3 {
+        let mut took = [Vec::with_capacity(ASKED), Vec::with_capacity(ASKED)];
+        for number in 0..2 * ASKED {
+            let (kind, path) = [(0, foreign), (1, absent)][number % 2];
+            let start = Instant::now();
+            let answer = api.get(path).await;
+            took[kind].push(start.elapsed().as_nanos());
+            assert_eq!(answer.status, 404, "{path}");
+        }
+        let longer = chance_of_longer(&took[0], &took[1]);
+        if ALIKE.contains(&longer) {
+            return;
+        }
+        rounds.push(longer);
+    }
+    let same =
+        rounds.iter().all(|longer| *longer > 0.5) || rounds.iter().all(|longer| *longer < 0.5);
+    assert!(
+        !same,
+        "{foreign}: time tells foreign from absent: {rounds:?}"
+    );
+}
+
+/// The statistic of Mann and Whitney: how often one of `these` is longer than one of `those`.
+fn chance_of_longer(these: &[u128], those: &[u128]) -> f64 {
+    let mut wins = 0.0;
+    for this in these {
+        for that in those {
+            wins += match this.cmp(that) {
+                std::cmp::Ordering::Greater => 1.0,
+                std::cmp::Ordering::Equal => 0.5,
+                std::cmp::Ordering::Less => 0.0,
+            };
+        }
+    }
+    wins / (these.len() * those.len()) as f64
+}
+
+#[test]
+fn a_difference_is_seen() {
+    let these: Vec<u128> = (0..300).map(|number| 1_000 + number % 100).collect();
+    let later: Vec<u128> = these.iter().map(|took| took + 20).collect();
+    assert!(ALIKE.contains(&chance_of_longer(&these, &these)));
+    assert!(!ALIKE.contains(&chance_of_longer(&later, &these)));
+    assert!(!ALIKE.contains(&chance_of_longer(&these, &later)));
+}
