@@ -31,8 +31,8 @@ pub async fn ready(State(services): State<Services>) -> Response {
         "vault": word(vault),
     });
     // Without Redis most things work, and what does not says so: taking all replicas away would be worse.
-    if let Some(redis) = redis {
-        body["redis"] = word(redis.is_ok()).into();
+    if let (Some(redis), Some(body)) = (redis, body.as_object_mut()) {
+        body.insert("redis".to_owned(), word(redis.is_ok()).into());
     }
     let status = if ready {
         StatusCode::OK

@@ -43,7 +43,7 @@ impl Shared {
         Self {
             limiter: Limiter::new(redis.clone(), clock.clone()),
             once: Once::new(redis.clone(), clock.clone()),
-            locks: Locks::new(redis.clone(), rng.clone()),
+            locks: Locks::new(redis.clone(), *rng),
             revocations: Revocations::new(redis.clone()),
             redis,
         }
