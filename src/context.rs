@@ -58,8 +58,7 @@ impl Services {
 
     /// The master secret's file; the vault process alone reads it.
     pub fn master_file(&self) -> PathBuf {
-        let configured = self.config.vault.master_file.clone();
-        configured.unwrap_or_else(|| self.paths.vault().join("master"))
+        self.config.vault.master(&self.paths)
     }
 }
 

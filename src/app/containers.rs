@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::clients::agent::Agents;
+use crate::clients::launcher::Launcher;
 use crate::context::Services;
 use crate::features::broker::Preview;
-use crate::features::containers::{Controller, EgressHandler, LocalRuntime, Parts, Runtime};
+use crate::features::containers::{Controller, EgressHandler, Launched, Parts, Runtime};
 use crate::features::egress::Egress;
 
 /// The parts that routes need.
@@ -22,13 +23,9 @@ pub struct Containers {
 ///
 /// # Errors
 /// When a setting names something that is not there, or files cannot be written.
-pub fn start(services: &Services) -> anyhow::Result<Containers> {
+pub async fn start(services: &Services, launcher: Launcher) -> anyhow::Result<Containers> {
     let config = &services.config;
-    let local = LocalRuntime::open(
-        &config.runtime.local,
-        services.paths.containers(),
-        services.clock.clone(),
-    )?;
+    let launched = Launched::open(launcher).await?;
     let agents = Agents::new();
     let egress = Egress::new(
         &config.egress,
@@ -41,7 +38,7 @@ pub fn start(services: &Services) -> anyhow::Result<Containers> {
         Box::pin(async move { egress.serve(who, stream).await })
     });
     let parts = Parts {
-        runtime: Runtime::Local(Arc::new(local)),
+        runtime: Runtime::Launched(launched),
         agents: agents.clone(),
         egress: handler,
     };

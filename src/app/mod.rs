@@ -1,16 +1,17 @@
 //! Layer 5: puts the server together and supervises it: processes, services, routes, listener, shutdown.
 
+mod confinement;
 mod connections;
 mod containers;
 mod health;
 mod installation;
+mod launcher;
 mod listener;
 mod openapi;
 mod router;
 mod services;
 mod vault_process;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +19,16 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clients::http::Outbound;
-use crate::config::{Loaded, Paths};
+use crate::clients::launcher::{Ask, Launcher, Link};
+use crate::config::Loaded;
 use crate::context::Services;
 use crate::features::ai::Ai;
 use crate::features::{audit, identity};
 use crate::jobs;
 
-pub use services::offline;
+pub use confinement::{Confinement, confine};
+pub use launcher::run as launcher;
+pub use services::{Held, hold, offline};
 pub use vault_process::VaultProcess;
 
 /// Requests that are still running when the server stops get this long.
@@ -34,25 +38,30 @@ const DRAIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When a part cannot be started; the message says which and what to do.
-pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
-    let paths = Paths::new(data_dir.to_path_buf());
-    let _lock = services::lock(&paths)?;
+pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
+    let paths = held.paths().clone();
+    let (link, confinement, _lock) = held.open();
+    let missing = confinement.missing();
+    if !missing.is_empty() {
+        tracing::warn!(?missing, "the kernel does not confine the server in full");
+    }
     let listener = listener::bind(&loaded.config, &paths).await?;
     let services = services::build(loaded.config, paths).await?;
+    let launcher = Launcher::new(Link::new(link)?, &services.tasks, &services.shutdown);
     services
         .store
         .migrate_embedded()
         .await
         .context("bringing the database schema up to date")?;
-    let vault = VaultProcess::supervise(&services, services::is_new(&services).await?)?;
-    vault.ready().await?;
+    let create_master = services::is_new(&services).await?;
+    launcher.ask(Ask::StartVault { create_master }).await?;
     listen_for_changes(&services).await?;
     installation::claim(&services).await?;
     audit::start(&services);
     let address = identity::sign_in_address(&services)
         .await
         .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;
-    let containers = containers::start(&services)?;
+    let containers = containers::start(&services, launcher.clone()).await?;
     let outbound = Outbound::new(&services.config)?;
     let ai = Ai::new(&services, outbound, Arc::clone(&containers.controller)).await;
     let application = router::build(&services, &containers, ai)?;
@@ -62,9 +71,13 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     let shutdown = services.shutdown.clone();
     let server = connections::serve(listener, application, shutdown.clone());
     let mut server = std::pin::pin!(server);
+    let lost = launcher.lost();
     announce(&address);
     tokio::select! {
         () = &mut server => anyhow::bail!("the listener ended by itself"),
+        () = lost.cancelled() => anyhow::bail!(
+            "the launcher, which starts containers and the vault, has ended: start the server again"
+        ),
         () = stop_signal() => {}
     }
     tracing::info!("stopping: no new requests, the running ones may finish");
@@ -77,7 +90,7 @@ pub async fn serve(loaded: Loaded, data_dir: &Path) -> anyhow::Result<()> {
     }
     finish(&services).await;
     audit::flush(&services).await;
-    vault.stop().await;
+    launcher.ask(Ask::StopVault).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Builds the parts that everything else is given.
 
 use std::fs::{File, TryLockError};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{VaultProcess, installation};
+use super::confinement::{self, Confinement};
+use super::vault_process::VaultStart;
+use super::{VaultProcess, installation, launcher};
 use crate::authz::{Credentials, SessionLimits};
 use crate::clients::mail::Mailer;
 use crate::clients::redis::Redis;
@@ -22,13 +25,82 @@ use crate::store::Store;
 use crate::vault::VaultClient;
 
 /// Keeps a second server away from the same data folder. Held for the server's life.
-pub fn lock(paths: &Paths) -> anyhow::Result<File> {
+fn lock(paths: &Paths) -> anyhow::Result<File> {
     try_lock(paths)?.with_context(|| {
         format!(
             "another optidev serve uses {} already: stop it, or choose another folder with --data-dir",
             paths.data_dir().display()
         )
     })
+}
+
+/// What a server holds from before it answers: its folders, the launcher, and its own confinement.
+pub struct Held {
+    paths: Paths,
+    launcher: OwnedFd,
+    confinement: Confinement,
+    _lock: File,
+}
+
+impl Held {
+    /// Where things are.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The parts: the link to the launcher, what came of the confinement, and the lock.
+    pub fn open(self) -> (OwnedFd, Confinement, File) {
+        (self.launcher, self.confinement, self._lock)
+    }
+}
+
+/// Takes the data folder, begins the launcher, and confines this process. Before any thread was started.
+///
+/// # Errors
+/// When the folder is in use or cannot be made, or the kernel refuses what `[vault] require_hardening` demands.
+pub fn hold(config: &Config, config_file: Option<&Path>, data_dir: &Path) -> anyhow::Result<Held> {
+    let paths = Paths::new(data_dir.to_path_buf());
+    let lock = lock(&paths)?;
+    make_folders(&paths)?;
+    let launcher = launcher::begin(config_file, data_dir)?;
+    let confinement = confinement::confine(config, config_file, &paths)?;
+    Ok(Held {
+        paths,
+        launcher,
+        confinement,
+        _lock: lock,
+    })
+}
+
+fn make_folders(paths: &Paths) -> anyhow::Result<()> {
+    make_folder(paths.data_dir())?;
+    for folder in [
+        paths.run(),
+        paths.objects(),
+        paths.vault(),
+        paths.database(),
+        paths.tls(),
+    ] {
+        make_folder(&folder)?;
+    }
+    move_old_database(paths)
+}
+
+/// Until version 0.1.0 the database lay in the data folder itself, which a confined server cannot write to.
+fn move_old_database(paths: &Paths) -> anyhow::Result<()> {
+    let old = paths.data_dir().join("optidev.db");
+    if !old.exists() || paths.sqlite().exists() {
+        return Ok(());
+    }
+    // The database last: a move that was interrupted is found and finished by the next start.
+    for name in ["optidev.db-wal", "optidev.db-shm", "optidev.db"] {
+        let from = paths.data_dir().join(name);
+        if from.exists() {
+            std::fs::rename(&from, paths.database().join(name))
+                .with_context(|| format!("moving {} into database/", from.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The lock, or none when somebody else holds it.
@@ -63,10 +135,6 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
 
 /// Opens the database and makes clients of the other processes; starts nothing.
 pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
-    make_folder(paths.data_dir())?;
-    for folder in [paths.run(), paths.objects(), paths.vault()] {
-        make_folder(&folder)?;
-    }
     let clock = Clock::system();
     let vault = VaultClient::new(VaultProcess::socket(&paths));
     let seal = Arc::new(vault.clone());
@@ -131,6 +199,7 @@ impl Offline {
 pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline> {
     let paths = Paths::new(data_dir.to_path_buf());
     let lock = try_lock(&paths)?;
+    make_folders(&paths)?;
     let services = build(loaded.config, paths).await?;
     let mut vault = None;
     if lock.is_some() {
@@ -139,7 +208,8 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
             .migrate_embedded()
             .await
             .context("bringing the database schema up to date")?;
-        let started = VaultProcess::supervise(&services, is_new(&services).await?)?;
+        let how = VaultStart::new(&services.config, &services.paths);
+        let started = VaultProcess::supervise(how, is_new(&services).await?)?;
         started.ready().await?;
         installation::claim(&services).await?;
         vault = Some(started);

@@ -1,6 +1,6 @@
 //! Starts the vault process, and starts it again whenever it ends.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Paths;
-use crate::context::Services;
+use crate::config::{Config, Paths};
 use crate::vault::VaultClient;
 use crate::vault::server::exit;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The running executable itself, whatever lies at its path by now: a file that was exchanged is not started.
+pub const PROGRAM: &str = "/proc/self/exe";
 /// Exit codes of what another start does not mend by itself.
 const PERMANENT: [i32; 3] = [exit::KEYS, exit::SOCKET, exit::HARDENING];
 
@@ -27,6 +28,28 @@ pub struct VaultProcess {
     refused: watch::Receiver<Option<i32>>,
     stopping: CancellationToken,
     loop_task: JoinHandle<()>,
+}
+
+/// How the process is started.
+#[derive(Debug, Clone)]
+pub struct VaultStart {
+    /// Where socket and record are.
+    pub paths: Paths,
+    /// The master secret's file.
+    pub master: PathBuf,
+    /// Whether it refuses to run with less than all of its hardening.
+    pub require_hardening: bool,
+}
+
+impl VaultStart {
+    /// As the settings say.
+    pub fn new(config: &Config, paths: &Paths) -> Self {
+        Self {
+            paths: paths.clone(),
+            master: config.vault.master(paths),
+            require_hardening: config.vault.require_hardening,
+        }
+    }
 }
 
 struct Running {
@@ -46,12 +69,11 @@ impl VaultProcess {
     ///
     /// # Errors
     /// When it cannot be started at all.
-    pub fn supervise(services: &Services, new_install: bool) -> anyhow::Result<Self> {
-        let master = services.master_file();
-        let first = start(&services.paths, &master, new_install)?;
+    pub fn supervise(how: VaultStart, new_install: bool) -> anyhow::Result<Self> {
+        let first = start(&how, new_install)?;
+        let client = VaultClient::new(Self::socket(&how.paths));
         let stopping = CancellationToken::new();
         let (refuse, refused) = watch::channel(None);
-        let paths = services.paths.clone();
         let token = stopping.clone();
         #[expect(
             clippy::disallowed_methods,
@@ -85,7 +107,7 @@ impl VaultProcess {
                     () = token.cancelled() => return,
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
-                running = match start(&paths, &master, false) {
+                running = match start(&how, false) {
                     Ok(running) => Some(running),
                     Err(error) => {
                         tracing::error!(%error, "the vault process could not be started");
@@ -95,7 +117,7 @@ impl VaultProcess {
             }
         });
         Ok(Self {
-            client: services.vault.clone(),
+            client,
             stopping,
             loop_task,
             refused,
@@ -140,15 +162,16 @@ impl VaultProcess {
     }
 }
 
-fn start(paths: &Paths, master: &Path, new_install: bool) -> anyhow::Result<Running> {
-    let program = std::env::current_exe().context("finding the running executable")?;
-    let folder = paths.vault();
-    let mut child = Command::new(program)
+fn start(how: &VaultStart, new_install: bool) -> anyhow::Result<Running> {
+    let folder = how.paths.vault();
+    let mut child = Command::new(PROGRAM)
+        .arg0("optidev")
         .arg("vault")
         .arg("--socket")
-        .arg(VaultProcess::socket(paths))
+        .arg(VaultProcess::socket(&how.paths))
         .arg("--master")
-        .arg(master)
+        .arg(&how.master)
+        .args(how.require_hardening.then_some("--require-hardening"))
         .args(new_install.then_some("--create-master"))
         .arg("--record")
         .arg(folder.join("record.jsonl"))

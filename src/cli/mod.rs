@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod launcher;
 mod logging;
 mod migrate;
 mod serve;
@@ -33,6 +34,9 @@ enum Command {
     Migrate(Place),
     /// Check what is kept: `verify audit`.
     Verify(verify::VerifyArgs),
+    /// Starts containers and the vault process; the server starts it by itself.
+    #[command(hide = true)]
+    Launcher(Place),
     /// The vault process; the server starts it by itself.
     #[command(hide = true)]
     Vault(vault::VaultArgs),
@@ -70,7 +74,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         // Before any thread or runtime exists: it locks its process down.
         Command::Vault(args) => vault::run(args)?,
         Command::Config(args) => config::run(&args)?,
-        Command::Serve(args) => runtime()?.block_on(serve::run(&args))?,
+        // Before any thread or runtime exists, too.
+        Command::Serve(args) => serve::run(&args)?,
+        Command::Launcher(place) => runtime()?.block_on(launcher::run(&place))?,
         Command::Admin(args) => runtime()?.block_on(admin::run(args))?,
         Command::Migrate(place) => runtime()?.block_on(migrate::run(&place))?,
         Command::Verify(args) => return Ok(runtime()?.block_on(verify::run(args))),

@@ -1,6 +1,6 @@
 //! `optidev serve`
 
-use super::{Place, logging};
+use super::{Place, logging, runtime};
 use crate::app;
 
 /// Runs the server.
@@ -10,9 +10,11 @@ pub struct ServeArgs {
     place: Place,
 }
 
-/// Runs it until it is told to stop.
-pub async fn run(args: &ServeArgs) -> anyhow::Result<()> {
+/// Runs it until it is told to stop. Before any thread was started: it confines its process.
+pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = args.place.load()?;
     logging::start(&loaded.config.log)?;
-    app::serve(loaded, &args.place.absolute_data_dir()?).await
+    let data_dir = args.place.absolute_data_dir()?;
+    let held = app::hold(&loaded.config, args.place.config.as_deref(), &data_dir)?;
+    runtime()?.block_on(app::serve(loaded, held))
 }

@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod http;
+pub mod launcher;
 pub mod mail;
 pub mod named;
 pub mod ranges;

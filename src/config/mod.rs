@@ -83,9 +83,14 @@ impl Paths {
         &self.data_dir
     }
 
+    /// The embedded database's folder.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("database")
+    }
+
     /// The embedded database.
     pub fn sqlite(&self) -> PathBuf {
-        self.data_dir.join("optidev.db")
+        self.database().join("optidev.db")
     }
 
     /// The vault process's own folder: only that process reads it.

@@ -326,6 +326,8 @@ async fn embedded(config: &DatabaseConfig, file: &Path) -> Result<DatabaseConnec
                 // Durable across a crash of the process and of the machine: a saved row stays saved.
                 .pragma("synchronous", "FULL")
                 .pragma("foreign_keys", "ON")
+                // A confined server has no folder for temporary files.
+                .pragma("temp_store", "MEMORY")
                 .pragma("busy_timeout", "10000")
         });
     Ok(Database::connect(options).await?)

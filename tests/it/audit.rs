@@ -14,7 +14,7 @@ use crate::support::server::{Owner, Server};
 
 /// The server's own database, for those who come from behind: an SQLite file.
 async fn database(server: &Server) -> DatabaseConnection {
-    let path = server.data_dir().join("optidev.db");
+    let path = server.data_dir().join("database/optidev.db");
     Database::connect(format!("sqlite://{}", path.display()))
         .await
         .unwrap()

@@ -112,7 +112,7 @@ async fn one_setting_moves_everything_to_postgresql_behind_row_level_security() 
     );
     eve.get(&foreign).await.problem(404, "not_found");
     assert!(
-        !server.data_dir().join("optidev.db").exists(),
+        !server.data_dir().join("database/optidev.db").exists(),
         "nothing is kept in SQLite"
     );
 

@@ -22,7 +22,7 @@ pub use liveness::Standing;
 pub use model::{Checkout, CheckoutState, Container, Identity, State, Wanted};
 pub use ops::{Access, Entered, create, enter, list, start, stop};
 pub use runtime::local::LocalRuntime;
-pub use runtime::{EgressHandler, Runtime, RuntimeError};
+pub use runtime::{EgressHandler, Launched, Launching, Runtime, RuntimeError};
 
 use crate::context::Services;
 

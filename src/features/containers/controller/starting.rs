@@ -189,7 +189,7 @@ async fn first_answer(agent: &Agent, instance: &mut Instance) -> Result<wire::He
         };
         tokio::select! {
             ended = instance.ended() => {
-                let said = instance.last_words();
+                let said = instance.last_words().await;
                 return Err(RuntimeError::Failed(format!("the container ended at once ({ended}): {said}")).into());
             }
             () = tokio::time::sleep(PAUSE) => tracing::trace!(%error, "waiting for the agent"),

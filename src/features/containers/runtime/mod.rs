@@ -1,10 +1,16 @@
 //! What runs containers. The controller knows only what is here; `local` is the embedded default, and a Kubernetes
-//! runtime goes beside it.
+//! runtime goes beside it. The server is confined and cannot make namespaces: its local runtime is `launched`, which asks
+//! the launcher process, where `launching` asks `local`.
 //!
 //! What always holds: every step may be repeated or interrupted; user code runs only in what [`Runtime::launch`]
 //! started, and secrets go there only after [`Runtime::prove_isolation`] succeeded.
 
+mod launched;
+mod launching;
 pub mod local;
+
+pub use launched::{Launched, LaunchedInstance};
+pub use launching::Launching;
 
 use std::sync::Arc;
 
@@ -69,13 +75,17 @@ impl std::fmt::Display for Ended {
 /// A runtime.
 #[derive(Clone)]
 pub enum Runtime {
-    /// bubblewrap on this machine.
+    /// bubblewrap on this machine, started by the launcher process.
+    Launched(Arc<Launched>),
+    /// bubblewrap on this machine, started by this process.
     Local(Arc<local::LocalRuntime>),
 }
 
 /// A running container.
 pub enum Instance {
-    /// Of the local runtime.
+    /// Of the local runtime, started by the launcher process.
+    Launched(LaunchedInstance),
+    /// Of the local runtime, started by this process.
     Local(local::Process),
 }
 
@@ -86,6 +96,7 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn prepare_volume(&self, container: ContainerId) -> Result<String, RuntimeError> {
         match self {
+            Self::Launched(launched) => launched.prepare_volume(container).await,
             Self::Local(local) => local.prepare_volume(container).await,
         }
     }
@@ -96,6 +107,9 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn adopt(&self, container: ContainerId) -> Result<Option<Instance>, RuntimeError> {
         match self {
+            Self::Launched(launched) => {
+                Ok(launched.adopt(container).await?.map(Instance::Launched))
+            }
             Self::Local(local) => Ok(local.adopt(container).await?.map(Instance::Local)),
         }
     }
@@ -106,6 +120,7 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn launch(&self, container: ContainerId) -> Result<Instance, RuntimeError> {
         match self {
+            Self::Launched(launched) => launched.launch(container).await.map(Instance::Launched),
             Self::Local(local) => local.launch(container).await.map(Instance::Local),
         }
     }
@@ -116,7 +131,11 @@ impl Runtime {
     /// [`RuntimeError::Unproven`].
     pub async fn prove_isolation(&self, instance: &Instance) -> Result<String, RuntimeError> {
         match (self, instance) {
+            (Self::Launched(launched), Instance::Launched(instance)) => {
+                launched.prove_isolation(instance).await
+            }
             (Self::Local(local), Instance::Local(process)) => local.prove_isolation(process).await,
+            _ => Err(foreign()),
         }
     }
 
@@ -132,9 +151,13 @@ impl Runtime {
         tasks: &tokio_util::task::TaskTracker,
     ) -> Result<(), RuntimeError> {
         match (self, instance) {
+            (Self::Launched(launched), Instance::Launched(instance)) => {
+                launched.open_egress(instance, who, handler, tasks).await
+            }
             (Self::Local(local), Instance::Local(process)) => {
                 local.open_egress(process, who, handler, tasks).await
             }
+            _ => Err(foreign()),
         }
     }
 
@@ -144,9 +167,13 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn remember(&self, instance: &Instance, boot_id: &str) -> Result<(), RuntimeError> {
         match (self, instance) {
+            (Self::Launched(launched), Instance::Launched(instance)) => {
+                launched.remember(instance, boot_id).await
+            }
             (Self::Local(local), Instance::Local(process)) => {
                 local.remember(process, boot_id).await
             }
+            _ => Err(foreign()),
         }
     }
 
@@ -156,7 +183,11 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn kill(&self, instance: Instance) -> Result<(), RuntimeError> {
         match (self, instance) {
+            (Self::Launched(launched), Instance::Launched(instance)) => {
+                launched.kill(instance).await
+            }
             (Self::Local(local), Instance::Local(process)) => local.kill(process).await,
+            _ => Err(foreign()),
         }
     }
 
@@ -166,6 +197,7 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn remove_volume(&self, container: ContainerId) -> Result<(), RuntimeError> {
         match self {
+            Self::Launched(launched) => launched.remove_volume(container).await,
             Self::Local(local) => local.remove_volume(container).await,
         }
     }
@@ -176,15 +208,21 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn known(&self) -> Result<Vec<ContainerId>, RuntimeError> {
         match self {
+            Self::Launched(launched) => launched.known().await,
             Self::Local(local) => local.known().await,
         }
     }
+}
+
+fn foreign() -> RuntimeError {
+    RuntimeError::Failed("the container is another runtime's".to_owned())
 }
 
 impl Instance {
     /// Where its agent listens.
     pub fn endpoint(&self) -> Endpoint {
         match self {
+            Self::Launched(instance) => instance.endpoint(),
             Self::Local(process) => process.endpoint(),
         }
     }
@@ -192,6 +230,7 @@ impl Instance {
     /// The agent's boot id, when an earlier server noted one.
     pub fn boot_id(&self) -> Option<&str> {
         match self {
+            Self::Launched(instance) => instance.boot_id(),
             Self::Local(process) => process.boot_id(),
         }
     }
@@ -199,6 +238,7 @@ impl Instance {
     /// Waits until it ends. May be dropped and called again.
     pub async fn ended(&mut self) -> Ended {
         match self {
+            Self::Launched(instance) => instance.ended().await,
             Self::Local(process) => process.ended().await,
         }
     }
@@ -206,13 +246,15 @@ impl Instance {
     /// How often the system ended a process of the container because its memory was full.
     pub async fn out_of_memory(&self) -> u64 {
         match self {
+            Self::Launched(instance) => instance.out_of_memory().await,
             Self::Local(process) => process.out_of_memory().await,
         }
     }
 
     /// The last lines that the container's start wrote, for a reason to show.
-    pub fn last_words(&self) -> String {
+    pub async fn last_words(&self) -> String {
         match self {
+            Self::Launched(instance) => instance.last_words().await,
             Self::Local(process) => process.last_words(),
         }
     }

@@ -1,6 +1,7 @@
 //! The way to the egress role: a socket in a folder that the container can only read.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use rustix::fd::AsRawFd;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
@@ -20,15 +21,17 @@ pub struct Egress {
 
 /// Listens for the container's agent and hands connections to `handler`, which turns away those that are too many: a
 /// limit here could only let them wait without a word.
-pub fn open(
-    folder: &Folder,
-    uid: Option<u32>,
+///
+/// # Errors
+/// When the listener cannot be watched.
+pub fn serve(
+    listener: OwnedFd,
     who: Identity,
     handler: EgressHandler,
     tasks: &TaskTracker,
 ) -> Result<Egress, RuntimeError> {
-    let listener = bind(folder, uid)
-        .map_err(|error| RuntimeError::io("opening the way to the egress role", error))?;
+    let listener = UnixListener::from_std(listener.into())
+        .map_err(|error| RuntimeError::io("watching the way to the egress role", error))?;
     let closed = CancellationToken::new();
     let open = closed.clone().drop_guard();
     let connections = tasks.clone();
@@ -55,7 +58,11 @@ pub fn open(
     Ok(Egress { _open: open })
 }
 
-fn bind(folder: &Folder, uid: Option<u32>) -> io::Result<UnixListener> {
+/// Makes the socket anew and listens.
+///
+/// # Errors
+/// What the system says.
+pub fn bind(folder: &Folder, uid: Option<u32>) -> io::Result<OwnedFd> {
     let path = folder.join("egress");
     let folder = rustix::fs::openat(
         CWD,
@@ -68,10 +75,11 @@ fn bind(folder: &Folder, uid: Option<u32>) -> io::Result<UnixListener> {
         Err(error) => return Err(error.into()),
     }
     // Through the descriptor, because a socket's path may have 108 bytes only (unix(7)).
-    let listener = UnixListener::bind(format!(
+    let listener = std::os::unix::net::UnixListener::bind(format!(
         "/proc/self/fd/{}/{EGRESS_SOCKET}",
         folder.as_raw_fd()
     ))?;
+    listener.set_nonblocking(true)?;
     rustix::fs::chmodat(
         &folder,
         EGRESS_SOCKET,
@@ -88,5 +96,5 @@ fn bind(folder: &Folder, uid: Option<u32>) -> io::Result<UnixListener> {
             AtFlags::SYMLINK_NOFOLLOW,
         )?;
     }
-    Ok(listener)
+    Ok(listener.into())
 }

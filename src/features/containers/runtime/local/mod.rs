@@ -11,7 +11,7 @@
 
 mod binary;
 mod confine;
-mod egress;
+pub(super) mod egress;
 mod etc;
 mod limits;
 mod process;
@@ -26,10 +26,12 @@ mod volume;
 #[cfg(test)]
 mod tests;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use process::Process;
+pub(super) use sandbox::AGENT_SOCKET;
 
 use super::{EgressHandler, RuntimeError};
 use crate::config::LocalRuntimeConfig;
@@ -125,10 +127,17 @@ impl LocalRuntime {
         handler: EgressHandler,
         tasks: &tokio_util::task::TaskTracker,
     ) -> Result<(), RuntimeError> {
+        let listener = self.bind_egress(process)?;
+        process.keep_egress(egress::serve(listener, who, handler, tasks)?);
+        Ok(())
+    }
+
+    /// The socket of the container's way out, listening; an older one is replaced.
+    pub(super) fn bind_egress(&self, process: &Process) -> Result<OwnedFd, RuntimeError> {
         let folder = self.folders.container(process.container());
         let uid = self.slots.of(process.container())?.uid;
-        process.keep_egress(egress::open(&folder, uid, who, handler, tasks)?);
-        Ok(())
+        egress::bind(&folder, uid)
+            .map_err(|error| RuntimeError::io("opening the way to the egress role", error))
     }
 
     pub(super) async fn remember(

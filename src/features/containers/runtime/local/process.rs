@@ -1,5 +1,6 @@
 //! A running container of this machine: its first process, and what it holds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
@@ -90,7 +91,7 @@ impl Process {
         })
     }
 
-    pub(super) fn container(&self) -> ContainerId {
+    pub(in super::super) fn container(&self) -> ContainerId {
         self.folder.container()
     }
 
@@ -113,9 +114,14 @@ impl Process {
         }
     }
 
+    /// Where the agent's socket is.
+    pub(in super::super) fn socket_folder(&self) -> PathBuf {
+        self.folder.join("run")
+    }
+
     pub(in super::super) fn endpoint(&self) -> Endpoint {
         Endpoint::Unix {
-            folder: self.folder.join("run"),
+            folder: self.socket_folder(),
             name: AGENT_SOCKET.to_owned(),
         }
     }

@@ -66,7 +66,7 @@ impl Machine {
         let agent = self.agents.set(id, instance.endpoint());
         let since = Instant::now();
         while let Err(error) = agent.hello().await {
-            assert!(since.elapsed() < SOON, "{error}: {}", instance.last_words());
+            assert!(since.elapsed() < SOON, "{error}: {}", instance.last_words().await);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.runtime.prove_isolation(&instance).await.unwrap();

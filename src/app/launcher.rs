@@ -1,0 +1,149 @@
+//! The launcher process, `optidev launcher`: starts containers and the vault process for a server that is confined.
+//!
+//! What always holds: it is begun before the server confines itself; it reads settings at its start and never again;
+//! it ends when the server does, and containers go on; it has no listener, no database and no HTTP. [`begin`] is the
+//! server's half, [`run`] the process.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+use super::vault_process::{PROGRAM, VaultProcess, VaultStart};
+use crate::clients::launcher::{self, Answer, Ask, Link, Problem, Question, Told};
+use crate::config::{Config, Paths};
+use crate::features::containers::Launching;
+
+/// Starts the process; answers the server's end of the link to it. Before any thread was started.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn begin(config_file: Option<&Path>, data_dir: &Path) -> anyhow::Result<OwnedFd> {
+    let (ours, theirs) = launcher::pair().context("making a pair of sockets")?;
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg0("optidev")
+        .arg("launcher")
+        .arg("--data-dir")
+        .arg(data_dir);
+    if let Some(file) = config_file {
+        command.arg("--config").arg(file);
+    }
+    command
+        // The link, and the sign that the server has ended.
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        // An interrupt at the server's terminal is for the server.
+        .process_group(0)
+        .spawn()
+        .context("starting the launcher process")?;
+    Ok(ours)
+}
+
+/// The process: answers the server on standard input until that ends.
+///
+/// # Errors
+/// When standard input is no link.
+pub async fn run(config: Config, paths: Paths) -> anyhow::Result<()> {
+    // Who stops all processes of a service at once means the server: it stops the containers in good order first.
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
+        // A handler that is installed stays, and takes the place of the end that the signal means otherwise.
+        drop(signal(kind).context("watching signals")?);
+    }
+    let input = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .context("taking hold of the link")?;
+    let link = Arc::new(Link::new(input).context("opening the link to the server")?);
+    let tasks = TaskTracker::new();
+    let launching = Arc::new(Launching::new(
+        config.runtime.local.clone(),
+        paths.containers(),
+        Arc::clone(&link),
+        tasks.clone(),
+    ));
+    let vault = Arc::new(Vault {
+        start: VaultStart::new(&config, &paths),
+        running: Mutex::new(None),
+    });
+    // The end of the link is the server's end, whatever it looks like.
+    while let Ok(Some((packet, _))) = link.receive().await {
+        let Ok(Question { id, ask }) = serde_json::from_slice(&packet) else {
+            tracing::error!("the server asked what is not understood");
+            break;
+        };
+        let (link, launching, vault) = (
+            Arc::clone(&link),
+            Arc::clone(&launching),
+            Arc::clone(&vault),
+        );
+        tasks.spawn(async move {
+            let (result, descriptor) = match answer(&launching, &vault, ask).await {
+                Ok((answer, descriptor)) => (Ok(answer), descriptor),
+                Err(problem) => (Err(problem), None),
+            };
+            let told = Told::Answer { id, result };
+            if let Ok(text) = serde_json::to_vec(&told) {
+                let beside = descriptor.as_ref().map(AsFd::as_fd);
+                // A server that is gone waits for nothing.
+                let _ = link.send(&text, beside).await;
+            }
+        });
+    }
+    vault.stop().await;
+    Ok(())
+}
+
+async fn answer(
+    launching: &Arc<Launching>,
+    vault: &Vault,
+    ask: Ask,
+) -> Result<(Answer, Option<OwnedFd>), Problem> {
+    match ask {
+        Ask::StartVault { create_master } => vault.start(create_master).await?,
+        Ask::StopVault => vault.stop().await,
+        ask => return launching.answer(ask).await,
+    }
+    Ok((Answer::Done, None))
+}
+
+/// The vault process, once it was asked for.
+struct Vault {
+    start: VaultStart,
+    running: Mutex<Option<VaultProcess>>,
+}
+
+impl Vault {
+    async fn start(&self, create_master: bool) -> Result<(), Problem> {
+        let mut running = self.running.lock().await;
+        if running.is_some() {
+            return Ok(());
+        }
+        let started = VaultProcess::supervise(self.start.clone(), create_master)
+            .map_err(|error| Problem::Failed(format!("{error:#}")))?;
+        match started.ready().await {
+            Ok(()) => *running = Some(started),
+            Err(error) => {
+                started.stop().await;
+                return Err(Problem::Machine(format!("{error:#}")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        if let Some(running) = self.running.lock().await.take() {
+            running.stop().await;
+        }
+    }
+}
