@@ -230,9 +230,8 @@ fn real(path: &Path) -> PathBuf {
     }
     // Not there yet: its folder may be, under another name.
     match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => {
-            std::fs::canonicalize(parent).map_or_else(|_| path.to_path_buf(), |real| real.join(name))
-        }
+        (Some(parent), Some(name)) => std::fs::canonicalize(parent)
+            .map_or_else(|_| path.to_path_buf(), |real| real.join(name)),
         _ => path.to_path_buf(),
     }
 }

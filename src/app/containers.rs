@@ -38,7 +38,7 @@ pub async fn start(services: &Services, launcher: Launcher) -> anyhow::Result<Co
         Box::pin(async move { egress.serve(who, stream).await })
     });
     let parts = Parts {
-        runtime: Runtime::Launched(launched),
+        runtime: Runtime::Local(launched),
         agents: agents.clone(),
         egress: handler,
     };

@@ -91,6 +91,7 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     finish(&services).await;
     audit::flush(&services).await;
     launcher.ask(Ask::StopVault).await?;
+    launcher.end().await;
     Ok(())
 }
 

@@ -76,6 +76,12 @@ impl Link {
             .await
     }
 
+    /// Sends nothing more: the other end receives what was sent, and then the end.
+    pub fn end(&self) {
+        // Refused when the other end is gone already, which comes to the same.
+        let _ = rustix::net::shutdown(self.0.get_ref(), rustix::net::Shutdown::Write);
+    }
+
     /// The next packet, or none when the other end is gone.
     ///
     /// # Errors

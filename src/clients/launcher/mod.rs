@@ -15,6 +15,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -77,6 +78,13 @@ impl Launcher {
     /// Cancelled when the launcher has ended. Nothing can be started from then on.
     pub fn lost(&self) -> CancellationToken {
         self.0.lost.clone()
+    }
+
+    /// Tells the launcher that the server ends, and waits for its end, which lets containers go on.
+    pub async fn end(&self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.0.link.end();
+        let _ = tokio::time::timeout(PATIENCE, self.0.lost.cancelled()).await;
     }
 
     /// Asks and waits for the answer.

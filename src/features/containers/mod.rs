@@ -21,7 +21,6 @@ pub use controller::{Controller, Parts};
 pub use liveness::Standing;
 pub use model::{Checkout, CheckoutState, Container, Identity, State, Wanted};
 pub use ops::{Access, Entered, create, enter, list, start, stop};
-pub use runtime::local::LocalRuntime;
 pub use runtime::{EgressHandler, Launched, Launching, Runtime, RuntimeError};
 
 use crate::context::Services;

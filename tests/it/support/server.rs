@@ -371,7 +371,10 @@ impl Server {
                 .sql(statement);
             return;
         }
-        let address = format!("sqlite://{}", self.data_dir.join("database/optidev.db").display());
+        let address = format!(
+            "sqlite://{}",
+            self.data_dir.join("database/optidev.db").display()
+        );
         let database = sea_orm::Database::connect(address).await.unwrap();
         sea_orm::ConnectionTrait::execute_unprepared(&database, statement)
             .await

@@ -2,6 +2,7 @@
 
 mod anchors;
 mod attack;
+mod confined;
 mod harness;
 mod operations;
 mod restart;

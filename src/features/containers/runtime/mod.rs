@@ -1,13 +1,13 @@
 //! What runs containers. The controller knows only what is here; `local` is the embedded default, and a Kubernetes
-//! runtime goes beside it. The server is confined and cannot make namespaces: its local runtime is `launched`, which asks
-//! the launcher process, where `launching` asks `local`.
+//! runtime goes beside it. The server is confined and cannot make namespaces: for it, the local runtime is `launched`, which
+//! asks the launcher process, where `launching` asks `local`.
 //!
 //! What always holds: every step may be repeated or interrupted; user code runs only in what [`Runtime::launch`]
 //! started, and secrets go there only after [`Runtime::prove_isolation`] succeeded.
 
 mod launched;
 mod launching;
-pub mod local;
+mod local;
 
 pub use launched::{Launched, LaunchedInstance};
 pub use launching::Launching;
@@ -75,18 +75,14 @@ impl std::fmt::Display for Ended {
 /// A runtime.
 #[derive(Clone)]
 pub enum Runtime {
-    /// bubblewrap on this machine, started by the launcher process.
-    Launched(Arc<Launched>),
-    /// bubblewrap on this machine, started by this process.
-    Local(Arc<local::LocalRuntime>),
+    /// bubblewrap on this machine.
+    Local(Arc<Launched>),
 }
 
 /// A running container.
 pub enum Instance {
-    /// Of the local runtime, started by the launcher process.
-    Launched(LaunchedInstance),
-    /// Of the local runtime, started by this process.
-    Local(local::Process),
+    /// Of the local runtime.
+    Local(LaunchedInstance),
 }
 
 impl Runtime {
@@ -96,7 +92,6 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn prepare_volume(&self, container: ContainerId) -> Result<String, RuntimeError> {
         match self {
-            Self::Launched(launched) => launched.prepare_volume(container).await,
             Self::Local(local) => local.prepare_volume(container).await,
         }
     }
@@ -107,9 +102,6 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn adopt(&self, container: ContainerId) -> Result<Option<Instance>, RuntimeError> {
         match self {
-            Self::Launched(launched) => {
-                Ok(launched.adopt(container).await?.map(Instance::Launched))
-            }
             Self::Local(local) => Ok(local.adopt(container).await?.map(Instance::Local)),
         }
     }
@@ -120,7 +112,6 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn launch(&self, container: ContainerId) -> Result<Instance, RuntimeError> {
         match self {
-            Self::Launched(launched) => launched.launch(container).await.map(Instance::Launched),
             Self::Local(local) => local.launch(container).await.map(Instance::Local),
         }
     }
@@ -131,11 +122,9 @@ impl Runtime {
     /// [`RuntimeError::Unproven`].
     pub async fn prove_isolation(&self, instance: &Instance) -> Result<String, RuntimeError> {
         match (self, instance) {
-            (Self::Launched(launched), Instance::Launched(instance)) => {
-                launched.prove_isolation(instance).await
+            (Self::Local(local), Instance::Local(instance)) => {
+                local.prove_isolation(instance).await
             }
-            (Self::Local(local), Instance::Local(process)) => local.prove_isolation(process).await,
-            _ => Err(foreign()),
         }
     }
 
@@ -151,13 +140,9 @@ impl Runtime {
         tasks: &tokio_util::task::TaskTracker,
     ) -> Result<(), RuntimeError> {
         match (self, instance) {
-            (Self::Launched(launched), Instance::Launched(instance)) => {
-                launched.open_egress(instance, who, handler, tasks).await
+            (Self::Local(local), Instance::Local(instance)) => {
+                local.open_egress(instance, who, handler, tasks).await
             }
-            (Self::Local(local), Instance::Local(process)) => {
-                local.open_egress(process, who, handler, tasks).await
-            }
-            _ => Err(foreign()),
         }
     }
 
@@ -167,13 +152,9 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn remember(&self, instance: &Instance, boot_id: &str) -> Result<(), RuntimeError> {
         match (self, instance) {
-            (Self::Launched(launched), Instance::Launched(instance)) => {
-                launched.remember(instance, boot_id).await
+            (Self::Local(local), Instance::Local(instance)) => {
+                local.remember(instance, boot_id).await
             }
-            (Self::Local(local), Instance::Local(process)) => {
-                local.remember(process, boot_id).await
-            }
-            _ => Err(foreign()),
         }
     }
 
@@ -183,11 +164,7 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn kill(&self, instance: Instance) -> Result<(), RuntimeError> {
         match (self, instance) {
-            (Self::Launched(launched), Instance::Launched(instance)) => {
-                launched.kill(instance).await
-            }
-            (Self::Local(local), Instance::Local(process)) => local.kill(process).await,
-            _ => Err(foreign()),
+            (Self::Local(local), Instance::Local(instance)) => local.kill(instance).await,
         }
     }
 
@@ -197,7 +174,6 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn remove_volume(&self, container: ContainerId) -> Result<(), RuntimeError> {
         match self {
-            Self::Launched(launched) => launched.remove_volume(container).await,
             Self::Local(local) => local.remove_volume(container).await,
         }
     }
@@ -208,54 +184,44 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn known(&self) -> Result<Vec<ContainerId>, RuntimeError> {
         match self {
-            Self::Launched(launched) => launched.known().await,
             Self::Local(local) => local.known().await,
         }
     }
-}
-
-fn foreign() -> RuntimeError {
-    RuntimeError::Failed("the container is another runtime's".to_owned())
 }
 
 impl Instance {
     /// Where its agent listens.
     pub fn endpoint(&self) -> Endpoint {
         match self {
-            Self::Launched(instance) => instance.endpoint(),
-            Self::Local(process) => process.endpoint(),
+            Self::Local(instance) => instance.endpoint(),
         }
     }
 
     /// The agent's boot id, when an earlier server noted one.
     pub fn boot_id(&self) -> Option<&str> {
         match self {
-            Self::Launched(instance) => instance.boot_id(),
-            Self::Local(process) => process.boot_id(),
+            Self::Local(instance) => instance.boot_id(),
         }
     }
 
     /// Waits until it ends. May be dropped and called again.
     pub async fn ended(&mut self) -> Ended {
         match self {
-            Self::Launched(instance) => instance.ended().await,
-            Self::Local(process) => process.ended().await,
+            Self::Local(instance) => instance.ended().await,
         }
     }
 
     /// How often the system ended a process of the container because its memory was full.
     pub async fn out_of_memory(&self) -> u64 {
         match self {
-            Self::Launched(instance) => instance.out_of_memory().await,
-            Self::Local(process) => process.out_of_memory().await,
+            Self::Local(instance) => instance.out_of_memory().await,
         }
     }
 
     /// The last lines that the container's start wrote, for a reason to show.
     pub async fn last_words(&self) -> String {
         match self {
-            Self::Launched(instance) => instance.last_words().await,
-            Self::Local(process) => process.last_words(),
+            Self::Local(instance) => instance.last_words().await,
         }
     }
 }

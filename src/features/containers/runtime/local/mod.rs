@@ -33,9 +33,8 @@ use std::sync::Arc;
 pub use process::Process;
 pub(super) use sandbox::AGENT_SOCKET;
 
-use super::{EgressHandler, RuntimeError};
+use super::RuntimeError;
 use crate::config::LocalRuntimeConfig;
-use crate::features::containers::model::Identity;
 use crate::kernel::{Clock, ContainerId};
 
 /// Containers of this machine.
@@ -118,18 +117,6 @@ impl LocalRuntime {
             "no network device but lo, no capabilities, no host paths; {}",
             self.limits.describe(&self.config)
         ))
-    }
-
-    pub(super) async fn open_egress(
-        &self,
-        process: &mut Process,
-        who: Identity,
-        handler: EgressHandler,
-        tasks: &tokio_util::task::TaskTracker,
-    ) -> Result<(), RuntimeError> {
-        let listener = self.bind_egress(process)?;
-        process.keep_egress(egress::serve(listener, who, handler, tasks)?);
-        Ok(())
     }
 
     /// The socket of the container's way out, listening; an older one is replaced.

@@ -10,17 +10,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
-use super::egress::Egress;
 use super::limits::{Group, Limiter};
 use super::procfs;
-use super::sandbox::AGENT_SOCKET;
 use super::volume::{Folder, Run};
 use super::{blocking, start};
-use crate::clients::agent::Endpoint;
 use crate::features::containers::runtime::{Ended, RuntimeError};
 use crate::kernel::ContainerId;
 
-/// A running container. Dropping it leaves the container running, without its egress.
+/// A running container. Dropping it leaves the container running.
 pub struct Process {
     folder: Folder,
     /// The first process of the container's pid namespace: when it ends, the kernel ends all others.
@@ -30,7 +27,6 @@ pub struct Process {
     /// bubblewrap outside, which tells how it ended; only the server that started it has this.
     child: Option<Child>,
     group: Group,
-    egress: Option<Egress>,
     boot_id: Option<String>,
 }
 
@@ -63,7 +59,6 @@ impl Process {
             pidfd,
             child: Some(child),
             group,
-            egress: None,
             boot_id: None,
         })
     }
@@ -86,7 +81,6 @@ impl Process {
             pidfd,
             child: None,
             group,
-            egress: None,
             boot_id: Some(run.agent_boot_id),
         })
     }
@@ -98,10 +92,6 @@ impl Process {
     /// Host process id of the container's first process.
     pub(super) fn pid(&self) -> i32 {
         self.pid
-    }
-
-    pub(super) fn keep_egress(&mut self, egress: Egress) {
-        self.egress = Some(egress);
     }
 
     pub(super) fn record(&self, agent_boot_id: &str, now_ms: i64) -> Run {
@@ -117,13 +107,6 @@ impl Process {
     /// Where the agent's socket is.
     pub(in super::super) fn socket_folder(&self) -> PathBuf {
         self.folder.join("run")
-    }
-
-    pub(in super::super) fn endpoint(&self) -> Endpoint {
-        Endpoint::Unix {
-            folder: self.socket_folder(),
-            name: AGENT_SOCKET.to_owned(),
-        }
     }
 
     pub(in super::super) fn boot_id(&self) -> Option<&str> {

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use optidev_agent::wire;
 
-use super::super::{Instance, Runtime};
+use super::super::EgressHandler;
 use super::*;
-use crate::clients::agent::{Agent, Agents};
+use crate::clients::agent::{Agent, Agents, Endpoint};
+use crate::features::containers::model::Identity;
 use crate::kernel::{Rng, UserId, WorkspaceId};
 
 /// Only tells late from never: the machine may be busy.
@@ -14,9 +15,10 @@ const SOON: Duration = Duration::from_secs(30);
 
 struct Machine {
     folder: tempfile::TempDir,
-    runtime: Runtime,
+    runtime: LocalRuntime,
     agents: Agents,
     tasks: tokio_util::task::TaskTracker,
+    ways_out: std::sync::Mutex<Vec<egress::Egress>>,
     started: std::sync::Mutex<Vec<(i32, Option<u64>)>>,
 }
 
@@ -43,30 +45,29 @@ impl Machine {
             std::os::unix::fs::PermissionsExt::from_mode(0o700),
         )
         .unwrap();
-        let local =
+        let runtime =
             LocalRuntime::open(&config, folder.path().join("containers"), Clock::system()).unwrap();
-        let runtime = Runtime::Local(std::sync::Arc::new(local));
         Self {
             folder,
             runtime,
             agents: Agents::new(),
             tasks: tokio_util::task::TaskTracker::new(),
+            ways_out: Default::default(),
             started: Default::default(),
         }
     }
 
-    async fn start(&self, id: ContainerId) -> (Instance, Agent) {
+    async fn start(&self, id: ContainerId) -> (Process, Agent) {
         self.runtime.prepare_volume(id).await.unwrap();
-        let mut instance = self.runtime.launch(id).await.unwrap();
-        let Instance::Local(process) = &instance;
+        let instance = self.runtime.launch(id).await.unwrap();
         self.started
             .lock()
             .unwrap()
-            .push((process.pid(), procfs::start_ticks(process.pid())));
-        let agent = self.agents.set(id, instance.endpoint());
+            .push((instance.pid(), procfs::start_ticks(instance.pid())));
+        let agent = self.agents.set(id, endpoint(&instance));
         let since = Instant::now();
         while let Err(error) = agent.hello().await {
-            assert!(since.elapsed() < SOON, "{error}: {}", instance.last_words().await);
+            assert!(since.elapsed() < SOON, "{error}: {}", instance.last_words());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.runtime.prove_isolation(&instance).await.unwrap();
@@ -87,11 +88,17 @@ impl Machine {
                 let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 5\r\nconnection: close\r\n\r\nproxy").await;
             })
         });
-        self.runtime
-            .open_egress(&mut instance, who, echo, &self.tasks)
-            .await
-            .unwrap();
+        let listener = self.runtime.bind_egress(&instance).unwrap();
+        let open = egress::serve(listener, who, echo, &self.tasks).unwrap();
+        self.ways_out.lock().unwrap().push(open);
         (instance, agent)
+    }
+}
+
+fn endpoint(process: &Process) -> Endpoint {
+    Endpoint::Unix {
+        folder: process.socket_folder(),
+        name: AGENT_SOCKET.to_owned(),
     }
 }
 
@@ -235,7 +242,7 @@ async fn a_container_outlives_its_server_and_is_found_again() {
         .unwrap()
         .expect("it still runs");
     assert_eq!(again.boot_id(), Some(hello.boot_id.as_str()));
-    let agent = machine.agents.set(own, again.endpoint());
+    let agent = machine.agents.set(own, endpoint(&again));
     assert_eq!(agent.hello().await.unwrap().boot_id, hello.boot_id);
     machine.runtime.prove_isolation(&again).await.unwrap();
 
@@ -286,7 +293,7 @@ async fn a_fork_bomb_and_a_memory_hog_are_contained() {
     }
 
     let out = sh(&agent, "head -c 600M /dev/zero | tail").await;
-    let Runtime::Local(local) = &machine.runtime;
+    let local = &machine.runtime;
     if matches!(*local.limits, limits::Limiter::Rlimits) {
         assert_ne!(out.exit_code, Some(0), "the hog got what it asked for");
     } else {
@@ -307,7 +314,7 @@ async fn a_start_that_fails_leaves_no_control_group() {
     let machine = Machine::new(LocalRuntimeConfig::default());
     let own = id();
     machine.runtime.prepare_volume(own).await.unwrap();
-    let Runtime::Local(local) = &machine.runtime;
+    let local = &machine.runtime;
     // Nothing can be written where the start's log belongs.
     std::fs::create_dir(local.folders.container(own).join("start.log")).unwrap();
     let error = machine.runtime.launch(own).await.err().unwrap();
