@@ -18,6 +18,7 @@ mod types;
 pub use client::VaultClient;
 pub use types::{
     AUDIT_MESSAGE, Anchor, Binding, DeliverItem, Delivery, ExtraItem, Hardening, KeyMemory,
-    MAX_DELIVERY, MAX_NAME, MAX_VALUE, MacPurpose, Probe, Purpose, RootKey, Sealed, Status,
-    SystemPurpose, Tier, VaultError, WrappedKey,
+    MAX_DELIVERY, MAX_NAME, MAX_VALUE, MAX_VARIABLE, MacPurpose, Probe, Purpose, RootKey,
+    SUBMISSION_INFO, Sealed, Status, Submission, SubmissionKey, SystemPurpose, Tier, VaultError,
+    WrappedKey, submission_data,
 };

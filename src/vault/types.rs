@@ -169,8 +169,55 @@ pub const MAX_NAME: usize = 1024;
 /// The longest single value, in bytes.
 pub const MAX_VALUE: usize = 1024 * 1024;
 
+/// The longest value of an environment variable, in bytes.
+pub const MAX_VARIABLE: usize = 64 * 1024;
+
 /// The most secrets in one delivery.
 pub const MAX_DELIVERY: usize = 4096;
+
+/// HPKE's `info` of a value that a client encrypted to the vault.
+pub const SUBMISSION_INFO: &[u8] = b"optidev secret submission 1";
+
+/// HPKE's additional data of such a value: what the client meant it for. Each field has its length before it, as 64 bits in
+/// big endian; purpose and tier are their numbers in one byte.
+#[must_use]
+pub fn submission_data(
+    install: &[u8; 16],
+    workspace: &[u8; 16],
+    name: &str,
+    purpose: Purpose,
+    tier: Tier,
+) -> Vec<u8> {
+    let (purpose, tier) = ([purpose.number()], [tier.number()]);
+    let fields: [&[u8]; 5] = [install, workspace, name.as_bytes(), &purpose, &tier];
+    let mut data = Vec::with_capacity(128);
+    for field in fields {
+        data.extend((field.len() as u64).to_be_bytes());
+        data.extend_from_slice(field);
+    }
+    data
+}
+
+/// The public key to which clients encrypt values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubmissionKey {
+    /// The number of the root key that it comes from.
+    pub root: u32,
+    /// X25519.
+    pub public: [u8; 32],
+}
+
+/// A value that a client encrypted to a [`SubmissionKey`]: HPKE in base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+/// AES-256-GCM, with [`SUBMISSION_INFO`] and [`submission_data`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// The number of the root key whose public key it was encrypted to.
+    pub root: u32,
+    /// The encapsulated key.
+    pub enc: [u8; 32],
+    /// Ciphertext and tag.
+    pub ciphertext: Vec<u8>,
+}
 
 /// A workspace's key, encrypted under a root key. The server keeps these bytes in the database; to
 /// delete every copy of them is to shred all that was sealed with the key.
@@ -202,6 +249,8 @@ pub struct DeliverItem {
     pub binding: Binding,
     /// The ciphertext.
     pub sealed: Sealed,
+    /// Whether `${NAME}` in it stands for another variable of the delivery.
+    pub expand: bool,
 }
 
 /// A plain variable that travels in the same sealed message, such as a container's own token.

@@ -38,6 +38,8 @@ pub async fn sealed_environment<P: Permission>(
                 Tier::stored(&row.tier),
             ),
             sealed: Sealed(stored.sealed),
+            // References come with their setting.
+            expand: false,
         });
     }
     drop(tx);

@@ -19,7 +19,7 @@ pub use reply::{
     decode_anchors, decode_reply, decode_status, encode_anchors, encode_error, encode_reply,
     encode_status,
 };
-pub use request::{BindingRef, DeliverRef, Request, decode_request, encode_request};
+pub use request::{BindingRef, DeliverRef, Request, SubmissionRef, decode_request, encode_request};
 pub use wire::{DecodeError, Reader, Writer};
 
 /// The version in each frame. Both ends are the same program, so there is no negotiation.

@@ -4,7 +4,9 @@ use super::{
     buffer::Buffer,
     wire::{DecodeError, Reader, Writer},
 };
-use crate::vault::types::{Binding, DeliverItem, MacPurpose, Purpose, SystemPurpose, Tier};
+use crate::vault::types::{
+    Binding, DeliverItem, MacPurpose, Purpose, Submission, SystemPurpose, Tier,
+};
 
 /// [`Binding`], borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,29 @@ pub struct DeliverRef<'a> {
     pub binding: BindingRef<'a>,
     /// The ciphertext.
     pub sealed: &'a [u8],
+    /// Whether references in it count.
+    pub expand: bool,
+}
+
+/// [`Submission`], borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubmissionRef<'a> {
+    /// The number of the root key.
+    pub root: u32,
+    /// The encapsulated key.
+    pub enc: &'a [u8; 32],
+    /// Ciphertext and tag.
+    pub ciphertext: &'a [u8],
+}
+
+impl<'a> From<&'a Submission> for SubmissionRef<'a> {
+    fn from(submission: &'a Submission) -> Self {
+        Self {
+            root: submission.root,
+            enc: &submission.enc,
+            ciphertext: &submission.ciphertext,
+        }
+    }
 }
 
 impl<'a> From<&'a DeliverItem> for DeliverRef<'a> {
@@ -53,6 +78,7 @@ impl<'a> From<&'a DeliverItem> for DeliverRef<'a> {
             env: &item.env,
             binding: BindingRef::from(&item.binding),
             sealed: &item.sealed.0,
+            expand: item.expand,
         }
     }
 }
@@ -157,6 +183,47 @@ pub enum Request<'a> {
     },
     /// What is remembered of all chains; the reply is a list.
     Anchors,
+    /// The public key to which clients encrypt values; the reply is its root key's number and its 32 bytes.
+    SubmissionKey,
+    /// Encrypts a value that a client encrypted to the vault; the reply is the envelope.
+    SealSubmitted {
+        /// The wrapped workspace key.
+        key: &'a [u8],
+        /// What to bind it to.
+        binding: BindingRef<'a>,
+        /// The value.
+        submission: SubmissionRef<'a>,
+    },
+    /// Encrypts a stored value anew without showing it: for another version, a stricter tier, or another key of the same
+    /// workspace. The reply is the envelope.
+    Reseal {
+        /// The wrapped workspace key that it is sealed with.
+        from_key: &'a [u8],
+        /// What it is bound to.
+        from: BindingRef<'a>,
+        /// The envelope.
+        sealed: &'a [u8],
+        /// The wrapped workspace key to seal it with.
+        to_key: &'a [u8],
+        /// What to bind it to.
+        to: BindingRef<'a>,
+    },
+    /// A credential of the installation under the current root key; the reply is the envelope.
+    RewrapSystem {
+        /// What it is for.
+        purpose: SystemPurpose,
+        /// Which of them.
+        name: &'a str,
+        /// The envelope.
+        sealed: &'a [u8],
+    },
+    /// A seed for one-time passwords under the current root key; the reply is the envelope.
+    RewrapTotp {
+        /// Whose.
+        user: &'a [u8; 16],
+        /// The envelope.
+        sealed: &'a [u8],
+    },
 }
 
 impl Request<'_> {
@@ -176,6 +243,11 @@ impl Request<'_> {
             Self::OpenSystem { .. } => 11,
             Self::Anchor { .. } => 12,
             Self::Anchors => 13,
+            Self::SubmissionKey => 14,
+            Self::SealSubmitted { .. } => 15,
+            Self::Reseal { .. } => 16,
+            Self::RewrapSystem { .. } => 17,
+            Self::RewrapTotp { .. } => 18,
         }
     }
 
@@ -196,6 +268,11 @@ impl Request<'_> {
             Self::OpenSystem { .. } => "open",
             Self::Anchor { .. } => "anchor",
             Self::Anchors => "anchors",
+            Self::SubmissionKey => "submission_key",
+            Self::SealSubmitted { .. } => "seal_submitted",
+            Self::Reseal { .. } => "reseal",
+            Self::RewrapSystem { .. } => "rewrap_system",
+            Self::RewrapTotp { .. } => "rewrap_totp",
         }
     }
 
@@ -235,7 +312,21 @@ impl Request<'_> {
                 }
                 Self::Mac { data, .. } => data.len(),
                 Self::SealSystem { name, value, .. } => name.len() + value.len(),
-                Self::OpenSystem { name, sealed, .. } => name.len() + sealed.len(),
+                Self::OpenSystem { name, sealed, .. } | Self::RewrapSystem { name, sealed, .. } => {
+                    name.len() + sealed.len()
+                }
+                Self::SealSubmitted {
+                    key,
+                    binding,
+                    submission,
+                } => key.len() + binding.name.len() + submission.ciphertext.len(),
+                Self::Reseal {
+                    from_key,
+                    from,
+                    sealed,
+                    to_key,
+                    to,
+                } => from_key.len() + to_key.len() + from.name.len() + to.name.len() + sealed.len(),
                 _ => FIELDS,
             }
     }
@@ -248,7 +339,7 @@ impl Request<'_> {
 pub fn encode_request(id: u64, request: &Request<'_>) -> Result<Buffer, DecodeError> {
     let mut w = Writer::new(id, request.code(), request.room());
     match request {
-        Request::Status | Request::Anchors => {}
+        Request::Status | Request::Anchors | Request::SubmissionKey => {}
         Request::Anchor { message, mac } => {
             w.bytes(message);
             w.fixed(*mac);
@@ -291,6 +382,7 @@ pub fn encode_request(id: u64, request: &Request<'_>) -> Result<Buffer, DecodeEr
                 w.bytes(item.env.as_bytes());
                 put_binding(&mut w, &item.binding);
                 w.bytes(item.sealed);
+                w.u8(u8::from(item.expand));
             }
             w.u32(u32::try_from(extra.len()).unwrap_or(u32::MAX));
             for (name, value) in extra {
@@ -326,7 +418,40 @@ pub fn encode_request(id: u64, request: &Request<'_>) -> Result<Buffer, DecodeEr
             w.bytes(name.as_bytes());
             w.bytes(value);
         }
+        Request::SealSubmitted {
+            key,
+            binding,
+            submission,
+        } => {
+            w.bytes(key);
+            put_binding(&mut w, binding);
+            w.u32(submission.root);
+            w.fixed(submission.enc);
+            w.bytes(submission.ciphertext);
+        }
+        Request::Reseal {
+            from_key,
+            from,
+            sealed,
+            to_key,
+            to,
+        } => {
+            w.bytes(from_key);
+            put_binding(&mut w, from);
+            w.bytes(sealed);
+            w.bytes(to_key);
+            put_binding(&mut w, to);
+        }
+        Request::RewrapTotp { user, sealed } => {
+            w.fixed(*user);
+            w.bytes(sealed);
+        }
         Request::OpenSystem {
+            purpose,
+            name,
+            sealed,
+        }
+        | Request::RewrapSystem {
             purpose,
             name,
             sealed,
@@ -374,6 +499,7 @@ pub fn decode_request(body: &[u8]) -> Result<(u64, Request<'_>), DecodeError> {
                     env: r.text("variable")?,
                     binding: get_binding(r)?,
                     sealed: r.bytes("envelope")?,
+                    expand: r.flag("expand")?,
                 })
             })?,
             extra: r.list("extra", |r| Ok((r.text("variable")?, r.bytes("value")?)))?,
@@ -411,6 +537,32 @@ pub fn decode_request(body: &[u8]) -> Result<(u64, Request<'_>), DecodeError> {
             mac: r.fixed("MAC")?,
         },
         13 => Request::Anchors,
+        14 => Request::SubmissionKey,
+        15 => Request::SealSubmitted {
+            key: r.bytes("workspace key")?,
+            binding: get_binding(&mut r)?,
+            submission: SubmissionRef {
+                root: r.u32("root key")?,
+                enc: r.fixed("encapsulated key")?,
+                ciphertext: r.bytes("ciphertext")?,
+            },
+        },
+        16 => Request::Reseal {
+            from_key: r.bytes("workspace key")?,
+            from: get_binding(&mut r)?,
+            sealed: r.bytes("envelope")?,
+            to_key: r.bytes("workspace key")?,
+            to: get_binding(&mut r)?,
+        },
+        17 => Request::RewrapSystem {
+            purpose: r.number("system purpose", SystemPurpose::from_number)?,
+            name: r.text("name")?,
+            sealed: r.bytes("envelope")?,
+        },
+        18 => Request::RewrapTotp {
+            user: r.fixed("user")?,
+            sealed: r.bytes("envelope")?,
+        },
         number => {
             return Err(DecodeError::Unknown {
                 field: "operation",

@@ -42,7 +42,8 @@ fn samples() -> Vec<Request<'static>> {
                 DeliverRef {
                     env: "A",
                     binding: binding(),
-                    sealed: b"sealed"
+                    sealed: b"sealed",
+                    expand: true,
                 };
                 3
             ],
@@ -82,6 +83,32 @@ fn samples() -> Vec<Request<'static>> {
             mac: &[2; 32],
         },
         Request::Anchors,
+        Request::SubmissionKey,
+        Request::SealSubmitted {
+            key: b"key",
+            binding: binding(),
+            submission: SubmissionRef {
+                root: 2,
+                enc: &[5; 32],
+                ciphertext: b"ciphertext",
+            },
+        },
+        Request::Reseal {
+            from_key: b"from",
+            from: binding(),
+            sealed: b"sealed",
+            to_key: b"to",
+            to: binding(),
+        },
+        Request::RewrapSystem {
+            purpose: SystemPurpose::Smtp,
+            name: "mail",
+            sealed: b"sealed",
+        },
+        Request::RewrapTotp {
+            user: &ID,
+            sealed: b"sealed",
+        },
     ]
 }
 

@@ -2,7 +2,8 @@
 //! installation's id.
 //!
 //! The master file has one line for each live root key: its number, a space, and 64 hexadecimal
-//! digits. A single line of 64 digits alone is root key 1. Beside it lies `install-id`, 32 digits.
+//! digits; and a line `mac`, a space, and 64 digits for the MAC secret, which rotations leave as it is.
+//! A single line of 64 digits alone is root key 1. Beside it lies `install-id`, 32 digits.
 //! The master is read straight into [`SecretPages`], decoded there, and wiped.
 
 use std::{
@@ -19,7 +20,7 @@ use super::{
     memory::SecretPages,
 };
 
-/// Room for the master file: two lines of at most 76 bytes, and nothing like a key file by mistake.
+/// Room for the master file: three lines of at most 76 bytes, and nothing like a key file by mistake.
 const MASTER_ROOM: usize = 1024;
 
 /// Why the keys could not be loaded.
@@ -72,20 +73,22 @@ pub fn load(master: &Path, create: bool) -> Result<(Keys, SecretPages, bool), Ke
     let install_path = master.with_file_name("install-id");
     let created = create && make(master, &install_path)?;
     let install = read_install(&install_path)?;
-    let mut pages = SecretPages::new(2 * 4096).map_err(KeyFileError::Memory)?;
+    let mut pages = SecretPages::new(4 * 4096).map_err(KeyFileError::Memory)?;
     let text = pages.take(MASTER_ROOM).map_err(KeyFileError::Memory)?;
     let scratch = pages.take_key().map_err(KeyFileError::Memory)?;
+    let mac_secret = pages.take_key().map_err(KeyFileError::Memory)?;
     let result = read_master(master, text).and_then(|length| {
         derive(
             master,
             text.get(..length).unwrap_or_default(),
             &install,
-            scratch,
+            (scratch, mac_secret),
             &mut pages,
         )
     });
     text.zeroize();
     scratch.zeroize();
+    mac_secret.zeroize();
     Ok((result?, pages, created))
 }
 
@@ -120,7 +123,7 @@ fn read_master(path: &Path, text: &mut [u8]) -> Result<usize, KeyFileError> {
             0 if length == MASTER_ROOM => {
                 return Err(KeyFileError::Malformed {
                     path: path.to_owned(),
-                    what: "the master secret has at most two short lines, and this file is longer; name the right file",
+                    what: "the master secret has at most three short lines, and this file is longer; name the right file",
                 });
             }
             0 => return Ok(length),
@@ -133,7 +136,7 @@ fn derive(
     path: &Path,
     text: &[u8],
     install: &[u8; 16],
-    master: &mut [u8; 32],
+    (master, mac_secret): (&mut [u8; 32], &mut [u8; 32]),
     pages: &mut SecretPages,
 ) -> Result<Keys, KeyFileError> {
     let malformed = |what| KeyFileError::Malformed {
@@ -141,9 +144,24 @@ fn derive(
         what,
     };
     let mut roots = Vec::new();
+    let mut has_mac_secret = false;
     for line in text.split(|byte| *byte == b'\n') {
         let line = line.trim_ascii();
         if line.is_empty() {
+            continue;
+        }
+        if let Some(digits) = line.strip_prefix(b"mac ") {
+            if has_mac_secret {
+                return Err(malformed(
+                    "the MAC secret is there twice; keep the line that was there first",
+                ));
+            }
+            decode_hex(digits.trim_ascii(), mac_secret)
+                .filter(|()| mac_secret.iter().any(|byte| *byte != 0))
+                .ok_or_else(|| {
+                    malformed("the MAC secret has 64 hexadecimal digits, not all zeroes")
+                })?;
+            has_mac_secret = true;
             continue;
         }
         let (number, digits) = match line.iter().position(|byte| *byte == b' ') {
@@ -165,7 +183,8 @@ fn derive(
         }
         roots.push(RootKey::derive(number, master, install, pages).map_err(KeyFileError::Memory)?);
     }
-    Keys::new(*install, roots).map_err(|_| {
+    let mac_secret = has_mac_secret.then_some(&*mac_secret);
+    Keys::new(*install, roots, mac_secret, pages).map_err(|_| {
         malformed("one or two root keys with different numbers are needed, one on each line")
     })
 }

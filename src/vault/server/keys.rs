@@ -5,13 +5,17 @@
 //!   HKDF-SHA-256, salt = installation id
 //!     "wrap"   -> wraps random workspace keys -> each secret (see envelope)
 //!     "system" -> the installation's own credentials and the seeds of one-time passwords
-//!     "mac", purpose -> HMAC-SHA-256 keys
+//!     "submit" -> the key pair to which clients encrypt values (see submission)
+//!     "mac base" -> the MAC secret, where the master file has none of its own
 //!     "check"  -> eight public bytes that tell one master from another
+//! MAC secret (32 random bytes, a line of the master file)
+//!   HKDF-SHA-256, salt = installation id
+//!     purpose -> HMAC-SHA-256 keys
 //! ```
 //!
 //! The master itself is wiped as soon as these are derived; they live in [`SecretPages`]. Two root
-//! keys may be live: the highest number wraps what is new, both unwrap, and MACs stay with the lowest
-//! until it is retired, so that stored hashes keep their meaning during a rotation.
+//! keys may be live: the highest number wraps what is new, and both unwrap. A rotation of the master leaves the MAC secret as
+//! it is: what is stored as a keyed hash (sessions, tokens, the audit log's chain) must keep its meaning.
 
 use std::io;
 
@@ -30,6 +34,7 @@ use crate::vault::types::{self, MacPurpose, VaultError};
 pub const MAX_LIVE: usize = 2;
 
 const LABEL: &[u8] = b"optidev vault root 1";
+const MAC_LABEL: &[u8] = b"optidev vault mac 1";
 
 /// What is derived from one master secret.
 pub struct RootKey {
@@ -37,7 +42,8 @@ pub struct RootKey {
     fingerprint: [u8; 8],
     wrapping: &'static [u8; 32],
     system: &'static [u8; 32],
-    macs: Vec<(MacPurpose, &'static [u8; 32])>,
+    submission: &'static [u8; 32],
+    mac_base: &'static [u8; 32],
 }
 
 impl RootKey {
@@ -64,10 +70,8 @@ impl RootKey {
         };
         let wrapping = key(b"wrap", 0)?;
         let system = key(b"system", 0)?;
-        let macs = MacPurpose::ALL
-            .iter()
-            .map(|purpose| Ok((*purpose, key(b"mac", purpose.number())?)))
-            .collect::<io::Result<Vec<_>>>()?;
+        let submission = key(b"submit", 0)?;
+        let mac_base = key(b"mac base", 0)?;
         let mut fingerprint = [0; 8];
         fill(b"check", 0, &mut fingerprint)?;
         Ok(Self {
@@ -75,8 +79,37 @@ impl RootKey {
             fingerprint,
             wrapping,
             system,
-            macs,
+            submission,
+            mac_base,
         })
+    }
+}
+
+/// The keys of message authentication codes.
+pub struct MacKeys(Vec<(MacPurpose, &'static [u8; 32])>);
+
+impl MacKeys {
+    /// Derives one for each purpose from the MAC secret.
+    ///
+    /// # Errors
+    /// When `pages` are used up.
+    pub fn derive(
+        secret: &[u8; 32],
+        install: &[u8; 16],
+        pages: &mut SecretPages,
+    ) -> io::Result<Self> {
+        let hkdf = Hkdf::<Sha256>::new(Some(install), secret);
+        let derive = |purpose: &MacPurpose| {
+            let key = pages.take_key()?;
+            hkdf.expand_multi_info(&[MAC_LABEL, &[purpose.number()]], key)
+                .map_err(|_| io::Error::other("a key of this length cannot be derived"))?;
+            Ok((*purpose, &*key))
+        };
+        MacPurpose::ALL
+            .iter()
+            .map(derive)
+            .collect::<io::Result<Vec<_>>>()
+            .map(Self)
     }
 }
 
@@ -85,17 +118,23 @@ pub struct Keys {
     install: [u8; 16],
     /// By number, never empty.
     roots: Vec<RootKey>,
+    macs: MacKeys,
 }
 
 /// A workspace's key while an operation uses it.
 pub type WorkspaceKey = Zeroizing<[u8; 32]>;
 
 impl Keys {
-    /// The hierarchy over `roots`.
+    /// The hierarchy over `roots`, with the MAC secret of the master file or, without one, the lowest root's.
     ///
     /// # Errors
-    /// When there is none, more than [`MAX_LIVE`], or a number twice.
-    pub fn new(install: [u8; 16], mut roots: Vec<RootKey>) -> io::Result<Self> {
+    /// When there is no root, more than [`MAX_LIVE`], or a number twice; when `pages` are used up.
+    pub fn new(
+        install: [u8; 16],
+        mut roots: Vec<RootKey>,
+        mac_secret: Option<&[u8; 32]>,
+        pages: &mut SecretPages,
+    ) -> io::Result<Self> {
         roots.sort_by_key(|root| root.number);
         let repeated = roots
             .windows(2)
@@ -105,7 +144,38 @@ impl Keys {
                 "one or {MAX_LIVE} root keys with different numbers are needed"
             )));
         }
-        Ok(Self { install, roots })
+        let lowest = roots.first().map(|root| root.mac_base);
+        let secret = mac_secret.or(lowest).ok_or(io::ErrorKind::InvalidData)?;
+        let macs = MacKeys::derive(secret, &install, pages)?;
+        Ok(Self {
+            install,
+            roots,
+            macs,
+        })
+    }
+
+    /// The MAC secret that is in force without one in the master file: what a rotation writes down.
+    #[must_use]
+    pub fn mac_base(&self) -> Option<&'static [u8; 32]> {
+        self.roots.first().map(|root| root.mac_base)
+    }
+
+    /// The number of the current root key and the seed of its key pair for submissions.
+    ///
+    /// # Errors
+    /// [`VaultError::Refused`] without a root key.
+    pub fn submission(&self) -> Result<(u32, &'static [u8; 32]), VaultError> {
+        self.current().map(|root| (root.number, root.submission))
+    }
+
+    /// The seed of the key pair that belongs to root key `number`.
+    ///
+    /// # Errors
+    /// [`VaultError::DoesNotDecrypt`] when it is not live.
+    pub fn submission_of(&self, number: u32) -> Result<&'static [u8; 32], VaultError> {
+        let root = self.roots.iter().find(|root| root.number == number);
+        root.map(|root| root.submission)
+            .ok_or(VaultError::DoesNotDecrypt)
     }
 
     /// The installation's id.
@@ -205,9 +275,9 @@ impl Keys {
     /// HMAC-SHA-256 under the key of `purpose`.
     ///
     /// # Errors
-    /// [`VaultError::Refused`] for a purpose without a key, which [`RootKey::derive`] rules out.
+    /// [`VaultError::Refused`] for a purpose without a key, which [`MacKeys::derive`] rules out.
     pub fn mac(&self, purpose: MacPurpose, data: &[u8]) -> Result<[u8; 32], VaultError> {
-        let keys = self.roots.iter().flat_map(|root| &root.macs);
+        let keys = self.macs.0.iter();
         let key = keys
             .into_iter()
             .find_map(|(of, key)| (*of == purpose).then_some(key.as_slice()))
@@ -254,7 +324,8 @@ mod tests {
     }
 
     fn keys(install: u8, roots: Vec<RootKey>) -> Keys {
-        Keys::new([install; 16], roots).unwrap()
+        let mut pages = SecretPages::new(4096).unwrap();
+        Keys::new([install; 16], roots, Some(&[7; 32]), &mut pages).unwrap()
     }
 
     #[test]
@@ -299,18 +370,38 @@ mod tests {
     fn every_derived_key_is_another_one() {
         let keys = keys(9, vec![root(1, 3, 9)]);
         let root = &keys.roots[0];
-        let mut all: Vec<[u8; 32]> = root.macs.iter().map(|(_, key)| **key).collect();
-        all.extend([*root.wrapping, *root.system]);
-        assert_eq!(all.len(), MacPurpose::ALL.len() + 2);
+        let mut all: Vec<[u8; 32]> = keys.macs.0.iter().map(|(_, key)| **key).collect();
+        all.extend([
+            *root.wrapping,
+            *root.system,
+            *root.submission,
+            *root.mac_base,
+        ]);
+        assert_eq!(all.len(), MacPurpose::ALL.len() + 4);
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), MacPurpose::ALL.len() + 2);
+        assert_eq!(all.len(), MacPurpose::ALL.len() + 4);
+    }
+
+    #[test]
+    fn without_a_mac_secret_of_its_own_the_lowest_root_gives_it() {
+        let mut pages = SecretPages::new(3 * 4096).unwrap();
+        let old = Keys::new([9; 16], vec![root(1, 3, 9)], None, &mut pages).unwrap();
+        let base = *old.mac_base().unwrap();
+        // As a rotation does it: the new master beside the secret that was in force.
+        let new = Keys::new([9; 16], vec![root(2, 4, 9)], Some(&base), &mut pages).unwrap();
+        let mac = |keys: &Keys| keys.mac(MacPurpose::Audit, b"entry").unwrap();
+        assert_eq!(mac(&old), mac(&new));
+        let without = Keys::new([9; 16], vec![root(2, 4, 9)], None, &mut pages).unwrap();
+        assert_ne!(mac(&old), mac(&without));
     }
 
     #[test]
     fn refuses_no_root_key_too_many_and_a_number_twice() {
-        assert!(Keys::new([0; 16], vec![]).is_err());
-        assert!(Keys::new([0; 16], vec![root(1, 1, 0), root(1, 2, 0)]).is_err());
-        assert!(Keys::new([0; 16], vec![root(1, 1, 0), root(2, 2, 0), root(3, 3, 0)]).is_err());
+        let mut pages = SecretPages::new(4096).unwrap();
+        let mut of = |roots| Keys::new([0; 16], roots, None, &mut pages).is_err();
+        assert!(of(vec![]));
+        assert!(of(vec![root(1, 1, 0), root(1, 2, 0)]));
+        assert!(of(vec![root(1, 1, 0), root(2, 2, 0), root(3, 3, 0)]));
     }
 }

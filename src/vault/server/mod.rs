@@ -20,6 +20,7 @@
 
 mod anchors;
 mod envelope;
+mod expand;
 mod files;
 mod harden;
 mod keys;
@@ -28,6 +29,7 @@ mod ops;
 mod record;
 mod seccomp;
 mod serve;
+mod submission;
 mod throttle;
 mod totp;
 

@@ -19,15 +19,18 @@ use zeroize::Zeroizing;
 use super::{
     anchors::Anchors,
     envelope::{self, Kind},
+    expand::Values,
     keys::{Keys, WorkspaceKey},
     record::{Entry, entry},
+    submission,
     throttle::{Rate, Throttle},
     totp,
 };
 use crate::vault::{
     protocol::{BindingRef, DeliverRef, Request},
     types::{
-        Anchor, Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, Purpose, Status, Tier, VaultError,
+        Anchor, Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, MAX_VARIABLE, Purpose, Status,
+        SubmissionKey, Tier, VaultError,
     },
 };
 
@@ -65,6 +68,8 @@ pub enum Answer {
     Anchors(Vec<Anchor>),
     /// The accepted step.
     Step(Option<i64>),
+    /// To which clients encrypt.
+    SubmissionKey(SubmissionKey),
 }
 
 type Done = Result<Answer, VaultError>;
@@ -164,6 +169,35 @@ impl Vault {
                 self.anchors.keep(&self.keys, message, mac).map(Answer::Seq)
             }
             Request::Anchors => Ok(Answer::Anchors(self.anchors.all())),
+            Request::SubmissionKey => submission::public_key(&self.keys)
+                .map(|(root, public)| Answer::SubmissionKey(SubmissionKey { root, public })),
+            Request::SealSubmitted {
+                key,
+                binding,
+                submission,
+            } => submission::open(&self.keys, binding, submission).and_then(|value| {
+                check_submitted(binding, &value)?;
+                self.seal(key, binding, &value)
+            }),
+            Request::Reseal {
+                from_key,
+                from,
+                sealed,
+                to_key,
+                to,
+            } => self.reseal(from_key, from, sealed, to_key, to),
+            Request::RewrapSystem {
+                purpose,
+                name,
+                sealed,
+            } => self.rewrap_system(
+                Kind::System,
+                &[&[purpose.number()], name.as_bytes()],
+                sealed,
+            ),
+            Request::RewrapTotp { user, sealed } => {
+                self.rewrap_system(Kind::Totp, &[user.as_slice()], sealed)
+            }
         };
         let entry = entry(request, &done, time_ms, peer_pid);
         (done, entry)
@@ -172,6 +206,37 @@ impl Vault {
     fn rewrap(&self, workspace: &[u8; 16], key: &[u8]) -> Done {
         let key = self.keys.unwrap(workspace, key)?;
         self.keys.wrap(workspace, &key).map(cipher)
+    }
+
+    fn rewrap_system(&self, kind: Kind, bound: &[&[u8]], sealed: &[u8]) -> Done {
+        let content = self.keys.open_system(kind, bound, sealed)?;
+        self.keys.seal_system(kind, bound, &content).map(cipher)
+    }
+
+    /// No value leaves, and none becomes easier to see: the new tier is as strict or stricter.
+    fn reseal(
+        &self,
+        from_key: &[u8],
+        from: &BindingRef<'_>,
+        sealed: &[u8],
+        to_key: &[u8],
+        to: &BindingRef<'_>,
+    ) -> Done {
+        if (from.workspace, from.secret, from.name, from.purpose)
+            != (to.workspace, to.secret, to.name, to.purpose)
+        {
+            return Err(refused(
+                "a stored value stays with its workspace, secret, name and purpose; set the value anew elsewhere",
+            ));
+        }
+        if to.tier.number() < from.tier.number() {
+            return Err(refused(
+                "a stored value moves to a stricter tier only; set a new value for a weaker one",
+            ));
+        }
+        let key = self.keys.unwrap(from.workspace, from_key)?;
+        let value = self.open_secret(&key, from, sealed)?;
+        self.seal(to_key, to, &value)
     }
 
     fn seal(&self, key: &[u8], binding: &BindingRef<'_>, value: &[u8]) -> Done {
@@ -238,7 +303,7 @@ impl Vault {
                 )));
             }
         }
-        let mut json = Json::new();
+        let mut values = Values::new();
         let mut unwrapped: Option<(&[u8; 16], WorkspaceKey)> = None;
         for item in items {
             if item.binding.purpose != Purpose::Environment {
@@ -255,7 +320,11 @@ impl Vault {
                 }
             };
             let value = self.open_secret(key, &item.binding, item.sealed)?;
-            json.put(item.env, &value)?;
+            values.put(item.env, value, item.expand);
+        }
+        let mut json = Json::new();
+        for (name, value) in values.resolve()? {
+            json.put(name, &value)?;
         }
         for (name, value) in extra {
             json.put(name, value)?;
@@ -397,6 +466,25 @@ fn check_name(name: &str) -> Result<(), VaultError> {
 fn check_value(value: &[u8]) -> Result<(), VaultError> {
     if value.len() > MAX_VALUE {
         return Err(too_large("a secret's value", value.len(), MAX_VALUE));
+    }
+    Ok(())
+}
+
+/// What the server checks where it sees the value, it cannot check here.
+fn check_submitted(binding: &BindingRef<'_>, value: &[u8]) -> Result<(), VaultError> {
+    if binding.purpose != Purpose::Environment {
+        return Ok(());
+    }
+    if value.is_empty() {
+        return Err(refused("the value is empty; to remove a secret, delete it"));
+    }
+    if value.len() > MAX_VARIABLE {
+        return Err(too_large("the value", value.len(), MAX_VARIABLE));
+    }
+    if std::str::from_utf8(value).is_err() || value.contains(&0) {
+        return Err(refused(
+            "the value is no text, or holds a NUL character, which no environment variable can; encode it, such as in base64",
+        ));
     }
     Ok(())
 }

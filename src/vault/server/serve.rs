@@ -210,6 +210,10 @@ fn frame(id: u64, done: Result<Answer, VaultError>) -> Buffer {
             Answer::Mac(mac) => w.fixed(mac),
             Answer::Seq(seq) => w.i64(*seq),
             Answer::Anchors(anchors) => encode_anchors(w, anchors),
+            Answer::SubmissionKey(key) => {
+                w.u32(key.root);
+                w.fixed(&key.public);
+            }
             Answer::Delivery(enc, ciphertext) => {
                 w.fixed(enc);
                 w.bytes(ciphertext);
@@ -241,7 +245,11 @@ fn room(answer: &Answer) -> usize {
         Answer::Delivery(_, ciphertext) => ciphertext.len(),
         Answer::Status(_) => 1024,
         Answer::Anchors(anchors) => anchors.len() * 56,
-        Answer::Mac(_) | Answer::Seq(_) | Answer::Seed(..) | Answer::Step(_) => 256,
+        Answer::Mac(_)
+        | Answer::Seq(_)
+        | Answer::Seed(..)
+        | Answer::Step(_)
+        | Answer::SubmissionKey(_) => 256,
     }
 }
 

@@ -281,14 +281,25 @@ async fn not_even_root_finds_the_master_or_a_root_key_in_its_memory() {
     let mut wrapping = [0; 32];
     let info: [&[u8]; 4] = [b"optidev vault root 1", &1_u32.to_be_bytes(), b"wrap", &[0]];
     hkdf.expand_multi_info(&info, &mut wrapping).unwrap();
+    let mut base = [0; 32];
+    let info: [&[u8]; 4] = [
+        b"optidev vault root 1",
+        &1_u32.to_be_bytes(),
+        b"mac base",
+        &[0],
+    ];
+    hkdf.expand_multi_info(&info, &mut base).unwrap();
     let mut session = [0; 32];
-    let info: [&[u8]; 4] = [b"optidev vault root 1", &1_u32.to_be_bytes(), b"mac", &[1]];
-    hkdf.expand_multi_info(&info, &mut session).unwrap();
-    let secrets: [(&str, &[u8]); 5] = [
+    let info: [&[u8]; 2] = [b"optidev vault mac 1", &[1]];
+    Hkdf::<Sha256>::new(Some(&install), &base)
+        .expand_multi_info(&info, &mut session)
+        .unwrap();
+    let secrets: [(&str, &[u8]); 6] = [
         ("the master in hexadecimal", digits.as_bytes()),
         ("the master", &master),
         ("the extracted key", &extracted),
         ("the wrapping key", &wrapping),
+        ("the secret of the MACs", &base),
         ("the key of session tokens", &session),
     ];
     for (name, secret) in secrets {

@@ -104,10 +104,13 @@ fn on_processes(paths: &Paths, vault: i32, launcher: i32, say: &dyn Fn(&str, boo
                     || (name == "mem" && fs::File::open(format!("/proc/{pid}/mem")).is_ok()),
             );
         }
-        say(
-            &format!("{who}_fds"),
-            fs::read_dir(format!("/proc/{pid}/fd")).is_ok(),
-        );
+        // Their numbers may be listed; what they are may be neither read nor opened.
+        let held = fs::read_dir(format!("/proc/{pid}/fd"));
+        let opens = |entry: fs::DirEntry| {
+            fs::read_link(entry.path()).is_ok() || fs::File::open(entry.path()).is_ok()
+        };
+        let held = held.is_ok_and(|held| held.flatten().any(opens));
+        say(&format!("{who}_fds"), held);
         let through = format!("/proc/{pid}/root{}", paths.vault().join("master").display());
         say(&format!("{who}_root"), fs::read(through).is_ok());
         // SAFETY: plain numbers; the targets are the test's own processes, and no signal number is 0's equal in effect.

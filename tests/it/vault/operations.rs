@@ -240,6 +240,7 @@ async fn delivers_every_tier_to_the_agents_key_only() {
             env,
             binding,
             sealed,
+            expand: false,
         });
     }
     let agent = Agent::new();
@@ -342,6 +343,7 @@ async fn an_integrations_secret_is_not_delivered_to_a_container() {
         env: "A".to_owned(),
         binding,
         sealed,
+        expand: false,
     };
     let attempt = client
         .deliver(&key, vec![item], Agent::new().public, "c", vec![])

@@ -47,6 +47,7 @@ async fn measures_seal_and_reveal() {
             env: format!("V{number}"),
             binding: binding(Tier::Masked),
             sealed: sealed.clone(),
+            expand: false,
         })
         .collect();
     let start = Instant::now();
