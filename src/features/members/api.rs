@@ -175,8 +175,8 @@ pub struct RoleChange {
     role: Role,
 }
 
-/// Give a member another role. By a session it needs a sign-in of the last ten minutes; making or unmaking an owner
-/// always does.
+/// Give a member another role. By a session it needs a sign-in of the last ten minutes; making an admin, and making or
+/// unmaking an owner, always does, so no token does it.
 #[utoipa::path(patch, path = "/api/v1/workspaces/{workspace}/members/{user}", tag = "Members",
     params(("workspace" = String, Path), ("user" = String, Path)), request_body = RoleChange,
     responses((status = 200, body = Member)))]
@@ -251,6 +251,7 @@ pub struct Invite {
 }
 
 /// Invite somebody. The link goes to them by mail; without a mail server, or when that fails, it is in the answer.
+/// Inviting an admin or an owner needs a sign-in of the last ten minutes, so no token does it.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/invitations", tag = "Members",
     params(("workspace" = String, Path)), request_body = Invite, responses((status = 201, body = InvitationLink)))]
 pub async fn create_invitation(
@@ -273,7 +274,7 @@ pub async fn revoke_invitation(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A new link for an invitation, which then has a new id; the old link ends.
+/// A new link for an invitation, which then has a new id; the old link ends. Needs what inviting needs.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/invitations/{invitation}/resend", tag = "Members",
     params(("workspace" = String, Path), ("invitation" = String, Path)),
     responses((status = 201, body = InvitationLink)))]
