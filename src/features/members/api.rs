@@ -7,7 +7,7 @@ use super::model::{
     Invitation, InvitationLink, Member, OrganizationItem, OrganizationPerson, WorkspaceItem,
 };
 use super::{Membership, invitations, ops, organizations, people, workspaces};
-use crate::authz::Role;
+use crate::authz::{Role, Scope};
 use crate::context::Ctx;
 use crate::kernel::{InvitationId, OrganizationId, Page, Problem, UserId, WorkspaceId};
 use crate::web::{Json, Path};
@@ -25,6 +25,7 @@ pub struct Rename {
 #[utoipa::path(get, path = "/api/v1/organizations", tag = "Organizations",
     responses((status = 200, body = Page<OrganizationItem>)))]
 pub async fn list_organizations(ctx: Ctx) -> Result<Json<Page<OrganizationItem>>, Problem> {
+    ops::reach(&ctx, &[Scope::MembersRead, Scope::Organization])?;
     Ok(Json(organizations::list(&ctx).await?))
 }
 
@@ -111,6 +112,7 @@ pub async fn remove_owner(
 #[utoipa::path(get, path = "/api/v1/workspaces", tag = "Workspaces",
     responses((status = 200, body = Page<Membership>)))]
 pub async fn list_workspaces(ctx: Ctx) -> Result<Json<Page<Membership>>, Problem> {
+    ops::reach(&ctx, &[Scope::MembersRead])?;
     let mine = ops::memberships(&ctx.services, ctx.actor.user()).await?;
     Ok(Json(Page::whole(mine)))
 }
