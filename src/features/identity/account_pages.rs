@@ -77,7 +77,11 @@ pub(super) async fn change_password(
     match passwords::change(&page.ctx, current, new).await {
         Ok(()) => Ok(Redirect::to("/account?done=password").into_response()),
         Err(problem) if matches!(problem.code, Code::Unprocessable | Code::RateLimited) => {
-            let errors = vec![FieldError::of(&problem, &["current", "password"], "current")];
+            let errors = vec![FieldError::of(
+                &problem,
+                &["current", "password"],
+                "current",
+            )];
             let mut response = show_account(&page, false, errors).await?;
             if let Ok(status) = axum::http::StatusCode::from_u16(problem.code.status()) {
                 *response.status_mut() = status;

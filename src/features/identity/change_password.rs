@@ -16,11 +16,7 @@ use crate::store::SystemPurpose;
 ///
 /// # Errors
 /// `unprocessable` naming the field, `current` or `password`; `rate_limited` after too many wrong ones.
-pub async fn change(
-    ctx: &Ctx,
-    current: SecretString,
-    secret: SecretString,
-) -> Result<(), Problem> {
+pub async fn change(ctx: &Ctx, current: SecretString, secret: SecretString) -> Result<(), Problem> {
     let (services, user) = (&ctx.services, ctx.actor.user());
     // The same tries as for confirming: else whoever finds an open browser could guess here, too.
     let keys = [(format!("again {user}"), NARROW)];

@@ -4,9 +4,9 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::model::{Membership, OrganizationRef, organization, workspace};
-use crate::authz::{AuthzError, Role, Scope};
 use crate::authz::accounts::account;
 use crate::authz::membership::{self, organization_owner};
+use crate::authz::{AuthzError, Role, Scope};
 use crate::context::{Ctx, Services};
 use crate::kernel::{Code, OrganizationId, Problem, UserId, WorkspaceId};
 use crate::store::{Grant, Permission, StoreError, SystemPurpose, SystemTx, ledger};
