@@ -76,7 +76,7 @@ async fn who_loses_a_role_loses_the_invitations_that_it_allowed() {
     ada.delete(&who).await.expect(204);
     assert!(is_dead(&server, &link).await);
     assert_eq!(open().await, 1, "other people's invitations stay");
-    let log = format!("{place}/audit?action=invitation.revoke");
+    let log = format!("{place}/audit?action=invitations.revoke");
     let log = ada.get(&log).await.ok();
     assert_eq!(log["items"].as_array().unwrap().len(), 1, "{log}");
     // Demoted.
