@@ -34,7 +34,7 @@ scopes! {
     /// Everything that the account may do.
     All "all" "Everything that the account may do";
     /// Everything that only looks.
-    Read "read" "See everything that the account may see, change nothing";
+    Read "read" "What projects:read, containers:read, secrets:read, members:read and audit:read reach together";
     /// Projects.
     Projects "projects" "See, make and delete projects";
     /// Projects, looking.
@@ -196,6 +196,35 @@ permissions! {
     }
 }
 
+/// What somebody may do in an organization. Owners of it have every right; that gives none inside a workspace.
+pub struct OrganizationRight {
+    /// What it allows, for people.
+    pub about: &'static str,
+    /// Whether members of the organization's workspaces have it, too.
+    pub members: bool,
+}
+
+const fn for_owners(about: &'static str) -> OrganizationRight {
+    OrganizationRight {
+        about,
+        members: false,
+    }
+}
+
+/// What an `OrganizationGrant` is for, and what needs none.
+pub const ORGANIZATION_RIGHTS: &[OrganizationRight] = &[
+    OrganizationRight {
+        about: "See the organization's name",
+        members: true,
+    },
+    for_owners("Rename the organization"),
+    for_owners("See all its workspaces, and make new ones"),
+    for_owners("See who is in which of them, and as what"),
+    for_owners("Make owners of the organization and unmake them; there is always one"),
+    for_owners("Read and export its audit log"),
+    for_owners("Set where its audit log is carried to"),
+];
+
 impl Role {
     /// The table.
     pub fn allows(self, permission: PermissionId) -> bool {
@@ -262,6 +291,17 @@ mod tests {
         for scope in Scope::ALL {
             assert!(Scope::All.includes(*scope));
             assert_eq!(scope.as_str().parse(), Ok(*scope));
+        }
+    }
+
+    #[test]
+    fn the_scope_read_says_what_it_reaches() {
+        let reached = Scope::ALL
+            .iter()
+            .filter(|scope| scope.as_str().ends_with(":read"));
+        for scope in reached {
+            assert!(Scope::Read.includes(*scope));
+            assert!(Scope::Read.about().contains(scope.as_str()), "{scope:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Place;
 use crate::app;
 use crate::authz::{Role, Scope};
-use crate::features::identity;
+use crate::features::identity::{self, Addition};
 use crate::kernel::{Problem, SecretString, WorkspaceId};
 
 /// Accounts and tokens.
@@ -44,7 +44,7 @@ enum AdminCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Add somebody to a workspace, with a new account if there is none with the address.
+    /// Add somebody to a workspace, with a new account or, by --existing, with the one that they have.
     AddMember {
         /// The workspace's id.
         #[arg(long)]
@@ -52,15 +52,18 @@ enum AdminCommand {
         /// Address to sign in with.
         #[arg(long)]
         email: String,
-        /// Display name.
-        #[arg(long)]
-        name: String,
+        /// Display name of a new account.
+        #[arg(long, required_unless_present = "existing")]
+        name: Option<String>,
         /// owner, admin, user or viewer.
         #[arg(long)]
         role: Role,
-        /// Read the password from standard input.
-        #[arg(long, required = true)]
+        /// Read the password of a new account from standard input.
+        #[arg(long, required_unless_present = "existing")]
         password_stdin: bool,
+        /// Add the account that the address has already; its name and its password stay.
+        #[arg(long, conflicts_with_all = ["name", "password_stdin"])]
+        existing: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -116,15 +119,24 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             name,
             role,
             password_stdin: _,
+            existing,
             json,
         } => {
-            let user = identity::add_member(services, workspace, &email, &name, role, password()?)
+            let who = match name {
+                Some(name) if !existing => Addition::New(name, password()?),
+                _ => Addition::Existing,
+            };
+            let user = identity::add_member(services, workspace, &email, role, who)
                 .await
                 .map_err(say)?;
+            let mut words = format!("{user} is a member of {workspace}");
+            if existing {
+                words.push_str("; the account was there already, and no password was set");
+            }
             print(
                 json,
-                &json!({"user_id": user, "workspace_id": workspace}),
-                &format!("{user} is a member of {workspace}"),
+                &json!({"user_id": user, "workspace_id": workspace, "existing": existing}),
+                &words,
             );
         }
         AdminCommand::Token {

@@ -1,5 +1,7 @@
 //! Signing in: the one-time link, passwords, the second factor, sessions, forms, and what strangers get.
 
+mod account;
+
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};

@@ -25,6 +25,7 @@ mod fuzz;
 mod gateway;
 mod identity;
 mod limits;
+mod mail;
 mod members;
 mod openapi;
 mod pages;

@@ -1,5 +1,7 @@
 //! Members: who may change whom, that a workspace always has an owner, invitations, and what ends with a membership.
 
+mod rights;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -125,19 +127,7 @@ async fn a_workspace_always_has_an_owner() {
         let members = stays.get(&format!("{place}/members")).await.ok();
         assert_eq!(members["items"].as_array().unwrap().len(), 1);
         let email = format!("{gone}@example.com");
-        let arguments = [
-            "add-member",
-            "--workspace",
-            &workspace,
-            "--email",
-            &email,
-            "--name",
-            "Again",
-            "--role",
-            "owner",
-            "--password-stdin",
-        ];
-        server.admin(&arguments, PASSWORD).await;
+        member(&server, stays, &email, "owner").await;
     }
     // Handing over, by somebody who is there.
     let bob = member(&server, &ada, "bob@example.com", "user").await;

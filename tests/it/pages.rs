@@ -3,6 +3,7 @@
 //! What always holds: a route that [`table::ROUTES`] does not have fails the walk; a form without the session's token is
 //! refused whoever sends it; foreign and absent look the same; no answer is a 5xx.
 
+mod forms;
 mod routes;
 mod table;
 

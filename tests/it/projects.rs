@@ -5,7 +5,10 @@ use std::io::Write;
 use serde_json::json;
 
 use crate::support::api::Api;
+use crate::support::eventually;
 use crate::support::server::Server;
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 fn tar_gz(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
@@ -356,4 +359,50 @@ async fn a_viewer_looks_and_changes_nothing() {
         .put(&format!("/workspaces/{workspace}/secrets/S"), &set)
         .await
         .problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn two_uploads_of_one_account_are_taken_at_a_time() {
+    use tokio::io::AsyncWriteExt;
+    let server = Server::start().await;
+    server.create_owner("ada@example.com").await;
+    server.create_owner("eve@example.com").await;
+    let ada = server.api("ada@example.com", "all").await;
+    let eve = server.api("eve@example.com", "all").await;
+    let (workspace, hers) = (ada.workspace().await, eve.workspace().await);
+    let archive = zip(&[("a.txt", b"a")]);
+    let incoming = server.data_dir().join("objects/incoming");
+    let under_way = || std::fs::read_dir(&incoming).map_or(0, |all| all.count());
+    // Begun, and not gone on with.
+    let mut slow = Vec::new();
+    for number in 0..2 {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", server.port()))
+            .await
+            .unwrap();
+        let head = format!(
+            "POST /api/v1/workspaces/{workspace}/projects/import?name=Slow HTTP/1.1\r\nHost: localhost\r\n\
+             Authorization: Bearer {}\r\nContent-Type: application/octet-stream\r\nContent-Length: 4096\r\n\r\nPK",
+            ada.token().unwrap()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+        eventually("it is under way", SOON, || async {
+            (under_way() == number + 1).then_some(())
+        })
+        .await;
+    }
+    let third = import(&ada, &workspace, "Third", archive.clone()).await;
+    third.problem(429, "rate_limited");
+    assert!(third.headers.contains_key("retry-after"));
+    assert_eq!(under_way(), 2, "nothing of it was kept");
+    import(&eve, &hers, "Other", archive.clone())
+        .await
+        .expect(201);
+    drop(slow);
+    eventually("their places are free", SOON, || async {
+        let again = import(&ada, &workspace, "Third", archive.clone()).await;
+        (again.status == 201).then_some(())
+    })
+    .await;
+    assert_eq!(under_way(), 0);
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::containers::{member, owner, running};
+use crate::containers::{member, owner, running, running_in};
 use crate::identity::{Browser, field};
 use crate::members::{id, signed_in, submit};
 use crate::support::server::{PASSWORD, Server};
@@ -77,7 +77,8 @@ async fn a_token_is_shown_once_limited_and_revoked_at_once() {
     assert!(item["last_used_ms"].is_i64() && item["expires_at_ms"].is_i64());
     assert!(!listed.to_string().contains(&value));
     // A terminal that was opened with it ends with it.
-    let path = running(&build).await;
+    let workspace = ada.workspace().await;
+    let path = running_in(&build, &workspace).await;
     let (_, mut screen) = Terminal::create(&build, &path).await;
     screen.run("true", SOON).await;
     let token = item["id"].as_str().unwrap();
@@ -202,4 +203,39 @@ async fn sessions_are_listed_and_ended() {
     assert_eq!(first.get("/account").await.0, 303);
     let narrow = server.api("ada@example.com", "projects").await;
     narrow.get("/sessions").await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_token_sees_of_its_account_what_its_scopes_reach() {
+    let server = Server::start().await;
+    let ada = owner(&server).await;
+    let bare = server.api("ada@example.com", "projects").await;
+    let me = bare.get("/me").await.ok();
+    let keys: Vec<&String> = me.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["user"], "{me}");
+    let all = ada.get("/me").await.ok();
+    let seen = json!({"id": all["user"]["id"], "name": all["user"]["name"], "email": null});
+    assert_eq!(me["user"], seen);
+    for list in ["/workspaces", "/organizations"] {
+        let refused = bare.get(list).await.problem(403, "forbidden");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains("members:read"), "{detail}");
+    }
+    let reads = server.api("ada@example.com", "members:read").await;
+    assert_eq!(
+        reads.get("/workspaces").await.ok(),
+        ada.get("/workspaces").await.ok()
+    );
+    let me = reads.get("/me").await.ok();
+    assert_eq!(
+        (&me["workspaces"], &me["user"]),
+        (&all["workspaces"], &seen)
+    );
+    let owns = server.api("ada@example.com", "organization").await;
+    owns.get("/organizations").await.expect(200);
+    owns.get("/workspaces").await.problem(403, "forbidden");
+    let account = server.api("ada@example.com", "account").await;
+    let me = account.get("/me").await.ok();
+    assert_eq!(me["user"], all["user"]);
+    assert!(me["workspaces"].is_null());
 }

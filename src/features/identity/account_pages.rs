@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::pages::{Next, Nothing, local};
 use super::sessions::{self, SessionRow};
-use super::{second_factor, sign_in};
+use super::{change_password as passwords, second_factor, sign_in};
 use crate::features::members;
 use crate::kernel::{Code, Problem, SecretString, SessionId};
-use crate::web::{Chrome, PageCtx, PageForm, Path, Query, html};
+use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, Query, html};
 
 struct AccountUser {
     name: String,
@@ -23,10 +23,29 @@ struct AccountPage {
     chrome: Chrome,
     user: AccountUser,
     sessions: Vec<SessionRow>,
+    password_changed: bool,
+    errors: Vec<FieldError>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Done {
+    #[serde(default)]
+    done: String,
 }
 
 /// `GET /account`
-pub(super) async fn account_page(page: PageCtx) -> Result<Response, Problem> {
+pub(super) async fn account_page(
+    page: PageCtx,
+    Query(query): Query<Done>,
+) -> Result<Response, Problem> {
+    show_account(&page, query.done == "password", Vec::new()).await
+}
+
+async fn show_account(
+    page: &PageCtx,
+    password_changed: bool,
+    errors: Vec<FieldError>,
+) -> Result<Response, Problem> {
     let user = AccountUser {
         name: page.ctx.actor.name().to_owned(),
         email: page.ctx.actor.email().to_owned(),
@@ -34,10 +53,59 @@ pub(super) async fn account_page(page: PageCtx) -> Result<Response, Problem> {
     };
     let sessions = sessions::list(&page.ctx).await?;
     html(&AccountPage {
-        chrome: Chrome::of(&page, first_workspace(&page).await?, "account"),
+        chrome: Chrome::of(page, first_workspace(page).await?, "account"),
         user,
         sessions,
+        password_changed,
+        errors,
     })
+}
+
+#[derive(Deserialize)]
+pub(super) struct PasswordForm {
+    #[serde(default)]
+    current: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// `POST /account/password`
+pub(super) async fn change_password(
+    PageForm { page, form }: PageForm<PasswordForm>,
+) -> Result<Response, Problem> {
+    let (current, new) = (form.current.into(), form.password.into());
+    match passwords::change(&page.ctx, current, new).await {
+        Ok(()) => Ok(Redirect::to("/account?done=password").into_response()),
+        Err(problem) if matches!(problem.code, Code::Unprocessable | Code::RateLimited) => {
+            let errors = vec![FieldError::of(
+                &problem,
+                &["current", "password"],
+                "current",
+            )];
+            let mut response = show_account(&page, false, errors).await?;
+            if let Ok(status) = axum::http::StatusCode::from_u16(problem.code.status()) {
+                *response.status_mut() = status;
+            }
+            Ok(response)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /account/second-factor/disable`
+pub(super) async fn disable_second_factor(
+    PageForm {
+        page,
+        form: Nothing {},
+    }: PageForm<Nothing>,
+) -> Result<Response, Problem> {
+    match second_factor::disable(&page.ctx).await {
+        Ok(()) => Ok(Redirect::to("/account").into_response()),
+        Err(problem) if problem.code == Code::ReauthenticationRequired => {
+            Ok(to_reauthenticate("/account"))
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Pages of the account have no workspace of their own: the navigation keeps to the first.

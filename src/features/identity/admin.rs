@@ -60,27 +60,29 @@ pub async fn create_owner(
     })
 }
 
-/// Makes an account if there is none with this address, and adds it to a workspace.
+/// Who is added to a workspace.
+pub enum Addition {
+    /// Somebody without an account, whose display name and password these are.
+    New(String, SecretString),
+    /// The account that is there already; its name and its password stay.
+    Existing,
+}
+
+/// Adds a person to a workspace, with a new account or with the one that they have.
 ///
 /// # Errors
-/// `unprocessable` naming what is not right; a conflict when the person is a member already.
+/// `unprocessable` naming what is not right; a conflict when there is an account and a new one was asked for, and when the
+/// person is a member already.
 pub async fn add_member(
     services: &Services,
     workspace: WorkspaceId,
     email: &str,
-    name: &str,
     role: Role,
-    secret: SecretString,
+    who: Addition,
 ) -> Result<UserId, Problem> {
-    if let Some(message) = password::complaint(&secret, email) {
-        return Err(Problem::new(
-            Code::Unprocessable,
-            format!("password: {message}"),
-        ));
-    }
-    let complaint = members::email_complaint(email).or_else(|| members::name_complaint(name));
-    if let Some(message) = complaint {
-        return Err(Problem::new(Code::Unprocessable, message));
+    let wrong = |message: String| Problem::new(Code::Unprocessable, message);
+    if let Some(message) = members::email_complaint(email) {
+        return Err(wrong(message));
     }
     let place = members::find_workspace(services, workspace)
         .await?
@@ -91,20 +93,45 @@ pub async fn add_member(
             )
         })?;
     let email = members::normal_email(email);
-    let password_hash = password::hash(secret, services.rng).await?;
+    let new = match who {
+        Addition::Existing => None,
+        Addition::New(name, secret) => {
+            if let Some(message) = password::complaint(&secret, &email) {
+                return Err(wrong(format!("password: {message}")));
+            }
+            if let Some(message) = members::name_complaint(&name) {
+                return Err(wrong(message));
+            }
+            Some((name, password::hash(secret, services.rng).await?))
+        }
+    };
     let tx = services.store.system(SystemPurpose::Setup).await?;
     let known = tx
         .one(account::Entity::find().filter(account::Column::Email.eq(&email)))
         .await?;
-    let user = match known {
-        Some(row) => row.id,
-        None => {
+    let user = match (known, new) {
+        (Some(row), None) => row.id,
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!(
+                    "There is an account with the address {email} already, so the password was not used. To add that \
+                     account, whose password stays as it is, say --existing."
+                ),
+            ));
+        }
+        (None, None) => {
+            return Err(wrong(format!(
+                "There is no account with the address {email}. Leave out --existing to make one."
+            )));
+        }
+        (None, Some((name, password_hash))) => {
             let id = UserId::new(&services.clock, &services.rng);
             let now = services.clock.now_ms();
             tx.insert(account::ActiveModel::person(
                 id,
                 email.clone(),
-                name,
+                &name,
                 password_hash,
                 now,
             ))

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::sessions::{self, SessionItem};
 use super::sign_in;
+use crate::authz::Scope;
 use crate::context::Ctx;
 use crate::features::members::{self, Membership};
 use crate::kernel::{Page, Problem, SessionId, UserId};
@@ -14,28 +15,40 @@ use crate::web::{Json, Path};
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Me {
     user: Person,
-    workspaces: Vec<Membership>,
+    /// Absent for a token without the scope `members:read`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspaces: Option<Vec<Membership>>,
 }
 
 /// A person as they see themselves.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Person {
     id: UserId,
-    /// None for a service account.
+    /// None for a service account, and for a token without the scope `account`.
     email: Option<String>,
     name: String,
-    /// Whether signing in asks for a one-time password too.
-    second_factor: bool,
+    /// Whether signing in asks for a one-time password too. Absent for a token without the scope `account`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_factor: Option<bool>,
 }
 
-/// Who am I, and which workspaces do I belong to?
+/// Who am I, and which workspaces do I belong to? A token with other scopes alone learns its account's id and name.
 #[utoipa::path(get, path = "/api/v1/me", tag = "Identity", responses((status = 200, body = Me)))]
 pub async fn me(ctx: Ctx) -> Result<Json<Me>, Problem> {
-    let second_factor = sign_in::has_second_factor(&ctx).await?;
-    let workspaces = members::memberships(&ctx.services, ctx.actor.user()).await?;
+    let own = ctx.actor.has_scope(Scope::Account);
+    let second_factor = if own {
+        Some(sign_in::has_second_factor(&ctx).await?)
+    } else {
+        None
+    };
+    let workspaces = if ctx.actor.has_scope(Scope::MembersRead) {
+        Some(members::memberships(&ctx.services, ctx.actor.user()).await?)
+    } else {
+        None
+    };
     let user = Person {
         id: ctx.actor.user(),
-        email: Some(ctx.actor.email().to_owned()).filter(|email| !email.is_empty()),
+        email: Some(ctx.actor.email().to_owned()).filter(|email| own && !email.is_empty()),
         name: ctx.actor.name().to_owned(),
         second_factor,
     };

@@ -1,4 +1,7 @@
 //! The page behind an invitation's link: who is new makes an account, who is signed in under the address joins.
+//!
+//! The page is the same whether or not the address has an account: whoever invites sees the link too, and must not learn
+//! of any address whether it is known here.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -35,7 +38,6 @@ struct Card {
     role: &'static str,
     workspace: String,
     organization: String,
-    has_account: bool,
 }
 
 impl From<&Shown> for Card {
@@ -45,7 +47,6 @@ impl From<&Shown> for Card {
             role: shown.role.as_str(),
             workspace: shown.workspace.clone(),
             organization: shown.organization.clone(),
-            has_account: shown.has_account,
         }
     }
 }
@@ -100,9 +101,6 @@ pub(super) async fn join(
             field: "password".to_owned(),
             message,
         });
-    }
-    if shown.has_account {
-        return Err(sign_in_instead(&shown.email));
     }
     if !errors.is_empty() {
         let page = InvitationPage {

@@ -7,6 +7,7 @@
 mod account_pages;
 mod admin;
 mod api;
+mod change_password;
 mod guesses;
 mod invitation_pages;
 mod pages;
@@ -18,7 +19,7 @@ mod setup_code;
 mod sign_in;
 mod sweep;
 
-pub use admin::{CreatedOwner, add_member, create_owner, create_token};
+pub use admin::{Addition, CreatedOwner, add_member, create_owner, create_token};
 pub use pages::pages;
 pub use setup::sign_in_address;
 pub use sweep::jobs;

@@ -40,6 +40,11 @@ pub fn pages() -> Router<Services> {
             get(account_pages::enrol_page).post(account_pages::enrol_form),
         )
         .route(
+            "/account/second-factor/disable",
+            post(account_pages::disable_second_factor),
+        )
+        .route("/account/password", post(account_pages::change_password))
+        .route(
             "/account/reauthenticate",
             get(account_pages::again_page).post(account_pages::again_form),
         )

@@ -109,6 +109,38 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Turns the second factor off; its app's codes open nothing any more.
+///
+/// # Errors
+/// `reauthentication_required`, which asks for a code of the app, too; a conflict when there is none.
+pub async fn disable(ctx: &Ctx) -> Result<(), Problem> {
+    ctx.require_fresh()?;
+    let user = ctx.actor.user();
+    let tx = ctx
+        .services
+        .store
+        .system(SystemPurpose::SignInWrite)
+        .await?;
+    let with = Condition::all()
+        .add(account::Column::Id.eq(user))
+        .add(account::Column::TotpSealed.is_not_null());
+    let values = account::ActiveModel {
+        totp_sealed: Set(None),
+        totp_last_step: Set(None),
+        ..Default::default()
+    };
+    if tx.update_where::<account::Entity>(with, values).await? != 1 {
+        return Err(Problem::new(
+            Code::Conflict,
+            "This account has no second factor.",
+        ));
+    }
+    let organizations = audit::organizations_of(&tx, user).await?;
+    let entry = audit::entry(ctx, Action::SecondFactorDisable, user, "authenticator app");
+    tx.commit(&organizations, entry).await?;
+    Ok(())
+}
+
 fn is_on_already() -> Problem {
     Problem::new(
         Code::Conflict,

@@ -7,7 +7,7 @@ use super::model::{
     Invitation, InvitationLink, Member, OrganizationItem, OrganizationPerson, WorkspaceItem,
 };
 use super::{Membership, invitations, ops, organizations, people, workspaces};
-use crate::authz::Role;
+use crate::authz::{Role, Scope};
 use crate::context::Ctx;
 use crate::kernel::{InvitationId, OrganizationId, Page, Problem, UserId, WorkspaceId};
 use crate::web::{Json, Path};
@@ -25,6 +25,7 @@ pub struct Rename {
 #[utoipa::path(get, path = "/api/v1/organizations", tag = "Organizations",
     responses((status = 200, body = Page<OrganizationItem>)))]
 pub async fn list_organizations(ctx: Ctx) -> Result<Json<Page<OrganizationItem>>, Problem> {
+    ops::reach(&ctx, &[Scope::MembersRead, Scope::Organization])?;
     Ok(Json(organizations::list(&ctx).await?))
 }
 
@@ -111,6 +112,7 @@ pub async fn remove_owner(
 #[utoipa::path(get, path = "/api/v1/workspaces", tag = "Workspaces",
     responses((status = 200, body = Page<Membership>)))]
 pub async fn list_workspaces(ctx: Ctx) -> Result<Json<Page<Membership>>, Problem> {
+    ops::reach(&ctx, &[Scope::MembersRead])?;
     let mine = ops::memberships(&ctx.services, ctx.actor.user()).await?;
     Ok(Json(Page::whole(mine)))
 }
@@ -175,8 +177,8 @@ pub struct RoleChange {
     role: Role,
 }
 
-/// Give a member another role. By a session it needs a sign-in of the last ten minutes; making or unmaking an owner
-/// always does.
+/// Give a member another role. By a session it needs a sign-in of the last ten minutes; making an admin, and making or
+/// unmaking an owner, always does, so no token does it.
 #[utoipa::path(patch, path = "/api/v1/workspaces/{workspace}/members/{user}", tag = "Members",
     params(("workspace" = String, Path), ("user" = String, Path)), request_body = RoleChange,
     responses((status = 200, body = Member)))]
@@ -251,6 +253,7 @@ pub struct Invite {
 }
 
 /// Invite somebody. The link goes to them by mail; without a mail server, or when that fails, it is in the answer.
+/// Inviting an admin or an owner needs a sign-in of the last ten minutes, so no token does it.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/invitations", tag = "Members",
     params(("workspace" = String, Path)), request_body = Invite, responses((status = 201, body = InvitationLink)))]
 pub async fn create_invitation(
@@ -273,7 +276,7 @@ pub async fn revoke_invitation(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A new link for an invitation, which then has a new id; the old link ends.
+/// A new link for an invitation, which then has a new id; the old link ends. Needs what inviting needs.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/invitations/{invitation}/resend", tag = "Members",
     params(("workspace" = String, Path), ("invitation" = String, Path)),
     responses((status = 201, body = InvitationLink)))]

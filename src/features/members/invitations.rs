@@ -10,14 +10,15 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 use super::model::{Invitation, InvitationLink, invitation, organization, workspace};
 use super::ops::{email_complaint, normal_email};
-use super::{mail, people};
+use super::rules::{may_invite, needs_presence};
+use super::{mail, people, standing};
 use crate::authz::permission::{MembersManage, MembersRead};
 use crate::authz::{PermissionId, Role, membership};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, InvitationId, Page, Problem, UserId, WorkspaceId};
 use crate::shared::Subject;
-use crate::store::{Entry, StoreError, SystemPurpose, SystemTx};
+use crate::store::{Entry, ScopedTx, StoreError, SystemPurpose, SystemTx};
 use crate::vault::MacPurpose;
 
 /// Open invitations of one workspace.
@@ -61,7 +62,8 @@ fn view(row: invitation::Model, now_ms: i64) -> Invitation {
 /// Invites an address. An earlier invitation of the same address ends: only the last link works.
 ///
 /// # Errors
-/// `unprocessable` for the address; `conflict` when they are a member already, or there are too many invitations; 403.
+/// `unprocessable` for the address; `conflict` when they are a member already, or there are too many invitations; 403;
+/// `reauthentication_required` for owners and admins, always so for tokens.
 pub async fn create(
     ctx: &Ctx,
     workspace: WorkspaceId,
@@ -75,13 +77,8 @@ pub async fn create(
             format!("email: {message}"),
         ));
     }
-    if role == Role::Owner && grant.role() != Role::Owner {
-        return Err(Problem::new(
-            Code::Forbidden,
-            "Only an owner of the workspace invites owners. Choose another role, or ask one of them.",
-        ));
-    }
-    if role == Role::Owner {
+    reaches(grant.role(), role)?;
+    if needs_presence(role) {
         ctx.require_fresh()?;
     }
     let email = normal_email(email);
@@ -116,6 +113,7 @@ pub async fn create(
         accepted_by: Set(None),
     };
     let tx = ctx.services.store.scoped(&grant).await?;
+    reaches(standing::now(&tx, &grant).await?, role)?;
     tx.delete_many::<invitation::Entity>()
         .filter(
             Condition::any()
@@ -124,11 +122,14 @@ pub async fn create(
         )
         .exec()
         .await?;
-    if tx.find::<invitation::Entity>().count().await? >= MOST {
+    let open = tx
+        .find::<invitation::Entity>()
+        .filter(invitation::Column::AcceptedAtMs.is_null());
+    if open.count().await? >= MOST {
         return Err(Problem::new(
             Code::Conflict,
             format!(
-                "The workspace has {MOST} invitations, which is the most it can have. Take some back."
+                "The workspace has {MOST} open invitations, which is the most it can have. Take some back."
             ),
         ));
     }
@@ -144,6 +145,50 @@ pub async fn create(
     tx.commit(entry).await?;
     let place = place.map(|row| row.name).unwrap_or_default();
     Ok(deliver(ctx, view(row, now), &place, link).await)
+}
+
+fn reaches(by: Role, role: Role) -> Result<(), Problem> {
+    if may_invite(by, role) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "Only an owner of the workspace invites owners. Choose another role, or ask one of them.",
+    ))
+}
+
+/// Takes back the open invitations of `inviter` that they may not make with the role `now`, none for no membership, and
+/// says which. Part of the change that gives them that role.
+pub(super) async fn take_back_of(
+    tx: &ScopedTx,
+    inviter: UserId,
+    now: Option<Role>,
+) -> Result<Vec<InvitationId>, StoreError> {
+    let rows = tx
+        .find::<invitation::Entity>()
+        .filter(invitation::Column::InvitedBy.eq(inviter))
+        .filter(invitation::Column::AcceptedAtMs.is_null())
+        .order_by(invitation::Column::Id, sea_orm::Order::Asc)
+        .for_update()
+        .all()
+        .await?;
+    let stays = |row: &invitation::Model| {
+        let role: Result<Role, _> = row.role.parse();
+        now.zip(role.ok())
+            .is_some_and(|(by, role)| may_invite(by, role))
+    };
+    let gone: Vec<InvitationId> = rows
+        .iter()
+        .filter(|row| !stays(row))
+        .map(|row| row.id)
+        .collect();
+    if !gone.is_empty() {
+        tx.delete_many::<invitation::Entity>()
+            .filter(invitation::Column::Id.is_in(gone.iter().copied()))
+            .exec()
+            .await?;
+    }
+    Ok(gone)
 }
 
 /// Sends the link, or shows it to the inviter when it could not be sent.
@@ -173,7 +218,7 @@ async fn deliver(ctx: &Ctx, invitation: Invitation, place: &str, link: String) -
 /// A new link in place of the old one, which ends.
 ///
 /// # Errors
-/// 404, 403.
+/// 404, 403; as [`create`] else.
 pub async fn resend(
     ctx: &Ctx,
     workspace: WorkspaceId,
@@ -246,8 +291,6 @@ pub struct Shown {
     pub workspace_id: WorkspaceId,
     /// The organization's name.
     pub organization: String,
-    /// Whether an account with the address exists already.
-    pub has_account: bool,
     row: invitation::Model,
     organization_id: crate::kernel::OrganizationId,
 }
@@ -282,15 +325,12 @@ pub async fn by_link(services: &Services, token: &str) -> Result<Shown, Problem>
         .one(organization::Entity::find_by_id(place.organization_id))
         .await?
         .ok_or_else(over)?;
-    let account = crate::authz::accounts::account::Entity::find()
-        .filter(crate::authz::accounts::account::Column::Email.eq(&row.email));
     Ok(Shown {
         email: row.email.clone(),
         role: row.role.parse().map_err(Problem::internal)?,
         workspace: place.name,
         workspace_id: place.id,
         organization: customer.name,
-        has_account: tx.one(account).await?.is_some(),
         organization_id: customer.id,
         row,
     })
@@ -300,7 +340,7 @@ pub async fn by_link(services: &Services, token: &str) -> Result<Shown, Problem>
 /// which ends here. `entries` tell what goes with it.
 ///
 /// # Errors
-/// 404 when somebody was faster or it was taken back; `conflict` when the account is a member already.
+/// 404 when somebody was faster, it was taken back, or its inviter may not invite so any more; `conflict` when the account is a member already.
 pub async fn redeem(
     services: &Services,
     tx: SystemTx,
@@ -310,6 +350,11 @@ pub async fn redeem(
     also: Vec<Entry>,
 ) -> Result<(), Problem> {
     let now = services.clock.now_ms();
+    // Before the invitation's row, as whoever changes a membership does: locks are taken in one order.
+    let (place, inviter) = (shown.workspace_id, shown.row.invited_by);
+    if !standing::stands(&tx, place, inviter, shown.role).await? {
+        return Err(over());
+    }
     let unused = Condition::all()
         .add(invitation::Column::WorkspaceId.eq(shown.row.workspace_id))
         .add(invitation::Column::Id.eq(shown.row.id))

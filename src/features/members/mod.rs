@@ -12,6 +12,7 @@ mod pages;
 mod people;
 mod permissions;
 mod rules;
+mod standing;
 #[cfg(test)]
 pub mod testing;
 mod workspaces;
@@ -29,6 +30,7 @@ pub use ops::{
 };
 pub use pages::pages;
 pub use permissions::permissions_markdown;
+pub use standing::still;
 
 /// The API of this feature.
 pub fn routes() -> OpenApiRouter<Services> {

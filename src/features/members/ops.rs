@@ -4,9 +4,9 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::model::{Membership, OrganizationRef, organization, workspace};
-use crate::authz::Role;
 use crate::authz::accounts::account;
 use crate::authz::membership::{self, organization_owner};
+use crate::authz::{AuthzError, Role, Scope};
 use crate::context::{Ctx, Services};
 use crate::kernel::{Code, OrganizationId, Problem, UserId, WorkspaceId};
 use crate::store::{Grant, Permission, StoreError, SystemPurpose, SystemTx, ledger};
@@ -194,6 +194,19 @@ pub async fn memberships(services: &Services, user: UserId) -> Result<Vec<Member
     }
     found.sort_by_key(|membership| membership.id);
     Ok(found)
+}
+
+/// Lists of where somebody belongs have no workspace of which a permission could be asked: a token needs one of `scopes`.
+///
+/// # Errors
+/// 403 for a token with none of them.
+pub(super) fn reach(ctx: &Ctx, scopes: &[Scope]) -> Result<(), Problem> {
+    match scopes.first() {
+        Some(first) if !scopes.iter().any(|scope| ctx.actor.has_scope(*scope)) => {
+            Err(AuthzError::Scope(first.as_str()).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the layout shows of the workspace.

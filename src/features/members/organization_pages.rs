@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use super::model::{OrganizationItem, OrganizationPerson, WorkspaceItem};
 use super::organizations;
 use super::pages::{NameForm, Nothing, fresh};
+use crate::authz::permission::{ORGANIZATION_RIGHTS, OrganizationRight};
 use crate::context::Services;
 use crate::kernel::{Code, OrganizationId, Problem, UserId, WorkspaceId};
 use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, html, time};
@@ -16,6 +17,7 @@ use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, html, time};
 /// The routes of these pages.
 pub(super) fn pages() -> Router<Services> {
     Router::new()
+        .route("/organizations", get(index))
         .route(
             "/organizations/{organization}",
             get(organization).post(rename_organization),
@@ -32,6 +34,22 @@ pub(super) fn pages() -> Router<Services> {
             "/organizations/{organization}/owners/{user}/remove",
             post(remove_owner),
         )
+}
+
+#[derive(Template)]
+#[template(path = "members/organizations.html")]
+struct Organizations {
+    chrome: Chrome,
+    organizations: Vec<OrganizationItem>,
+    rights: &'static [OrganizationRight],
+}
+
+async fn index(page: PageCtx) -> Result<Response, Problem> {
+    html(&Organizations {
+        organizations: organizations::list(&page.ctx).await?.items,
+        rights: ORGANIZATION_RIGHTS,
+        chrome: Chrome::of(&page, None, "organizations"),
+    })
 }
 
 #[derive(Template)]
@@ -85,7 +103,7 @@ async fn show_organization(
         .map(|person| (person.clone(), where_of(person), person.id == me))
         .collect();
     html(&Organization {
-        chrome: Chrome::of(page, None, "organization"),
+        chrome: Chrome::of(page, None, "organizations"),
         organization,
         workspaces,
         people,

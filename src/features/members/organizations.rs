@@ -14,7 +14,7 @@ use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, OrganizationId, Page, Problem, UserId};
 use crate::shared::Subject;
-use crate::store::{Entries, OrganizationGrant, SystemPurpose};
+use crate::store::{Entries, OrganizationGrant, OrganizationTx, SystemPurpose};
 
 /// Most workspaces of one organization.
 const MOST: usize = 1_000;
@@ -216,12 +216,8 @@ pub async fn add_owner(ctx: &Ctx, id: OrganizationId, user: UserId) -> Result<()
             "user: a service account cannot own an organization. Name a person.",
         ));
     }
-    let known = tx
-        .find::<organization_owner::Entity>()
-        .filter(organization_owner::Column::AccountId.eq(user))
-        .one()
-        .await?;
-    if known.is_some() {
+    let owners = locked_owners(&tx, &grant).await?;
+    if owners.contains(&user) {
         return Ok(());
     }
     tx.insert(organization_owner::ActiveModel {
@@ -241,19 +237,12 @@ pub async fn add_owner(ctx: &Ctx, id: OrganizationId, user: UserId) -> Result<()
 pub async fn remove_owner(ctx: &Ctx, id: OrganizationId, user: UserId) -> Result<(), Problem> {
     let grant = owned(ctx, id).await?;
     let tx = ctx.services.store.organization(&grant).await?;
-    let rows = tx
-        .find::<organization_owner::Entity>()
-        .order_by(organization_owner::Column::AccountId, sea_orm::Order::Asc)
-        .for_update()
-        .all()
-        .await?;
-    // As it is now: somebody may have ended the caller's own ownership meanwhile.
-    let there = |user| rows.iter().any(|row| row.account_id == user);
-    if !there(user) || !there(grant.user()) {
+    let owners = locked_owners(&tx, &grant).await?;
+    if !owners.contains(&user) {
         return Err(Problem::not_found());
     }
     ctx.require_fresh()?;
-    if rows.len() <= 1 {
+    if owners.len() <= 1 {
         return Err(Problem::new(
             Code::Conflict,
             "An organization always has an owner, and this is the last one. Add another one first.",
@@ -267,4 +256,26 @@ pub async fn remove_owner(ctx: &Ctx, id: OrganizationId, user: UserId) -> Result
     tx.commit(entries).await?;
     ctx.services.changed(Subject::Account(user));
     Ok(())
+}
+
+/// The owners, locked in the order of their key. The caller is one of them now: the grant was minted a moment earlier, and
+/// somebody may have ended their ownership meanwhile.
+async fn locked_owners(
+    tx: &OrganizationTx,
+    grant: &OrganizationGrant,
+) -> Result<Vec<UserId>, Problem> {
+    let owners: Vec<UserId> = tx
+        .find::<organization_owner::Entity>()
+        .order_by(organization_owner::Column::AccountId, sea_orm::Order::Asc)
+        .for_update()
+        .all()
+        .await?
+        .into_iter()
+        .map(|row| row.account_id)
+        .collect();
+    if owners.contains(&grant.user()) {
+        Ok(owners)
+    } else {
+        Err(Problem::not_found())
+    }
 }

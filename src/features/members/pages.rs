@@ -181,6 +181,9 @@ async fn invite(
             let form = (String::new(), "user".to_owned());
             show(&page, workspace, Some(made), form, Vec::new()).await
         }
+        Err(problem) if problem.code == Code::ReauthenticationRequired => {
+            Ok(to_reauthenticate(&members_of(workspace)))
+        }
         Err(problem) if matches!(problem.code, Code::Unprocessable | Code::Conflict) => {
             let errors = vec![FieldError::of(&problem, &["email", "role"], "")];
             let form = (form.email, form.role);
@@ -202,9 +205,16 @@ async fn resend(
         form: Nothing {},
     }: PageForm<Nothing>,
 ) -> Result<Response, Problem> {
-    let made = invitations::resend(&page.ctx, workspace, invitation).await?;
-    let form = (String::new(), "user".to_owned());
-    show(&page, workspace, Some(made), form, Vec::new()).await
+    match invitations::resend(&page.ctx, workspace, invitation).await {
+        Ok(made) => {
+            let form = (String::new(), "user".to_owned());
+            show(&page, workspace, Some(made), form, Vec::new()).await
+        }
+        Err(problem) if problem.code == Code::ReauthenticationRequired => {
+            Ok(to_reauthenticate(&members_of(workspace)))
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 async fn revoke(
@@ -218,8 +228,18 @@ async fn revoke(
     Ok(to_members(workspace))
 }
 
+fn members_of(workspace: WorkspaceId) -> String {
+    format!("/workspaces/{workspace}/members")
+}
+
 fn to_members(workspace: WorkspaceId) -> Response {
-    Redirect::to(&format!("/workspaces/{workspace}/members")).into_response()
+    Redirect::to(&members_of(workspace)).into_response()
+}
+
+/// To the page that asks for the password again, which leads back.
+fn to_reauthenticate(back: &str) -> Response {
+    let next: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
+    Redirect::to(&format!("/account/reauthenticate?next={next}")).into_response()
 }
 
 /// A page that needs a fresh sign-in leads there and back; any other problem is shown.
@@ -231,8 +251,7 @@ pub(super) fn fresh(
     match done {
         Ok(()) => Ok(then),
         Err(problem) if problem.code == Code::ReauthenticationRequired => {
-            let next: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
-            Ok(Redirect::to(&format!("/account/reauthenticate?next={next}")).into_response())
+            Ok(to_reauthenticate(back))
         }
         Err(problem) => Err(problem),
     }

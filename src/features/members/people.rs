@@ -4,15 +4,16 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::ended;
+use super::invitations;
 use super::model::Member;
-use super::rules::Change;
+use super::rules::{Change, needs_presence};
 use crate::authz::accounts::account;
 use crate::authz::membership;
 use crate::authz::permission::{MembersLeave, MembersManage, MembersRead, OwnersManage};
 use crate::authz::{Credential, PermissionId, Role};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
-use crate::kernel::{Code, Page, Problem, UserId, WorkspaceId};
+use crate::kernel::{Code, InvitationId, Page, Problem, UserId, WorkspaceId};
 use crate::store::{Entries, Grant, Permission, ScopedRead, StoreError, SystemPurpose};
 
 /// All members, owners first, then by name. Addresses are shown to those who manage members.
@@ -131,6 +132,7 @@ pub async fn transfer(ctx: &Ctx, workspace: WorkspaceId, to: UserId) -> Result<(
         })
         .await?;
     }
+    let taken_back = invitations::take_back_of(&tx, grant.user(), Some(Role::Admin)).await?;
     let detail = format!("{} became owner, {} admin", to, grant.user());
     let was = format!("{} → owner", theirs.role);
     let entries = Entries::from(audit::entry(
@@ -146,6 +148,7 @@ pub async fn transfer(ctx: &Ctx, workspace: WorkspaceId, to: UserId) -> Result<(
         grant.user(),
         "owner → admin",
     ));
+    let entries = and_taken_back(ctx, entries, taken_back);
     tx.commit(entries).await?;
     for user in [to, grant.user()] {
         ended::announce(&ctx.services, workspace, user);
@@ -188,9 +191,10 @@ async fn change<P: Permission>(
     }
     change.check()?;
     let leaves = own && to.is_none();
-    // Who may be an owner is decided by somebody who is there; the rest a token with its scope may do, too.
+    // Who may be an owner or an admin is decided by somebody who is there; the rest a token with its scope may do, too.
     let by_token = matches!(ctx.actor.credential(), Credential::Token(..));
-    if (change.touches_owners() || !by_token) && !leaves {
+    let present = change.touches_owners() || to.is_some_and(needs_presence);
+    if (present || !by_token) && !leaves {
         ctx.require_fresh()?;
     }
     let (action, detail) = match to {
@@ -219,9 +223,19 @@ async fn change<P: Permission>(
             (action, format!("was {}", change.from.as_str()))
         }
     };
-    tx.commit(audit::entry(ctx, action, user, detail)).await?;
+    // Else a link that they made for themselves would undo this.
+    let taken_back = invitations::take_back_of(&tx, user, to).await?;
+    let entries = Entries::from(audit::entry(ctx, action, user, detail));
+    tx.commit(and_taken_back(ctx, entries, taken_back)).await?;
     ended::announce(&ctx.services, workspace, user);
     Ok(())
+}
+
+fn and_taken_back(ctx: &Ctx, entries: Entries, gone: Vec<InvitationId>) -> Entries {
+    gone.into_iter().fold(entries, |entries, id| {
+        let detail = "its inviter may not invite so any more";
+        entries.and(audit::entry(ctx, Action::InvitationRevoke, id, detail))
+    })
 }
 
 async fn locked(tx: &ScopedRead) -> Result<Vec<membership::Model>, StoreError> {

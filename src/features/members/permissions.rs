@@ -1,5 +1,6 @@
 //! "What each role may do": the table of `authz`, for the page and for docs/permissions.md.
 
+use crate::authz::permission::ORGANIZATION_RIGHTS;
 use crate::authz::{PermissionId, Role, Scope};
 
 /// The table as Markdown: docs/permissions.md is checked against it.
@@ -16,6 +17,14 @@ pub fn permissions_markdown() -> String {
         }
         let marks = row.allowed.map(|allowed| if allowed { "yes" } else { "" });
         text.push_str(&format!("| {} | {} |\n", row.about, marks.join(" | ")));
+    }
+    text.push_str(
+        "\n## Organization\n\nOwners of an organization are no members of its workspaces by that: inside them the tables above hold.\n\n\
+         | right | Owner of the organization | Member of one of its workspaces |\n| --- | --- | --- |\n",
+    );
+    for right in ORGANIZATION_RIGHTS {
+        let members = if right.members { "yes" } else { "" };
+        text.push_str(&format!("| {} | yes | {members} |\n", right.about));
     }
     text.push_str("\n## Scopes of tokens\n\nA token does what its scopes reach and its account's role allows.\n\n| scope | reaches |\n| --- | --- |\n");
     for scope in Scope::ALL {

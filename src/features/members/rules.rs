@@ -1,6 +1,6 @@
 //! Who may change whose membership: pure rules over what was read in the transaction of the change.
 
-use crate::authz::Role;
+use crate::authz::{PermissionId, Role};
 use crate::kernel::{Code, Problem};
 
 /// A change of one membership.
@@ -62,6 +62,21 @@ impl Change {
     }
 }
 
+/// Whether somebody with the role `by` may invite somebody to be `to`.
+pub fn may_invite(by: Role, to: Role) -> bool {
+    let needed = if to == Role::Owner {
+        PermissionId::OwnersManage
+    } else {
+        PermissionId::MembersManage
+    };
+    by.allows(needed)
+}
+
+/// Whether giving the role `to` is for somebody who is there, and not for a token alone: who has it gives rights to others.
+pub fn needs_presence(to: Role) -> bool {
+    to.allows(PermissionId::MembersManage)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +132,20 @@ mod tests {
                 assert!(change.check().is_err(), "{change:?}");
             }
         });
+    }
+
+    #[test]
+    fn nobody_invites_above_themselves() {
+        for by in Role::ALL {
+            for to in Role::ALL {
+                let expected = match by {
+                    Role::Owner => true,
+                    Role::Admin => to != Role::Owner,
+                    Role::User | Role::Viewer => false,
+                };
+                assert_eq!(may_invite(by, to), expected, "{by:?} {to:?}");
+            }
+        }
     }
 
     #[test]

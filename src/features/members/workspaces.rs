@@ -3,7 +3,7 @@
 use sea_orm::ActiveValue::Set;
 
 use super::model::{WorkspaceItem, workspace};
-use super::{ended, ops};
+use super::{ended, ops, standing};
 use crate::authz::membership;
 use crate::authz::permission::{WorkspaceDelete, WorkspaceManage, WorkspaceRead};
 use crate::context::Ctx;
@@ -50,7 +50,13 @@ pub async fn delete(ctx: &Ctx, id: WorkspaceId) -> Result<(), Problem> {
     let grant = ctx.authorize::<WorkspaceDelete>(id).await?;
     ctx.require_fresh()?;
     let tx = ctx.services.store.scoped(&grant).await?;
-    let members = tx.find::<membership::Entity>().for_update().all().await?;
+    let members = tx
+        .find::<membership::Entity>()
+        .order_by(membership::Column::AccountId, sea_orm::Order::Asc)
+        .for_update()
+        .all()
+        .await?;
+    standing::now(&tx, &grant).await?;
     let row = tx
         .find::<workspace::Entity>()
         .one()

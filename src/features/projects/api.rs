@@ -62,7 +62,7 @@ pub async fn import(
     body: Body,
 ) -> Result<(StatusCode, Json<Project>), Problem> {
     ops::may_import(&ctx, workspace, &query.name).await?;
-    let upload = import::receive(&ctx.services, body.into_data_stream()).await?;
+    let upload = import::receive(&ctx.services, ctx.actor.user(), body.into_data_stream()).await?;
     let project = ops::import(&ctx, workspace, &query.name, upload).await?;
     Ok((StatusCode::CREATED, Json(project)))
 }

@@ -1,7 +1,10 @@
 //! Takes an uploaded archive to disk, bounded, and inspects it before anything else knows of it.
 
+use std::collections::HashMap;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -11,12 +14,54 @@ use tokio::io::AsyncWriteExt;
 use super::framework;
 use super::model::ArchiveFormat;
 use crate::context::Services;
-use crate::kernel::{Code, Problem, ProjectId, WorkspaceId};
+use crate::kernel::{Code, Problem, ProjectId, UserId, WorkspaceId};
+
+/// Uploads of one account that this server takes at a time: each may fill the disk up to `max_import_mib`.
+const AT_ONCE: usize = 2;
+
+/// One of the uploads of an account that are under way; counted until it is dropped.
+struct Turn(UserId);
+
+impl Turn {
+    fn under_way() -> std::sync::MutexGuard<'static, HashMap<UserId, usize>> {
+        // One folder takes the uploads of all workspaces, so one count is right for the process.
+        static COUNT: LazyLock<Mutex<HashMap<UserId, usize>>> = LazyLock::new(Mutex::default);
+        COUNT.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(user: UserId) -> Result<Self, Problem> {
+        let mut all = Self::under_way();
+        let count = all.entry(user).or_default();
+        if *count >= AT_ONCE {
+            return Err(Problem::rate_limited(
+                format!(
+                    "{AT_ONCE} uploads of yours are under way, which is the most. Wait until one is done."
+                ),
+                Duration::from_secs(10),
+            ));
+        }
+        *count += 1;
+        Ok(Self(user))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut all = Self::under_way();
+        if let Some(count) = all.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.0);
+            }
+        }
+    }
+}
 
 /// An archive that passed inspection. Dropped without [`Upload::keep`], its file is removed.
 pub struct Upload {
     path: PathBuf,
     kept: bool,
+    _turn: Turn,
     /// Its format.
     pub format: ArchiveFormat,
     /// What the code is built with, when that could be told.
@@ -54,15 +99,16 @@ impl Upload {
     }
 }
 
-/// Reads the whole body into a file and inspects it.
+/// Reads the whole body of `user`'s upload into a file and inspects it.
 ///
 /// # Errors
-/// `too_large`, `unsupported_media_type`, or `unprocessable` naming the entry that is not acceptable.
-pub async fn receive<S, E>(services: &Services, body: S) -> Result<Upload, Problem>
+/// `rate_limited` when others of theirs are under way; `too_large`, `unsupported_media_type`, or `unprocessable` naming the entry that is not acceptable.
+pub async fn receive<S, E>(services: &Services, user: UserId, body: S) -> Result<Upload, Problem>
 where
     S: Stream<Item = Result<Bytes, E>>,
     E: std::fmt::Display,
 {
+    let turn = Turn::take(user)?;
     let folder = services.paths.objects().join("incoming");
     tokio::fs::create_dir_all(&folder)
         .await
@@ -76,6 +122,7 @@ where
     let mut upload = Upload {
         path: folder.join(name),
         kept: false,
+        _turn: turn,
         format: ArchiveFormat::TarGz,
         framework: None,
     };

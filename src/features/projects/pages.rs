@@ -144,7 +144,10 @@ async fn create(
                 // Asked first, so that a stranger's gigabyte is not read.
                 upload = Some(
                     match ops::may_import(&page.ctx, workspace, &form.name).await {
-                        Ok(()) => import::receive(&page.ctx.services, field).await,
+                        Ok(()) => {
+                            let user = page.ctx.actor.user();
+                            import::receive(&page.ctx.services, user, field).await
+                        }
                         Err(problem) => Err(problem),
                     },
                 );

@@ -108,6 +108,7 @@ pub async fn create(
         .store
         .system(SystemPurpose::SignInWrite)
         .await?;
+    members::still(&tx, &grant).await?;
     tx.insert(account::ActiveModel::service(id, name, workspace, now))
         .await?;
     let organization = grant.organization();
@@ -229,6 +230,7 @@ pub async fn create_token(
         .store
         .system(SystemPurpose::SignInWrite)
         .await?;
+    members::still(&tx, &grant).await?;
     let token = ops::insert(&tx, &ctx.services, user, wanted, hash).await?;
     let detail = format!("of {user}: {}", ops::words(&token));
     let entry = audit::entry(ctx, Action::TokenCreate, token.id, detail);

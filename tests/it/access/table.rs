@@ -95,7 +95,7 @@ pub const OPERATIONS: &[Operation] = &[
     op("GET", "/api/v1/workspaces/{workspace}/service-accounts/{service}/tokens", "", None, &["members"], "aff"),
     op("POST", "/api/v1/workspaces/{workspace}/service-accounts/{service}/tokens", "", Some(r#"{"name":"t","scopes":["all"]}"#), &["members"], "aff"),
     op("DELETE", "/api/v1/workspaces/{workspace}/service-accounts/{service}/tokens/{token}", "", None, &["members"], "aff"),
-    op("GET", "/api/v1/workspaces", "", None, &[], "aaa"),
+    op("GET", "/api/v1/workspaces", "", None, &["members"], "aaa"),
     op("GET", "/api/v1/workspaces/{workspace}", "", None, &["members"], "aaa"),
     op("PATCH", "/api/v1/workspaces/{workspace}", "", Some(r#"{"name":"Stolen"}"#), &["members"], "aff"),
     op("DELETE", "/api/v1/workspaces/{workspace}", "", None, &["members"], "fff"),

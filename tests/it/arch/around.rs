@@ -25,10 +25,14 @@ const SYSTEM: &[(&str, &str)] = &[
         "ContainerObserve 4, ContainerScan 3, Memberships 1",
     ),
     ("src/features/identity/admin.rs", "Setup 1, SignInWrite 1"),
+    (
+        "src/features/identity/change_password.rs",
+        "SignInRead 1, SignInWrite 1",
+    ),
     ("src/features/identity/invitation_pages.rs", "SignInWrite 1"),
     (
         "src/features/identity/second_factor.rs",
-        "SignInRead 2, SignInWrite 2",
+        "SignInRead 2, SignInWrite 3",
     ),
     (
         "src/features/identity/sessions.rs",

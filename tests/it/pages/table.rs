@@ -91,6 +91,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/account", &[], "saaaaaa"),
     route("GET", "/account/second-factor", &[], "saaaaaa"),
     route("POST", "/account/second-factor", &[], "saaaaaa"),
+    route("POST", "/account/second-factor/disable", &[], "saaaaaa"),
+    route("POST", "/account/password", &[("current", "correct horse battery staple 42"), ("password", "another horse battery staple 43")], "saaaaaa"),
     route("GET", "/account/reauthenticate", &[], "saaaaaa"),
     route("POST", "/account/reauthenticate", &[], "saaaaaa"),
     route("POST", "/account/sessions/{login}/end", &[], "sannnnn"),
@@ -98,6 +100,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/account/tokens", &[], "saaaaaa"),
     route("POST", "/account/tokens/{own}/revoke", &[], "sannnnn"),
     // An organization is its owners'.
+    route("GET", "/organizations", &[], "saaaaaa"),
     route("GET", "/organizations/{organization}", &[], "sannnnn"),
     route("POST", "/organizations/{organization}", &[("name", "Stolen")], "sannnnn"),
     route("POST", "/organizations/{organization}/workspaces", &[("name", "Stolen")], "sannnnn"),

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod egress;
 pub mod events;
+pub mod held;
 pub mod mail;
 pub mod postgres;
 pub mod processes;
