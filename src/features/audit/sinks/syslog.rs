@@ -229,4 +229,23 @@ mod tests {
         assert_eq!(word("ü", 255), "-");
         assert_eq!(word(&"x".repeat(40), 32).len(), 32);
     }
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_holds() {
+        let text = "a\nb\r\u{85}\u{2028}\u{2029}\u{1b}[2J\0ü";
+        let shown = one_line(text);
+        assert_eq!(shown.chars().count(), text.chars().count());
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        assert!(!shown.contains(['\u{2028}', '\u{2029}']), "{shown:?}");
+        assert!(shown.starts_with('a') && shown.ends_with('ü'));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_may_close_and_must_not_flood() {
+        use tokio::io::{empty, repeat};
+        assert!(closed(&mut empty()).await.is_ok());
+        assert!(closed(&mut repeat(b'x').take(64 * 1024)).await.is_ok());
+        let flood = closed(&mut repeat(b'x')).await;
+        assert!(flood.unwrap_err().to_string().contains("64 KiB"));
+    }
 }
