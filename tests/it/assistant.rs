@@ -15,7 +15,7 @@ use crate::containers::{owner, running, sh};
 use crate::support::api::{Answer, Api};
 use crate::support::events::{Event, EventStream};
 use crate::support::eventually;
-use crate::support::server::Server;
+use crate::support::server::{Builder, Server};
 use crate::support::upstream::{Call, Turn, Upstream};
 
 pub const SOON: Duration = Duration::from_secs(60);
@@ -44,10 +44,15 @@ impl Desk {
     }
 
     pub async fn new(upstream: Upstream) -> Self {
+        Self::on(Server::builder(), upstream).await
+    }
+
+    /// On a server with settings of the test's own.
+    pub async fn on(builder: Builder, upstream: Upstream) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         std::fs::write(&key, format!("{}\n", upstream.key())).unwrap();
-        let server = Server::builder()
+        let server = builder
             .set("ai.anthropic_base_url", upstream.url())
             .set("ai.anthropic_api_key_file", key.to_str().unwrap())
             // Walks ask more than any person does.

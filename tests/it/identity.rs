@@ -353,7 +353,7 @@ async fn a_second_factor_is_asked_for_and_each_code_works_once() {
 }
 
 /// The code of the time step that is `ahead` of now (RFC 6238).
-fn totp(seed: &str, ahead: u64) -> String {
+pub fn totp(seed: &str, ahead: u64) -> String {
     let totp = totp_rs::Builder::new()
         .with_secret(totp_rs::Secret::try_from_base32(seed).unwrap())
         .build()

@@ -239,3 +239,35 @@ async fn a_token_sees_of_its_account_what_its_scopes_reach() {
     assert_eq!(me["user"], all["user"]);
     assert!(me["workspaces"].is_null());
 }
+
+/// `docs/operations.md` tells scanners how to find tokens: with what is written there they do.
+#[tokio::test]
+async fn the_documented_form_is_that_of_a_token() {
+    let server = Server::start().await;
+    let ada = owner(&server).await;
+    let token = ada.token().unwrap();
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let section = text.split("## API tokens for scanners").nth(1).unwrap();
+    let block = |kind: &str| {
+        let block = section.split(kind).nth(1).unwrap();
+        block.split("```").next().unwrap().trim().to_owned()
+    };
+    let (pattern, script) = (block("```text"), block("```sh"));
+    let shell = |script: &str, token: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script]).env("TOKEN", token);
+        command.env("PATTERN", &pattern).output().unwrap()
+    };
+    let search = "printf 'key = \"%s\";\\n' \"$TOKEN\" | grep -oE \"$PATTERN\"";
+    let found = shell(search, token);
+    assert_eq!(String::from_utf8(found.stdout).unwrap().trim(), token);
+    // One of other length is none.
+    assert!(!shell(search, &token[..token.len() - 1]).status.success());
+    assert!(shell(&script, token).status.success(), "{script}");
+    let mut wrong = token.to_owned().into_bytes();
+    wrong[20] = if wrong[20] == b'A' { b'B' } else { b'A' };
+    let wrong = String::from_utf8(wrong).unwrap();
+    assert!(shell(search, &wrong).status.success());
+    assert!(!shell(&script, &wrong).status.success());
+}

@@ -74,7 +74,6 @@ actions! {
     SecretRead "secrets.read" "Read visible values of secrets";
     SecretDeliver "secrets.deliver" "Delivered secrets to a container";
     AssistantSessionCreate "assistant.session_create" "Began a conversation with the assistant";
-    AssistantSessionDelete "assistant.session_delete" "Deleted a conversation with the assistant";
     AssistantTurn "assistant.turn" "Asked the assistant";
     AssistantDecision "assistant.decision" "Decided what the assistant may do";
     AssistantUndo "assistant.undo" "Undid what the assistant did";

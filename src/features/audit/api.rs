@@ -1,9 +1,11 @@
 //! `/api/v1/workspaces/{workspace}/audit` and `/api/v1/organizations/{organization}/audit`
 
+use axum::Extension;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::Lately;
 use super::filter::Asked;
 use super::model::AuditEntry;
 use super::ops::{self, Scope};
@@ -17,11 +19,12 @@ use crate::web::{Json, Path, Query};
     params(("workspace" = String, Path), Asked), responses((status = 200, body = Page<AuditEntry>)))]
 pub async fn workspace(
     ctx: Ctx,
+    Extension(lately): Extension<Lately>,
     Path(workspace): Path<WorkspaceId>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Page<AuditEntry>>, Problem> {
     Ok(Json(
-        ops::list(&ctx, Scope::Workspace(workspace), &asked).await?,
+        ops::list(&ctx, &lately, Scope::Workspace(workspace), &asked).await?,
     ))
 }
 
@@ -44,11 +47,12 @@ pub async fn export_workspace(
     params(("organization" = String, Path), Asked), responses((status = 200, body = Page<AuditEntry>)))]
 pub async fn organization(
     ctx: Ctx,
+    Extension(lately): Extension<Lately>,
     Path(organization): Path<OrganizationId>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Page<AuditEntry>>, Problem> {
     Ok(Json(
-        ops::list(&ctx, Scope::Organization(organization), &asked).await?,
+        ops::list(&ctx, &lately, Scope::Organization(organization), &asked).await?,
     ))
 }
 

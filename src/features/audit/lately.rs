@@ -7,7 +7,7 @@ use super::{Action, entry};
 use crate::authz::Credential;
 use crate::context::Ctx;
 use crate::kernel::Problem;
-use crate::store::{Grant, Permission};
+use crate::store::{Grant, OrganizationGrant, Permission};
 
 /// An access that goes on is told again after this long.
 const AGAIN_MS: i64 = 10 * 60 * 1_000;
@@ -15,7 +15,17 @@ const AGAIN_MS: i64 = 10 * 60 * 1_000;
 const MOST: usize = 10_000;
 
 /// Who did what to which object, and when that was last told.
-type Told = HashMap<(String, Action, String), i64>;
+type Told = HashMap<Key, i64>;
+
+type Key = (String, Action, String);
+
+fn key(ctx: &Ctx, action: Action, object: impl ToString) -> Key {
+    let who = match ctx.actor.credential() {
+        Credential::Session(id) => id.to_string(),
+        Credential::Token(id, _) => id.to_string(),
+    };
+    (who, action, object.to_string())
+}
 
 /// Remembers which accesses were told lately. Each replica tells for itself. Cheap to clone.
 #[derive(Clone, Default)]
@@ -34,33 +44,42 @@ impl Lately {
         action: Action,
         object: impl ToString,
     ) -> Result<(), Problem> {
-        let object = object.to_string();
-        let who = match ctx.actor.credential() {
-            Credential::Session(id) => id.to_string(),
-            Credential::Token(id, _) => id.to_string(),
-        };
-        let key = (who, action, object);
-        if self.told(&key, ctx.now_ms()) {
-            return Ok(());
+        let key = key(ctx, action, object);
+        if !self.told(&key, ctx.now_ms()) {
+            let tx = ctx.services.store.scoped(grant).await?;
+            tx.commit(entry(ctx, action, &key.2, "")).await?;
+            // After it is durable: what could not be told is not remembered as told.
+            self.remember(key, ctx.now_ms());
         }
-        let entry = entry(ctx, action, &key.2, "");
-        ctx.services
-            .store
-            .scoped(grant)
-            .await?
-            .commit(entry)
-            .await?;
-        // After it is durable: what could not be told is not remembered as told.
-        self.remember(key, ctx.now_ms());
         Ok(())
     }
 
-    fn told(&self, key: &(String, Action, String), now_ms: i64) -> bool {
+    /// As [`Self::note`], for what belongs to an organization as a whole.
+    ///
+    /// # Errors
+    /// When the entry cannot be written: then nothing may be given.
+    pub async fn note_organization(
+        &self,
+        ctx: &Ctx,
+        grant: &OrganizationGrant,
+        action: Action,
+        object: impl ToString,
+    ) -> Result<(), Problem> {
+        let key = key(ctx, action, object);
+        if !self.told(&key, ctx.now_ms()) {
+            let tx = ctx.services.store.organization(grant).await?;
+            tx.commit(entry(ctx, action, &key.2, "")).await?;
+            self.remember(key, ctx.now_ms());
+        }
+        Ok(())
+    }
+
+    fn told(&self, key: &Key, now_ms: i64) -> bool {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.get(key).is_some_and(|at| now_ms - at < AGAIN_MS)
     }
 
-    fn remember(&self, key: (String, Action, String), now_ms: i64) {
+    fn remember(&self, key: Key, now_ms: i64) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MOST {
             told.retain(|_, at| now_ms - *at < AGAIN_MS);
@@ -76,7 +95,7 @@ impl Lately {
 mod tests {
     use super::*;
 
-    fn key(object: usize) -> (String, Action, String) {
+    fn key(object: usize) -> Key {
         ("ses".into(), Action::ContainerRead, object.to_string())
     }
 

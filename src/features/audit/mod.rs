@@ -51,6 +51,7 @@ pub fn routes() -> OpenApiRouter<Services> {
             sinks::api::delete
         ))
         .routes(routes!(sinks::api::test))
+        .layer(axum::Extension(Lately::default()))
 }
 
 /// Longest text of an entry's fields, in characters; what is longer is cut.

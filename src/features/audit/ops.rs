@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::filter::{Asked, Filter};
 use super::model::{AuditEntry, EntryActor, organization, workspace};
-use super::{Action, entry};
+use super::{Action, Lately, entry};
 use crate::authz::accounts::account;
 use crate::authz::permission::AuditRead;
 use crate::authz::{self, Role};
@@ -83,11 +83,16 @@ async fn read(
     Ok(rows)
 }
 
-/// A page of the log, newest first.
+/// A page of the log, newest first. That it was read is recorded once in a while.
 ///
 /// # Errors
 /// 404, 403; `unprocessable` for a field that cannot be understood; `bad_request` for a cursor of another question.
-pub async fn list(ctx: &Ctx, scope: Scope, asked: &Asked) -> Result<Page<AuditEntry>, Problem> {
+pub async fn list(
+    ctx: &Ctx,
+    lately: &Lately,
+    scope: Scope,
+    asked: &Asked,
+) -> Result<Page<AuditEntry>, Problem> {
     // Who may not read is told so before anything about the question.
     allowed(ctx, scope).await?;
     let filter = Filter::parse(asked)?;
@@ -103,6 +108,7 @@ pub async fn list(ctx: &Ctx, scope: Scope, asked: &Asked) -> Result<Page<AuditEn
         let before = open_cursor(&ctx.services, scope, &filter, &asked.cursor).await?;
         more = more.add(event::Column::Seq.lt(before));
     }
+    note(ctx, lately, scope).await?;
     let mut rows = read(ctx, scope, &filter, more, Order::Desc, limit + 1).await?;
     let next = if rows.len() as u64 > limit {
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -123,13 +129,35 @@ pub async fn list(ctx: &Ctx, scope: Scope, asked: &Asked) -> Result<Page<AuditEn
 ///
 /// # Errors
 /// 404, 403.
-pub async fn find(ctx: &Ctx, scope: Scope, seq: i64) -> Result<AuditEntry, Problem> {
+pub async fn find(
+    ctx: &Ctx,
+    lately: &Lately,
+    scope: Scope,
+    seq: i64,
+) -> Result<AuditEntry, Problem> {
+    note(ctx, lately, scope).await?;
     let only = sea_orm::Condition::all().add(event::Column::Seq.eq(seq));
     let rows = read(ctx, scope, &Filter::default(), only, Order::Asc, 1).await?;
     entries(&ctx.services, rows)
         .await?
         .pop()
         .ok_or_else(Problem::not_found)
+}
+
+/// Records that the log is read, before it is.
+async fn note(ctx: &Ctx, lately: &Lately, scope: Scope) -> Result<(), Problem> {
+    match scope {
+        Scope::Workspace(id) => {
+            let grant = ctx.authorize::<AuditRead>(id).await?;
+            lately.note(ctx, &grant, Action::AuditRead, id).await
+        }
+        Scope::Organization(id) => {
+            let grant = owner(ctx, id).await?;
+            lately
+                .note_organization(ctx, &grant, Action::AuditRead, id)
+                .await
+        }
+    }
 }
 
 async fn allowed(ctx: &Ctx, scope: Scope) -> Result<(), Problem> {

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde::Deserialize;
 
 use super::filter::Asked;
 use super::model::AuditEntry;
 use super::ops::{self, Scope};
 use super::sinks::model::{ChangeSink, NewSink, Sink, Target, TestResult};
-use super::{Action, api, sinks};
+use super::{Action, Lately, api, sinks};
 use crate::context::Services;
 use crate::kernel::{AuditSinkId, Code, OrganizationId, Problem, WorkspaceId};
 use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, Query, WorkspaceChip, html, time};
@@ -41,6 +41,7 @@ pub fn pages() -> Router<Services> {
             "/organizations/{organization}/audit/sinks/{sink}/{act}",
             post(act_on_sink),
         )
+        .layer(Extension(Lately::default()))
 }
 
 struct Row {
@@ -178,6 +179,7 @@ struct Beside {
 
 async fn show(
     page: &PageCtx,
+    lately: &Lately,
     scope: Scope,
     asked: Asked,
     mut beside: Beside,
@@ -188,7 +190,7 @@ async fn show(
         intro,
         workspaces,
     } = place(page, scope).await?;
-    let found = match ops::list(&page.ctx, scope, &asked).await {
+    let found = match ops::list(&page.ctx, lately, scope, &asked).await {
         Ok(found) => found,
         Err(problem) if matches!(problem.code, Code::Unprocessable | Code::BadRequest) => {
             beside.errors.push(FieldError::of(&problem, &[], ""));
@@ -236,9 +238,14 @@ async fn show(
     Ok(response)
 }
 
-async fn show_entry(page: &PageCtx, scope: Scope, seq: i64) -> Result<Response, Problem> {
+async fn show_entry(
+    page: &PageCtx,
+    lately: &Lately,
+    scope: Scope,
+    seq: i64,
+) -> Result<Response, Problem> {
     let place = place(page, scope).await?;
-    let entry = ops::find(&page.ctx, scope, seq).await?;
+    let entry = ops::find(&page.ctx, lately, scope, seq).await?;
     html(&EntryPage {
         chrome: place.chrome,
         base: place.base,
@@ -248,17 +255,26 @@ async fn show_entry(page: &PageCtx, scope: Scope, seq: i64) -> Result<Response, 
 
 async fn workspace(
     page: PageCtx,
+    Extension(lately): Extension<Lately>,
     Path(id): Path<WorkspaceId>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    show(&page, Scope::Workspace(id), asked, Beside::default()).await
+    show(
+        &page,
+        &lately,
+        Scope::Workspace(id),
+        asked,
+        Beside::default(),
+    )
+    .await
 }
 
 async fn workspace_entry(
     page: PageCtx,
+    Extension(lately): Extension<Lately>,
     Path((id, seq)): Path<(WorkspaceId, i64)>,
 ) -> Result<Response, Problem> {
-    show_entry(&page, Scope::Workspace(id), seq).await
+    show_entry(&page, &lately, Scope::Workspace(id), seq).await
 }
 
 async fn export_workspace(
@@ -271,17 +287,26 @@ async fn export_workspace(
 
 async fn organization(
     page: PageCtx,
+    Extension(lately): Extension<Lately>,
     Path(id): Path<OrganizationId>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    show(&page, Scope::Organization(id), asked, Beside::default()).await
+    show(
+        &page,
+        &lately,
+        Scope::Organization(id),
+        asked,
+        Beside::default(),
+    )
+    .await
 }
 
 async fn organization_entry(
     page: PageCtx,
+    Extension(lately): Extension<Lately>,
     Path((id, seq)): Path<(OrganizationId, i64)>,
 ) -> Result<Response, Problem> {
-    show_entry(&page, Scope::Organization(id), seq).await
+    show_entry(&page, &lately, Scope::Organization(id), seq).await
 }
 
 async fn export_organization(
@@ -329,6 +354,7 @@ impl SinkForm {
 }
 
 async fn add_sink(
+    Extension(lately): Extension<Lately>,
     Path(id): Path<OrganizationId>,
     PageForm { page, form }: PageForm<SinkForm>,
 ) -> Result<Response, Problem> {
@@ -350,13 +376,21 @@ async fn add_sink(
         },
         Err(problem) => return Err(problem),
     };
-    show(&page, Scope::Organization(id), Asked::default(), beside).await
+    show(
+        &page,
+        &lately,
+        Scope::Organization(id),
+        Asked::default(),
+        beside,
+    )
+    .await
 }
 
 #[derive(Deserialize)]
 struct Nothing {}
 
 async fn act_on_sink(
+    Extension(lately): Extension<Lately>,
     Path((id, sink, act)): Path<(OrganizationId, AuditSinkId, String)>,
     PageForm {
         page,
@@ -369,7 +403,14 @@ async fn act_on_sink(
                 tested: Some(sinks::ops::test(&page.ctx, id, sink).await?),
                 ..Beside::default()
             };
-            return show(&page, Scope::Organization(id), Asked::default(), beside).await;
+            return show(
+                &page,
+                &lately,
+                Scope::Organization(id),
+                Asked::default(),
+                beside,
+            )
+            .await;
         }
         "on" | "off" => {
             let change = ChangeSink {

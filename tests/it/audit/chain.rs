@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{bytes_of, database, found, set_secrets, sql, verify, with_entries};
+use super::{Behind, found, set_secrets, verify, with_entries};
 use crate::support::{eventually, processes};
 
 #[tokio::test]
@@ -14,15 +14,17 @@ async fn an_edit_of_any_column_is_found_at_its_row() {
     let (code, report) = verify(&server).await;
     assert_eq!(code, 0, "{report}");
     assert!(report["entries"].as_i64().unwrap() >= 6, "{report}");
-    let database = database(&server).await;
+    let database = Behind::of(&server).await;
     let here = format!(
         "organization_id = {} AND seq = 7",
-        bytes_of(&owner.organization_id)
+        database.bytes_of(&owner.organization_id)
     );
+    let kept = database.aside("kept");
+    let nobody = database.id("0123456789ABCDEF0123456789ABCDEF");
     for (column, value) in [
-        ("organization_id", "X'0123456789ABCDEF0123456789ABCDEF'"),
+        ("organization_id", nobody.as_str()),
         ("seq", "300"),
-        ("id", "X'0123456789ABCDEF0123456789ABCDEF'"),
+        ("id", nobody.as_str()),
         ("workspace_id", "NULL"),
         ("at_ms", "at_ms + 1"),
         ("actor_id", "NULL"),
@@ -32,26 +34,30 @@ async fn an_edit_of_any_column_is_found_at_its_row() {
         ("action", "'secrets.delete'"),
         ("object", "object || 'x'"),
         ("detail", "'nothing'"),
-        ("mac", "zeroblob(32)"),
+        ("mac", database.no_mac()),
     ] {
-        sql(
-            &database,
-            &format!("CREATE TABLE kept AS SELECT * FROM audit_event WHERE {here}"),
-        )
-        .await;
-        let changed = sql(
-            &database,
-            &format!("UPDATE audit_event SET {column} = {value} WHERE {here}"),
-        )
-        .await;
+        database
+            .sql(&format!(
+                "CREATE TABLE {kept} AS SELECT * FROM audit_event WHERE {here}"
+            ))
+            .await;
+        let changed = database
+            .sql(&format!(
+                "UPDATE audit_event SET {column} = {value} WHERE {here}"
+            ))
+            .await;
         assert_eq!(changed, 1, "{column}");
         let (code, report) = verify(&server).await;
         assert_eq!(code, 1, "{column}: {report}");
         assert!(found(&report).contains(&7), "{column}: {report}");
-        sql(&database, "DELETE FROM audit_event WHERE id IN (SELECT id FROM kept) OR seq = 300 OR organization_id = X'0123456789ABCDEF0123456789ABCDEF'").await;
-        sql(&database, &format!("DELETE FROM audit_event WHERE {here}")).await;
-        sql(&database, "INSERT INTO audit_event SELECT * FROM kept").await;
-        sql(&database, "DROP TABLE kept").await;
+        database.sql(&format!("DELETE FROM audit_event WHERE id IN (SELECT id FROM {kept}) OR seq = 300 OR organization_id = {nobody}")).await;
+        database
+            .sql(&format!("DELETE FROM audit_event WHERE {here}"))
+            .await;
+        database
+            .sql(&format!("INSERT INTO audit_event SELECT * FROM {kept}"))
+            .await;
+        database.sql(&format!("DROP TABLE {kept}")).await;
         let (code, report) = verify(&server).await;
         assert_eq!(code, 0, "after {column} was put back: {report}");
     }
@@ -61,19 +67,24 @@ async fn an_edit_of_any_column_is_found_at_its_row() {
 async fn what_is_removed_moved_or_added_is_found() {
     let (server, owner, ada) = with_entries(6).await;
     let eve = server.create_owner("eve@example.com").await;
-    let database = database(&server).await;
-    let organization = bytes_of(&owner.organization_id);
-    let other = bytes_of(&eve.organization_id);
+    let database = Behind::of(&server).await;
+    let organization = database.bytes_of(&owner.organization_id);
+    let other = database.bytes_of(&eve.organization_id);
+    let (events, heads) = (database.aside("events"), database.aside("heads"));
     // The vault hears of the last entries within about a second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    sql(
-        &database,
-        "CREATE TABLE events AS SELECT * FROM audit_event",
-    )
-    .await;
-    sql(&database, "CREATE TABLE heads AS SELECT * FROM audit_head").await;
+    database
+        .sql(&format!(
+            "CREATE TABLE {events} AS SELECT * FROM audit_event"
+        ))
+        .await;
+    database
+        .sql(&format!("CREATE TABLE {heads} AS SELECT * FROM audit_head"))
+        .await;
     let mine = format!("organization_id = {organization}");
-    let last = format!("(SELECT max(seq) FROM events WHERE {mine})");
+    let last = format!("(SELECT max(seq) FROM {events} WHERE {mine})");
+    let (random_id, random_mac) = (database.random_id(), database.random_mac());
+    let no_mac = database.no_mac();
     let attacks: Vec<(&str, Vec<String>)> = vec![
         (
             "the middle",
@@ -92,7 +103,7 @@ async fn what_is_removed_moved_or_added_is_found() {
         (
             "the head alone rolled back",
             vec![format!(
-                "UPDATE audit_head SET seq = 3, mac = (SELECT mac FROM events WHERE {mine} AND seq = 3) WHERE {mine}"
+                "UPDATE audit_head SET seq = 3, mac = (SELECT mac FROM {events} WHERE {mine} AND seq = 3) WHERE {mine}"
             )],
         ),
         (
@@ -100,7 +111,7 @@ async fn what_is_removed_moved_or_added_is_found() {
             vec![
                 format!("DELETE FROM audit_event WHERE {mine} AND seq > 3"),
                 format!(
-                    "UPDATE audit_head SET seq = 3, mac = (SELECT mac FROM events WHERE {mine} AND seq = 3) WHERE {mine}"
+                    "UPDATE audit_head SET seq = 3, mac = (SELECT mac FROM {events} WHERE {mine} AND seq = 3) WHERE {mine}"
                 ),
             ],
         ),
@@ -115,7 +126,7 @@ async fn what_is_removed_moved_or_added_is_found() {
             "the chain emptied",
             vec![
                 format!("DELETE FROM audit_event WHERE {mine}"),
-                format!("UPDATE audit_head SET seq = 0, mac = zeroblob(32) WHERE {mine}"),
+                format!("UPDATE audit_head SET seq = 0, mac = {no_mac} WHERE {mine}"),
             ],
         ),
         (
@@ -131,10 +142,10 @@ async fn what_is_removed_moved_or_added_is_found() {
             vec![
                 format!("DELETE FROM audit_event WHERE organization_id = {other}"),
                 format!(
-                    "INSERT INTO audit_event SELECT {other}, seq, randomblob(16), workspace_id, at_ms, actor_id, credential, address, request_id, action, object, detail, mac FROM events WHERE {mine}"
+                    "INSERT INTO audit_event SELECT {other}, seq, {random_id}, workspace_id, at_ms, actor_id, credential, address, request_id, action, object, detail, mac FROM {events} WHERE {mine}"
                 ),
                 format!(
-                    "UPDATE audit_head SET seq = {last}, mac = (SELECT mac FROM events WHERE {mine} AND seq = {last}) WHERE organization_id = {other}"
+                    "UPDATE audit_head SET seq = {last}, mac = (SELECT mac FROM {events} WHERE {mine} AND seq = {last}) WHERE organization_id = {other}"
                 ),
             ],
         ),
@@ -142,7 +153,7 @@ async fn what_is_removed_moved_or_added_is_found() {
             "a forged entry at the end",
             vec![
                 format!(
-                    "INSERT INTO audit_event SELECT organization_id, seq + 1, randomblob(16), workspace_id, at_ms, actor_id, credential, address, request_id, action, object, detail, randomblob(32) FROM events WHERE {mine} AND seq = {last}"
+                    "INSERT INTO audit_event SELECT organization_id, seq + 1, {random_id}, workspace_id, at_ms, actor_id, credential, address, request_id, action, object, detail, {random_mac} FROM {events} WHERE {mine} AND seq = {last}"
                 ),
                 format!(
                     "UPDATE audit_head SET seq = seq + 1, mac = (SELECT mac FROM audit_event WHERE {mine} ORDER BY seq DESC LIMIT 1) WHERE {mine}"
@@ -152,28 +163,28 @@ async fn what_is_removed_moved_or_added_is_found() {
     ];
     for (what, statements) in attacks {
         for statement in statements {
-            assert!(sql(&database, &statement).await > 0, "{what}: {statement}");
+            assert!(database.sql(&statement).await > 0, "{what}: {statement}");
         }
         let (code, report) = verify(&server).await;
         assert_eq!(code, 1, "{what}: {report}");
         for statement in [
             "DELETE FROM audit_event",
             "DELETE FROM audit_head",
-            "INSERT INTO audit_event SELECT * FROM events",
-            "INSERT INTO audit_head SELECT * FROM heads",
+            &format!("INSERT INTO audit_event SELECT * FROM {events}"),
+            &format!("INSERT INTO audit_head SELECT * FROM {heads}"),
         ] {
-            sql(&database, statement).await;
+            database.sql(statement).await;
         }
         let (code, report) = verify(&server).await;
         assert_eq!(code, 0, "after {what} was put back: {report}");
     }
     // Cut and continued by the server itself: every MAC is right, and the vault remembers another entry.
-    sql(
-        &database,
-        &format!("DELETE FROM audit_event WHERE {mine} AND seq >= {last}"),
-    )
-    .await;
-    sql(&database, &format!("UPDATE audit_head SET seq = {last} - 1, mac = (SELECT mac FROM events WHERE {mine} AND seq = {last} - 1) WHERE {mine}")).await;
+    database
+        .sql(&format!(
+            "DELETE FROM audit_event WHERE {mine} AND seq >= {last}"
+        ))
+        .await;
+    database.sql(&format!("UPDATE audit_head SET seq = {last} - 1, mac = (SELECT mac FROM {events} WHERE {mine} AND seq = {last} - 1) WHERE {mine}")).await;
     set_secrets(&ada, &owner, 1).await;
     let (code, report) = verify(&server).await;
     assert_eq!(code, 1, "{report}");
@@ -232,10 +243,13 @@ async fn a_kill_loses_no_anchor_for_long() {
     server.kill().await;
     server.start_again().await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let database = database(&server).await;
-    let mine = format!("organization_id = {}", bytes_of(&owner.organization_id));
-    sql(&database, &format!("DELETE FROM audit_event WHERE {mine} AND seq = (SELECT max(seq) FROM audit_event WHERE {mine})")).await;
-    sql(&database, &format!("UPDATE audit_head SET seq = seq - 1, mac = (SELECT mac FROM audit_event WHERE {mine} ORDER BY seq DESC LIMIT 1) WHERE {mine}")).await;
+    let database = Behind::of(&server).await;
+    let mine = format!(
+        "organization_id = {}",
+        database.bytes_of(&owner.organization_id)
+    );
+    database.sql(&format!("DELETE FROM audit_event WHERE {mine} AND seq = (SELECT max(seq) FROM audit_event WHERE {mine})")).await;
+    database.sql(&format!("UPDATE audit_head SET seq = seq - 1, mac = (SELECT mac FROM audit_event WHERE {mine} ORDER BY seq DESC LIMIT 1) WHERE {mine}")).await;
     let (code, report) = verify(&server).await;
     assert_eq!(code, 1, "{report}");
     assert!(report.to_string().contains("the chain was cut"), "{report}");

@@ -1,7 +1,10 @@
 //! Reading the log: who may, filters, pages, export.
 
+use serde_json::{Value, json};
+
 use super::with_entries;
 use crate::containers::member;
+use crate::members::signed_in;
 
 #[tokio::test]
 async fn owners_and_admins_read_page_by_page_and_others_do_not() {
@@ -118,4 +121,130 @@ async fn an_export_is_the_whole_log_in_order_and_is_recorded() {
             .iter()
             .all(|line| line["mac"].as_str().unwrap().len() == 64)
     );
+}
+
+#[tokio::test]
+async fn a_workspace_s_export_has_its_entries_and_no_others() {
+    let (_server, owner, ada) = with_entries(3).await;
+    let organization = &owner.organization_id;
+    let list = format!("/organizations/{organization}/workspaces");
+    let next = ada.post(&list, &json!({"name": "Next"})).await.expect(201);
+    let next = next.json()["id"].as_str().unwrap().to_owned();
+    let secret = json!({"tier": "sensitive", "value": "v"});
+    ada.put(&format!("/workspaces/{next}/secrets/THEIRS"), &secret)
+        .await
+        .expect(200);
+    let export = async |path: String| -> Vec<Value> {
+        let answer = ada.get(&path).await.expect(200);
+        assert_eq!(answer.headers["content-type"], "application/jsonl");
+        let text = answer.text();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let here = format!("/workspaces/{}/audit/export", owner.workspace_id);
+    let lines = export(here.clone()).await;
+    let set = |lines: &[Value]| -> Vec<String> {
+        let sets = lines.iter().filter(|line| line["action"] == "secrets.set");
+        sets.map(|line| line["object"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(set(&lines), ["S0", "S1", "S2"]);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["workspace"] == owner.workspace_id.as_str()),
+        "{lines:?}"
+    );
+    let seqs: Vec<i64> = lines
+        .iter()
+        .map(|line| line["seq"].as_i64().unwrap())
+        .collect();
+    assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]), "{seqs:?}");
+    // Asked for by whom, and for what: that is the last line, of this export and not of the next.
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["action"], &last["object"]),
+        (&json!("audit.export"), &json!(owner.workspace_id))
+    );
+    assert_eq!(
+        set(&export(format!("/workspaces/{next}/audit/export")).await),
+        ["THEIRS"]
+    );
+    // Filtered as a page is.
+    let one = export(format!("{here}?object=S1")).await;
+    assert_eq!((one.len(), set(&one)), (1, vec!["S1".to_owned()]));
+    ada.get(&format!("{here}?actor=ada"))
+        .await
+        .problem(422, "unprocessable");
+}
+
+/// More than one read of the database, and every entry once.
+#[tokio::test]
+async fn a_long_export_goes_on_where_it_was() {
+    let (_server, owner, ada) = with_entries(0).await;
+    let place = format!("/workspaces/{}", owner.workspace_id);
+    let writes = (0..1_010).map(|number| {
+        let path = format!("{place}/secrets/N{}", number % 50);
+        let ada = ada.clone();
+        async move {
+            let body = json!({"tier": "sensitive", "value": "v"});
+            ada.put(&path, &body).await.status == 200
+        }
+    });
+    let done: Vec<bool> = futures_util::StreamExt::collect(futures_util::StreamExt::buffered(
+        futures_util::stream::iter(writes),
+        4,
+    ))
+    .await;
+    let written = done.iter().filter(|done| **done).count();
+    assert!(written > 1_000, "{written}");
+    let text = ada.get(&format!("{place}/audit/export")).await.expect(200);
+    let text = text.text();
+    let seqs: Vec<i64> = text
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["seq"].as_i64().unwrap()
+        })
+        .collect();
+    assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]));
+    let sets = text.matches("\"secrets.set\"").count();
+    assert_eq!(sets, written);
+}
+
+#[tokio::test]
+async fn that_the_log_is_read_is_told_once_in_a_while() {
+    let (server, owner, ada) = with_entries(1).await;
+    let here = format!("/workspaces/{}/audit", owner.workspace_id);
+    let whole = format!("/organizations/{}/audit", owner.organization_id);
+    for path in [&here, &whole, &here, &whole] {
+        ada.get(path).await.expect(200);
+    }
+    let told = async || {
+        let page = ada.get(&format!("{whole}?action=audit.read")).await.ok();
+        let items = page["items"].as_array().unwrap().clone();
+        let mut objects: Vec<String> = items
+            .iter()
+            .map(|item| item["object"].as_str().unwrap().to_owned())
+            .collect();
+        objects.sort();
+        objects
+    };
+    let mut both = vec![owner.workspace_id.clone(), owner.organization_id.clone()];
+    both.sort();
+    assert_eq!(told().await, both);
+    // Somebody else's reading is another access; the console's is one too.
+    let amy = member(&server, &ada, "amy@example.com", "admin").await;
+    amy.get(&here).await.expect(200);
+    assert_eq!(told().await.len(), 3);
+    let mut browser = signed_in(&server, "amy@example.com").await;
+    assert_eq!(browser.get(&here).await.0, 200);
+    let newest = ada.get(&here).await.ok()["items"][0]["seq"].clone();
+    assert_eq!(browser.get(&format!("{here}/{newest}")).await.0, 200);
+    assert_eq!(told().await.len(), 4);
+    // Who may not read did not.
+    let bob = member(&server, &ada, "bob@example.com", "user").await;
+    bob.get(&here).await.problem(403, "forbidden");
+    assert_eq!(told().await.len(), 4);
 }

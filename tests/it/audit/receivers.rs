@@ -1,5 +1,6 @@
 //! Receivers for sinks: a webhook over HTTP and syslog over TLS, on fixed ports so that they can go and come back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -115,8 +116,15 @@ impl Drop for Syslog {
     }
 }
 
-impl Syslog {
-    pub async fn start(port: u16, name: &str) -> Self {
+/// Who a syslog receiver is: it keeps that when it goes and comes back.
+pub struct Identity {
+    pub ca_pem: String,
+    acceptor: TlsAcceptor,
+}
+
+impl Identity {
+    /// A certificate for `name` from an authority of its own.
+    pub fn new(name: &str) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority =
@@ -136,7 +144,20 @@ impl Syslog {
                 rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
             )
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self {
+            ca_pem: authority.pem(),
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        }
+    }
+}
+
+impl Syslog {
+    pub async fn start(port: u16, name: &str) -> Self {
+        Self::start_as(port, &Identity::new(name)).await
+    }
+
+    pub async fn start_as(port: u16, identity: &Identity) -> Self {
+        let acceptor = identity.acceptor.clone();
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let messages: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&messages);
@@ -146,16 +167,59 @@ impl Syslog {
                     continue;
                 };
                 let mut bytes = Vec::new();
-                let _ = stream.read_to_end(&mut bytes).await;
-                kept.lock().unwrap().extend(frames(&bytes));
+                // A sender that was killed does not close in order, and sends it all again.
+                if stream.read_to_end(&mut bytes).await.is_ok() {
+                    kept.lock().unwrap().extend(frames(&bytes));
+                }
                 let _ = stream.shutdown().await;
             }
         });
         Self {
-            ca_pem: authority.pem(),
+            ca_pem: identity.ca_pem.clone(),
             messages,
             task,
         }
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.messages.lock().unwrap().clone()
+    }
+}
+
+/// A receiver that answers without end, once it was sent something; ends when dropped.
+pub struct Flood {
+    pub sent: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Flood {
+    /// `greeting` comes first.
+    pub async fn start(port: u16, greeting: &'static str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        let task = tokio::spawn(async move {
+            let part = vec![b'x'; 64 * 1024];
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut first = [0; 4096];
+                let _ = stream.read(&mut first).await;
+                let _ = stream.write_all(greeting.as_bytes()).await;
+                while stream.write_all(&part).await.is_ok() {
+                    counted.fetch_add(part.len(), Ordering::Relaxed);
+                }
+            }
+        });
+        Self { sent, task }
+    }
+
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 }
 

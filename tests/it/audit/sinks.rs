@@ -1,13 +1,13 @@
 //! Sinks against real receivers: delivery in order, outages, kills, signatures, and where they may not point.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 
-use super::receivers::{Syslog, Webhook};
+use super::receivers::{Flood, Identity, Syslog, Webhook};
 use super::set_secrets;
 use crate::support::api::Api;
 use crate::support::server::{Owner, Server};
@@ -15,9 +15,8 @@ use crate::support::{eventually, free_port};
 
 const SOON: Duration = Duration::from_secs(30);
 
-async fn start() -> (Server, Owner, Api, String) {
+pub async fn start() -> (Server, Owner, Api, String) {
     let server = Server::builder()
-        .embedded()
         .set("audit.also_allow", "[\"127.0.0.0/8\", \"::1/128\"]")
         .start()
         .await;
@@ -27,7 +26,7 @@ async fn start() -> (Server, Owner, Api, String) {
     (server, owner, ada, sinks)
 }
 
-async fn up_to_date(ada: &Api, sinks: &str) -> Value {
+pub async fn up_to_date(ada: &Api, sinks: &str) -> Value {
     eventually("an empty spool", SOON, || async {
         let sink = ada.get(sinks).await.ok()["items"][0].clone();
         (sink["waiting"] == 0).then_some(sink)
@@ -157,7 +156,7 @@ async fn syslog_arrives_over_tls_and_only_with_the_right_certificate() {
 
 #[tokio::test]
 async fn private_addresses_are_not_reached_unless_the_operator_said_so() {
-    let server = Server::builder().embedded().start().await;
+    let server = Server::start().await;
     let owner = server.create_owner("ada@example.com").await;
     let ada = server.api("ada@example.com", "all").await;
     let sinks = format!("/organizations/{}/audit-sinks", owner.organization_id);
@@ -200,4 +199,148 @@ async fn private_addresses_are_not_reached_unless_the_operator_said_so() {
         );
         ada.delete(&format!("{sinks}/{id}")).await.expect(204);
     }
+}
+
+/// The number that a syslog message has.
+fn seq(message: &str) -> i64 {
+    let rest = message.split(" seq=\"").nth(1).unwrap();
+    rest.split('"').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn syslog_loses_nothing_through_outage_and_kill() {
+    let (mut server, owner, ada, sinks) = start().await;
+    let port = free_port();
+    let identity = Identity::new("localhost");
+    let target =
+        json!({"kind": "syslog", "host": "localhost", "port": port, "ca_pem": identity.ca_pem});
+    let new = json!({"name": "Logs", "from_beginning": true, "target": target});
+    ada.post(&sinks, &new).await.expect(201);
+    // The receiver is away, and the server is killed meanwhile.
+    set_secrets(&ada, &owner, 20).await;
+    eventually("a failure", SOON, || async {
+        let sink = ada.get(&sinks).await.ok()["items"][0].clone();
+        sink["last_error"].is_string().then_some(())
+    })
+    .await;
+    server.kill().await;
+    server.start_again().await;
+    let syslog = Syslog::start_as(port, &identity).await;
+    set_secrets(&ada, &owner, 20).await;
+    // In the middle of carrying.
+    server.kill().await;
+    server.start_again().await;
+    let sink = up_to_date(&ada, &sinks).await;
+    assert_eq!(sink["last_error"], Value::Null);
+    // The receiver goes and comes back while the server runs.
+    let mut messages = syslog.all();
+    drop(syslog);
+    set_secrets(&ada, &owner, 20).await;
+    let syslog = Syslog::start_as(port, &identity).await;
+    let sink = up_to_date(&ada, &sinks).await;
+    messages.extend(syslog.all());
+    let mut next = 1;
+    for seq in messages.iter().map(|message| seq(message)) {
+        assert!(seq <= next, "a gap before {seq}, {next} was due");
+        next = next.max(seq + 1);
+    }
+    assert_eq!(next, sink["next_seq"].as_i64().unwrap());
+    assert!(next > 60);
+}
+
+/// What a receiver says is not kept: it could run the server out of memory.
+#[tokio::test]
+async fn a_receiver_that_floods_is_broken_off() {
+    let (_server, _owner, ada, sinks) = start().await;
+    let test = async |target: Value| {
+        let new = json!({"name": "Flood", "target": target});
+        let made = ada.post(&sinks, &new).await.expect(201).json();
+        let one = format!("{sinks}/{}", made["sink"]["id"].as_str().unwrap());
+        let tested = ada.post(&format!("{one}/test"), &json!({})).await.ok();
+        ada.delete(&one).await.expect(204);
+        tested
+    };
+    let port = free_port();
+    let flood = Flood::start(port, "").await;
+    let plain = json!({"kind": "syslog", "host": "127.0.0.1", "port": port, "tls": false});
+    let tested = test(plain).await;
+    assert_eq!(tested["delivered"], false, "{tested}");
+    assert!(
+        tested["error"].as_str().unwrap().contains("64 KiB"),
+        "{tested}"
+    );
+    // What the kernel holds between the two, and no more.
+    assert!(flood.sent() < 64 << 20, "{} bytes", flood.sent());
+    // The body of a webhook's answer is not read at all.
+    let port = free_port();
+    let flood = Flood::start(
+        port,
+        "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n",
+    )
+    .await;
+    let url = format!("http://127.0.0.1:{port}/");
+    let tested = test(json!({"kind": "webhook", "url": url})).await;
+    assert_eq!(tested["delivered"], true, "{tested}");
+    assert!(flood.sent() < 64 << 20, "{} bytes", flood.sent());
+    // Nor are headers without end.
+    let port = free_port();
+    let flood = Flood::start(port, "HTTP/1.1 200 OK\r\nx: ").await;
+    let url = format!("http://127.0.0.1:{port}/");
+    let tested = test(json!({"kind": "webhook", "url": url})).await;
+    assert_eq!(tested["delivered"], false, "{tested}");
+    assert!(flood.sent() < 64 << 20, "{} bytes", flood.sent());
+}
+
+#[tokio::test]
+async fn a_sink_is_tested_by_one_at_a_time() {
+    let (_server, _owner, ada, sinks) = start().await;
+    let port = free_port();
+    // Takes connections and says nothing: the handshake waits.
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", port)).await;
+    let silent = silent.unwrap();
+    let target = json!({"kind": "syslog", "host": "127.0.0.1", "port": port});
+    let new = json!({"name": "Silent", "target": target});
+    let made = ada.post(&sinks, &new).await.expect(201).json();
+    let test = format!("{sinks}/{}/test", made["sink"]["id"].as_str().unwrap());
+    let first = {
+        let (ada, test) = (ada.clone(), test.clone());
+        tokio::spawn(async move { ada.post(&test, &json!({})).await })
+    };
+    let (connection, _) = silent.accept().await.unwrap();
+    ada.post(&test, &json!({})).await.problem(409, "conflict");
+    drop(connection);
+    drop(silent);
+    assert_eq!(first.await.unwrap().ok()["delivered"], false);
+    // The end of one is the beginning of the next.
+    let again = ada.post(&test, &json!({})).await.ok();
+    assert_eq!(again["delivered"], false);
+}
+
+/// Failures are noted beside deliveries that hold the database at that moment: neither waits for the other.
+#[tokio::test]
+async fn sinks_that_fail_hold_up_nobody() {
+    let (_server, owner, ada, sinks) = start().await;
+    let port = free_port();
+    let webhook = Webhook::start(port, 204).await;
+    for number in 0..6 {
+        // Nobody listens at the others.
+        let port = if number == 0 { port } else { free_port() };
+        let url = format!("http://127.0.0.1:{port}/");
+        let new = json!({"name": "One", "from_beginning": true,
+            "target": {"kind": "webhook", "url": url}});
+        ada.post(&sinks, &new).await.expect(201);
+    }
+    let started = Instant::now();
+    let mut longest = Duration::ZERO;
+    while started.elapsed() < Duration::from_secs(4) {
+        let one = Instant::now();
+        set_secrets(&ada, &owner, 1).await;
+        longest = longest.max(one.elapsed());
+    }
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    assert!(!webhook.all().is_empty());
+    let listed = ada.get(&sinks).await.ok();
+    let all = listed["items"].as_array().unwrap();
+    let failed = all.iter().filter(|sink| sink["last_error"].is_string());
+    assert_eq!(failed.count(), 5);
 }

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::model::{Target, sink};
@@ -95,29 +96,21 @@ async fn run(services: Services) {
                         continue;
                     }
                     busy.push(id);
-                    let (services, named) = (services.clone(), named.clone());
-                    running.push(async move {
-                        let result = carry(&services, &named, organization, id).await;
-                        (organization, id, result)
-                    });
+                    let task = begin(&services, &named, organization, id);
+                    running.push(async move { (id, task.await) });
                 }
             }
             Err(error) => tracing::warn!(%error, "the sinks of the audit log cannot be read"),
         }
         tokio::select! {
-            Some((organization, id, result)) = running.next(), if !running.is_empty() => {
+            Some((id, result)) = running.next(), if !running.is_empty() => {
                 busy.retain(|one| *one != id);
-                match result {
-                    Ok(()) => { failing.remove(&id); }
-                    Err(reason) => {
-                        let times = failing.get(&id).map_or(0, |failing| failing.times) + 1;
-                        let until = Instant::now() + pause(&services, times);
-                        failing.insert(id, Failing { times, until });
-                        tracing::warn!(%organization, sink = %id, times, reason = reason.as_str(), "the audit log cannot be carried on");
-                        if let Err(error) = failed(&services, organization, id, &reason).await {
-                            tracing::warn!(%error, "that a sink failed cannot be noted");
-                        }
-                    }
+                if let Ok(true) = result {
+                    failing.remove(&id);
+                } else {
+                    let times = failing.get(&id).map_or(0, |failing| failing.times) + 1;
+                    let until = Instant::now() + pause(&services, times);
+                    failing.insert(id, Failing { times, until });
                 }
             }
             () = services.store.ledger().grown().notified() => {}
@@ -125,6 +118,29 @@ async fn run(services: Services) {
             () = services.shutdown.cancelled() => return,
         }
     }
+}
+
+/// Carries to one sink in a task of its own; says whether that went well. Not in the task that looks for what is due: while
+/// that one waits for the database, others could not go on that hold it, and everybody who writes would wait for them.
+fn begin(
+    services: &Services,
+    named: &Named,
+    organization: OrganizationId,
+    id: AuditSinkId,
+) -> JoinHandle<bool> {
+    let (tasks, stop) = (services.tasks.clone(), services.shutdown.clone());
+    let (services, named) = (services.clone(), named.clone());
+    let carrying = async move {
+        let Err(reason) = carry(&services, &named, organization, id).await else {
+            return true;
+        };
+        tracing::warn!(%organization, sink = %id, reason = reason.as_str(), "the audit log cannot be carried on");
+        if let Err(error) = failed(&services, organization, id, &reason).await {
+            tracing::warn!(%error, "that a sink failed cannot be noted");
+        }
+        false
+    };
+    tasks.spawn(async move { stop.run_until_cancelled(carrying).await.unwrap_or(true) })
 }
 
 /// Twice as long each time, give or take a quarter, so that many sinks do not come back in step.

@@ -1,5 +1,7 @@
 //! What owners of an organization can do with its sinks.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sea_orm::ActiveValue::{Set, Unchanged};
@@ -19,6 +21,9 @@ use crate::vault::{Sealed, SystemPurpose};
 
 /// Sinks of one organization, at most.
 const MOST: u64 = 10;
+
+/// Longer than a test takes: connection, handshake, writing and closing have limits of their own.
+const TEST: Duration = Duration::from_secs(60);
 
 /// All sinks, oldest first.
 ///
@@ -76,9 +81,9 @@ pub async fn create(
 ) -> Result<MadeSink, Problem> {
     let grant = ops::owner(ctx, organization).await?;
     let name = named(&new.name)?;
-    check(&ctx.services, &new.target)?;
+    let target = checked(&ctx.services, new.target)?;
     let id = AuditSinkId::new(&ctx.services.clock, &ctx.services.rng);
-    let (secret, sealed) = match new.target {
+    let (secret, sealed) = match target {
         Target::Webhook { .. } => {
             let key = ctx.services.rng.bytes::<32>();
             let sealed = ctx
@@ -112,7 +117,7 @@ pub async fn create(
             organization_id: Set(organization),
             id: Set(id),
             name: Set(name),
-            target: Set(stored(&new.target)?),
+            target: Set(stored(&target)?),
             sealed_secret: Set(sealed),
             enabled: Set(true),
             next_seq: Set(if new.from_beginning { 1 } else { last + 1 }),
@@ -124,7 +129,7 @@ pub async fn create(
             created_at_ms: Set(ctx.now_ms()),
         })
         .await?;
-    let detail = format!("{}, {}", row.name, new.target.place());
+    let detail = format!("{}, {}", row.name, target.place());
     tx.commit(entry(ctx, Action::AuditSinkCreate, id, detail))
         .await?;
     Ok(MadeSink {
@@ -155,15 +160,15 @@ pub async fn change(
     if let Some(name) = &change.name {
         model.name = Set(named(name)?);
     }
-    if let Some(target) = &change.target {
-        check(&ctx.services, target)?;
+    if let Some(target) = change.target {
+        let target = checked(&ctx.services, target)?;
         if target.kind() != read_target(&row)?.kind() {
             return Err(wrong(
                 "target",
                 "A sink stays of its kind. Make another one and delete this.",
             ));
         }
-        model.target = Set(stored(target)?);
+        model.target = Set(stored(&target)?);
     }
     let last = last_seq(&tx).await?;
     let row = tx.update(model).await?;
@@ -199,10 +204,11 @@ pub async fn delete(
     Ok(())
 }
 
-/// Sends a test entry, which is in no log, and says what came of it.
+/// Sends a test entry, which is in no log, and says what came of it. One at a time for each sink, so that owners cannot
+/// have the server hold many connections to one receiver.
 ///
 /// # Errors
-/// 404, 403.
+/// 404, 403; `conflict` while another test of the sink runs.
 pub async fn test(
     ctx: &Ctx,
     organization: OrganizationId,
@@ -214,7 +220,15 @@ pub async fn test(
         find(&tx, id).await?
     };
     let named = Named::new(&ctx.services.config.audit.also_allow);
+    let locks = &ctx.services.shared.locks;
+    let Some(held) = locks.take(&format!("audit sink test {id}"), TEST).await? else {
+        return Err(Problem::new(
+            Code::Conflict,
+            "A test of this sink runs already. Wait for its end, a minute at most.",
+        ));
+    };
     let error = carry::send_test(ctx, &named, &row).await.err();
+    held.release().await;
     Ok(TestResult {
         delivered: error.is_none(),
         error,
@@ -271,6 +285,10 @@ fn shown(row: sink::Model, last: i64) -> Result<Sink, Problem> {
 }
 
 fn named(name: &str) -> Result<String, Problem> {
+    // It stands in the log.
+    if name.chars().any(char::is_control) {
+        return Err(wrong("name", "Leave out control characters."));
+    }
     let name = name.trim();
     if (1..=100).contains(&name.chars().count()) {
         return Ok(name.to_owned());
@@ -278,16 +296,18 @@ fn named(name: &str) -> Result<String, Problem> {
     Err(wrong("name", "1 to 100 characters are needed."))
 }
 
-/// Refuses what can be seen to be wrong; names are resolved and held against the ranges at each connection.
-fn check(services: &Services, target: &Target) -> Result<(), Problem> {
-    match target {
+/// Refuses what can be seen to be wrong; names are resolved and held against the ranges at each connection. A webhook's
+/// address is answered as it was understood, so that what is kept, shown and logged is what was checked.
+fn checked(services: &Services, target: Target) -> Result<Target, Problem> {
+    match &target {
         Target::Webhook { url } => {
             let url = Url::parse(url).map_err(|error| {
                 wrong("url", &format!("{url:?} is no address ({error}). Write it like https://siem.example.com/optidev."))
             })?;
             Named::new(&services.config.audit.also_allow)
                 .check(&url)
-                .map_err(|error| wrong("url", &error.to_string()))
+                .map_err(|error| wrong("url", &error.to_string()))?;
+            Ok(Target::Webhook { url: url.into() })
         }
         Target::Syslog {
             host,
@@ -327,7 +347,7 @@ fn check(services: &Services, target: &Target) -> Result<(), Problem> {
             if let Some(pem) = ca_pem {
                 syslog::roots(Some(pem)).map_err(|error| wrong("ca_pem", &error))?;
             }
-            Ok(())
+            Ok(target)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! after that shows that it read to the end, and a reset shows that it did not.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 /// How long the receiver may take to close after us; one that never does is taken at its silence.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// A receiver has nothing to say. One that says more than this is none, and must not hold the server's memory or time.
+const MOST_SAID: usize = 64 * 1024;
 
 /// Sends the messages in their order.
 ///
@@ -77,13 +81,30 @@ async fn write(
         .await
         .map_err(|_| "the receiver does not read".to_owned())?
         .map_err(|error| format!("the connection broke: {error}"))?;
-    let mut ignored = Vec::new();
-    match timeout(CLOSING, stream.read_to_end(&mut ignored)).await {
+    match timeout(CLOSING, closed(&mut stream)).await {
         // A TLS receiver that closes without saying so has read all the same.
-        Ok(Err(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+        Ok(Err(error)) if error.kind() != ErrorKind::UnexpectedEof => {
             Err(format!("the receiver broke off: {error}"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Reads until the receiver closes; what it says is thrown away.
+async fn closed(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+    let mut ignored = [0; 4096];
+    let mut said = 0;
+    loop {
+        match stream.read(&mut ignored).await? {
+            0 => return Ok(()),
+            count => said += count,
+        }
+        if said > MOST_SAID {
+            return Err(std::io::Error::other(format!(
+                "it sent more than {} KiB, and a receiver of syslog has nothing to send",
+                MOST_SAID / 1024
+            )));
+        }
     }
 }
 
@@ -156,7 +177,19 @@ pub fn message(entry: &AuditEntry, organization: &str, host: &str) -> String {
     if !entry.object.is_empty() {
         let _ = write!(text, ": {}", entry.object);
     }
-    text
+    one_line(&text)
+}
+
+/// A message is one line whatever its fields hold, such as the path of a file: receivers often write messages to files of
+/// lines, where a break would begin what looks like an entry of its own, and terminals obey control characters.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\u{2028}' | '\u{2029}' => char::REPLACEMENT_CHARACTER,
+            control if control.is_control() => char::REPLACEMENT_CHARACTER,
+            other => other,
+        })
+        .collect()
 }
 
 /// A header field: printable ASCII, or the nil value.
@@ -195,5 +228,24 @@ mod tests {
         assert_eq!(word("ho st\nname", 255), "hostname");
         assert_eq!(word("ü", 255), "-");
         assert_eq!(word(&"x".repeat(40), 32).len(), 32);
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_holds() {
+        let text = "a\nb\r\u{85}\u{2028}\u{2029}\u{1b}[2J\0ü";
+        let shown = one_line(text);
+        assert_eq!(shown.chars().count(), text.chars().count());
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        assert!(!shown.contains(['\u{2028}', '\u{2029}']), "{shown:?}");
+        assert!(shown.starts_with('a') && shown.ends_with('ü'));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_may_close_and_must_not_flood() {
+        use tokio::io::{empty, repeat};
+        assert!(closed(&mut empty()).await.is_ok());
+        assert!(closed(&mut repeat(b'x').take(64 * 1024)).await.is_ok());
+        let flood = closed(&mut repeat(b'x')).await;
+        assert!(flood.unwrap_err().to_string().contains("64 KiB"));
     }
 }
