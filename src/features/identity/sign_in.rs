@@ -13,7 +13,7 @@ use crate::features::members::normal_email;
 use crate::kernel::{Code, Problem, SecretString, SessionId, UserId};
 use crate::shared::Subject;
 use crate::store::SystemPurpose;
-use crate::web::Anonymous;
+use crate::web::{Anonymous, admission};
 
 /// What a right password leads to.
 pub struct SignedIn {
@@ -38,10 +38,11 @@ pub async fn with_password(
         return Err(wrong_password());
     }
     let email = normal_email(email);
+    let block = admission::block(&from.address);
     let keys = [
-        (format!("account {email} from {}", from.address), NARROW),
+        (format!("account {email} from {block}"), NARROW),
         (format!("account {email}"), WIDE),
-        (format!("address {}", from.address), WIDE),
+        (format!("address {block}"), WIDE),
     ];
     let guess = guesses::take(services, &keys).await?;
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
@@ -152,6 +153,10 @@ pub async fn again(ctx: &Ctx, secret: SecretString, code: &str) -> Result<(), Pr
         || (person.totp_sealed.is_some()
             && !second_factor::accept(services, person.id, code).await?)
     {
+        let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+        let organizations = audit::organizations_of(&tx, ctx.actor.user()).await?;
+        let entry = audit::entry(ctx, Action::SignInRefused, ctx.actor.user(), "confirmation");
+        tx.commit(&organizations, entry).await?;
         return Err(Problem::new(
             Code::Forbidden,
             "This does not fit. Check the password and the code, and try again.",
