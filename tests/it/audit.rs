@@ -3,7 +3,7 @@
 
 mod chain;
 mod reading;
-mod receivers;
+pub mod receivers;
 mod sinks;
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};

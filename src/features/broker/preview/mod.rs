@@ -281,6 +281,8 @@ impl Preview {
         headers::to_application(request.headers_mut(), &host, self.scheme(), address);
         let services = self.0.services.clone();
         let (container, port) = (pass.who.container, pass.port);
+        // By itself, for an upload may go on after its answer.
+        let request = request.map(|body| cut_when(self.standing(&pass).lost(), body));
         let mut lost = Box::pin(self.standing(&pass).lost());
         let sent = tokio::select! {
             sent = self.0.forwarder.send(container, port, request) => sent,
