@@ -177,7 +177,6 @@ async fn a_start_without_redis_works_and_what_needs_certainty_waits_for_it() {
     // The code was not used up by the refusal.
     eventually("the second factor", Duration::from_secs(10), || {
         let mut half = half.clone();
-        let second = second;
         async move { (half.post("/sign-in/second-factor", &second).await.0 == 303).then_some(()) }
     })
     .await;
