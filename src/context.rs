@@ -90,6 +90,22 @@ impl Ctx {
         self.services.clock.now_ms()
     }
 
+    /// Demands that what the request showed is still good: before what took long is done, or goes on. The grant that is
+    /// asked for then says the same of the membership.
+    ///
+    /// # Errors
+    /// `unauthenticated`; `unavailable` when that cannot be told.
+    pub async fn require_valid(&self) -> Result<(), Problem> {
+        let credentials = &self.services.credentials;
+        if credentials.still_valid(self.actor.credential()).await? {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::Unauthenticated,
+            "The session or token of this request has ended meanwhile. Nothing was changed; sign in again and repeat it.",
+        ))
+    }
+
     /// Demands that the person proved who they are within the last ten minutes.
     ///
     /// # Errors

@@ -1,21 +1,51 @@
 //! `/healthz` and `/readyz`.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::context::Services;
 
+/// How long an answer of `/readyz` is believed: anybody may ask, as often as they like.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+type Answer = (StatusCode, Value);
+
+/// What `/readyz` last said, and when.
+#[derive(Clone, Default)]
+pub struct Lately(Arc<Mutex<Option<(Instant, Answer)>>>);
+
 /// The process runs.
 pub async fn live() -> Response {
-    axum::Json(json!({"status": "ok"})).into_response()
+    Json(json!({"status": "ok"})).into_response()
 }
 
 /// Everything that a request needs answers: the database and the vault.
-pub async fn ready(State(services): State<Services>) -> Response {
+pub async fn ready(
+    State(services): State<Services>,
+    Extension(lately): Extension<Lately>,
+) -> Response {
+    // Those who come meanwhile wait for the one answer.
+    let mut known = lately.0.lock().await;
+    let answer = match &*known {
+        Some((since, answer)) if since.elapsed() < BELIEVED => answer.clone(),
+        _ => {
+            let answer = look(&services).await;
+            *known = Some((Instant::now(), answer.clone()));
+            answer
+        }
+    };
+    drop(known);
+    (answer.0, Json(answer.1)).into_response()
+}
+
+async fn look(services: &Services) -> Answer {
     let limit = Duration::from_secs(1);
     let (database, vault, redis) = tokio::join!(
         tokio::time::timeout(limit, services.store.ping()),
@@ -39,5 +69,5 @@ pub async fn ready(State(services): State<Services>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, axum::Json(body)).into_response()
+    (status, body)
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +17,7 @@ use crate::features::{
     ai, audit, broker, containers, docs, egress, identity, members, projects, secrets, tokens,
 };
 use crate::kernel::Problem;
-use crate::web::{admission, assets, middleware};
+use crate::web::{admission, assets, middleware, names};
 
 /// The whole application.
 ///
@@ -28,9 +28,13 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
     let max_import_bytes = usize::try_from(mebibytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
     let (api, document) = api(containers, ai, max_import_bytes).split_for_parts();
     let document = openapi::complete(document)?;
+    let own = names::Names::new(&services.config.server, &services.public_url);
     let application = Router::new()
         .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
+        .route(
+            "/readyz",
+            get(health::ready).layer(Extension(health::Lately::default())),
+        )
         .route("/assets/{file}", get(assets::serve))
         .merge(identity::pages())
         .merge(members::pages())
@@ -48,6 +52,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
             },
         ))
         .layer(from_fn_with_state(services.clone(), admission::admit))
+        .layer(from_fn_with_state(Arc::new(own), names::check))
         .layer(from_fn_with_state(services.clone(), middleware::wrap))
         // Outside of everything: a preview's host has none of OptiDev's own routes.
         .layer(from_fn_with_state(

@@ -19,6 +19,10 @@ use crate::vault::{MacPurpose, VaultClient, VaultError};
 const CACHE_MS: i64 = 1_000;
 /// How stale the time of last use may become before it is written.
 const TOUCH_MS: i64 = 60_000;
+/// How long it is remembered that a credential was good once, for [`Credentials::token_was_good`].
+const GOOD_MS: i64 = 15 * 60_000;
+/// Credentials that this is remembered of at most.
+const GOOD: usize = 50_000;
 /// What every API token starts with, so that scanners can recognise it.
 pub const TOKEN_PREFIX: &str = "odv_";
 
@@ -41,6 +45,9 @@ impl From<RecognizeError> for Problem {
         }
     }
 }
+
+const SESSION: &[u8] = b"session";
+const TOKEN: &[u8] = b"token";
 
 /// What was recognised lately and when, by a hash of the credential.
 type Cache = HashMap<[u8; 32], (i64, Recognized)>;
@@ -73,6 +80,8 @@ pub struct Credentials {
     clock: Clock,
     limits: SessionLimits,
     cache: Arc<Mutex<Cache>>,
+    /// When which credential was last found good, by the same hash. Nothing is allowed by it.
+    good: Arc<Mutex<HashMap<[u8; 32], i64>>>,
     /// Grows with each [`Credentials::forget`], so that a look-up that began before it is not kept.
     epoch: Arc<AtomicU64>,
 }
@@ -86,6 +95,7 @@ impl Credentials {
             clock,
             limits,
             cache: Arc::default(),
+            good: Arc::default(),
             epoch: Arc::default(),
         }
     }
@@ -107,7 +117,7 @@ impl Credentials {
         if cookie.len() != 43 {
             return Ok(None);
         }
-        self.cached(b"session", cookie, address, self.look_up_session(cookie))
+        self.cached(SESSION, cookie, address, self.look_up_session(cookie))
             .await
     }
 
@@ -123,7 +133,7 @@ impl Credentials {
         if !is_well_formed(token) {
             return Ok(None);
         }
-        self.cached(b"token", token, address, self.look_up_token(token))
+        self.cached(TOKEN, token, address, self.look_up_token(token))
             .await
     }
 
@@ -162,12 +172,7 @@ impl Credentials {
         address: &str,
         look_up: impl Future<Output = Result<Option<Recognized>, RecognizeError>>,
     ) -> Result<Option<Recognized>, RecognizeError> {
-        let key: [u8; 32] = Sha256::new()
-            .chain_update(kind)
-            .chain_update([0])
-            .chain_update(value)
-            .finalize()
-            .into();
+        let key = key(kind, value);
         let now = self.clock.now_ms();
         let hit = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +185,9 @@ impl Credentials {
             Some(known) => known,
             None => {
                 let epoch = self.epoch.load(Ordering::SeqCst);
-                let Some(known) = look_up.await? else {
+                let found = look_up.await?;
+                self.remember(key, now, found.is_some());
+                let Some(known) = found else {
                     return Ok(None);
                 };
                 let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,6 +200,37 @@ impl Credentials {
         };
         known.actor.address = address.to_owned();
         Ok(Some(known))
+    }
+
+    /// Whether this session's cookie was good lately. It may have ended since: that tells only whom it is worth asking
+    /// the database about while somebody at the same address tries out many.
+    pub fn session_was_good(&self, cookie: &str) -> bool {
+        self.was_good(&key(SESSION, cookie))
+    }
+
+    /// As [`Credentials::session_was_good`], of a token.
+    pub fn token_was_good(&self, token: &str) -> bool {
+        self.was_good(&key(TOKEN, token))
+    }
+
+    fn was_good(&self, key: &[u8; 32]) -> bool {
+        let now = self.clock.now_ms();
+        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.get(key).is_some_and(|at| now - at < GOOD_MS)
+    }
+
+    fn remember(&self, key: [u8; 32], now: i64, is_good: bool) {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_good {
+            good.remove(&key);
+            return;
+        }
+        if good.len() >= GOOD {
+            good.retain(|_, at| now - *at < GOOD_MS);
+        }
+        if good.len() < GOOD {
+            good.insert(key, now);
+        }
     }
 
     fn alive(&self, row: &login_session::Model, now: i64) -> bool {
@@ -275,6 +313,16 @@ impl Credentials {
             csrf: String::new(),
         }))
     }
+}
+
+/// Under which a credential is remembered.
+fn key(kind: &[u8], value: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(kind)
+        .chain_update([0])
+        .chain_update(value)
+        .finalize()
+        .into()
 }
 
 fn actor(person: account::Model, credential: Credential, authenticated_at_ms: i64) -> Actor {

@@ -14,6 +14,9 @@ pub struct ServerConfig {
     /// Address under which browsers reach the console; empty means `http(s)://localhost:<port>`.
     /// Example: `"https://dev.example.com"`.
     pub public_url: String,
+    /// More names under which requests may come, beside that of `public_url`; others are answered 421.
+    /// Example: `["optidev.tools.svc"]`.
+    pub other_names: Vec<String>,
     /// Addresses of proxies in front, whose header `X-Forwarded-For` is believed. Example: `["10.0.0.0/8"]`.
     pub trusted_proxies: Vec<IpNet>,
     /// Domain below which previews open as `<port>--<container>.<apps_domain>`. Example: `"apps.example.com"`.
@@ -31,6 +34,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: String::new(),
+            other_names: Vec::new(),
             trusted_proxies: Vec::new(),
             apps_domain: "localhost".to_owned(),
             session_idle_minutes: 12 * 60,

@@ -177,6 +177,20 @@ impl Limiter {
         }
     }
 
+    /// The time until one of it has grown back, when none is left. Takes nothing, and looks at what this process counts
+    /// alone: with [`Limiter::take_here`] for what each replica counts for itself.
+    pub fn spent_here(&self, take: &Take) -> Option<Duration> {
+        let now = self.clock.now_ms().saturating_mul(1_000);
+        let here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = here.get(&take.key).copied()?.max(now);
+        let interval = take.quota.interval_us();
+        let wait = at + interval - now - interval.saturating_mul(i64::from(take.quota.most));
+        u64::try_from(wait)
+            .ok()
+            .filter(|wait| *wait > 0)
+            .map(Duration::from_micros)
+    }
+
     async fn there(&self, redis: &Redis, takes: &[Take]) -> Result<Taken, RedisError> {
         let mut arguments = Vec::with_capacity(2 * takes.len());
         for take in takes {
@@ -191,7 +205,8 @@ impl Limiter {
         }
     }
 
-    fn take_here(&self, takes: &[Take]) -> Taken {
+    /// As [`Limiter::lenient`], counted by this process alone.
+    pub fn take_here(&self, takes: &[Take]) -> Taken {
         let now = self.clock.now_ms().saturating_mul(1_000);
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut here, takes.len(), now);
@@ -337,6 +352,22 @@ mod tests {
             assert_eq!(all(&limiter.strict(&take).await.unwrap()), 9);
             limiter.give_back(&take).await;
         }
+    }
+
+    #[tokio::test]
+    async fn looking_takes_nothing_and_says_how_long() {
+        let (limiter, clock) = limiter();
+        let take = Take::new("a", TEN);
+        for _ in 0..20 {
+            assert_eq!(limiter.spent_here(&take), None);
+        }
+        for _ in 0..10 {
+            assert_eq!(limiter.spent_here(&take), None);
+            limiter.take_here(std::slice::from_ref(&take));
+        }
+        assert_eq!(limiter.spent_here(&take), Some(Duration::from_secs(10)));
+        clock.advance_ms(10_000);
+        assert_eq!(limiter.spent_here(&take), None);
     }
 
     #[tokio::test]

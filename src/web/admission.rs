@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 
 use super::extract::Peer;
+use super::passing::without_pauses;
 use super::session_value;
 use crate::authz::{Credential, Recognized};
 use crate::config::LimitsConfig;
@@ -36,6 +37,10 @@ pub(super) struct Caller {
 }
 
 /// Recognises the caller and counts the request, unless it is for what everybody may have as often as they like.
+///
+/// Recognising costs the vault and the database something, so an address that showed as many wrong sessions and tokens as
+/// it may send requests gets no more of them looked at, but for those that were good lately. Each replica counts those for itself: it is its own work that it
+/// saves, and asking Redis would be more of it.
 pub async fn admit(State(services): State<Services>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.starts_with("/assets/") || path == "/healthz" || path == "/readyz" {
@@ -43,8 +48,39 @@ pub async fn admit(State(services): State<Services>, request: Request, next: Nex
     }
     let gateway = path.starts_with("/ai/");
     let (mut parts, body) = request.into_parts();
-    let mut caller = find(&parts, &services, gateway).await;
-    let count = count(&services, &caller).await;
+    let body = without_pauses(body);
+    let address = address(&parts, &services);
+    let (shows, was_good) = match shown(&parts.headers, gateway) {
+        Some(Shown::Token(token)) => (true, services.credentials.token_was_good(token)),
+        Some(Shown::Session(cookie)) => (true, services.credentials.session_was_good(&cookie)),
+        None => (false, false),
+    };
+    let misses = misses(&services.config.limits, &address).filter(|_| shows);
+    let spent = misses
+        .as_ref()
+        .filter(|_| !was_good)
+        .and_then(|take| services.shared.limiter.spent_here(take));
+    let (mut caller, count) = match spent {
+        Some(wait) => {
+            let known = Ok(None);
+            let refusal = Some(refusal("address", wait));
+            let quota = per_minute(services.config.limits.address_per_minute);
+            let left = Left {
+                remaining: 0,
+                full_in: quota.per,
+            };
+            let headers = headers(&[("address", quota, String::new())], &[left]);
+            (Caller { address, known }, Count { refusal, headers })
+        }
+        None => {
+            let caller = find(&parts, &services, address, gateway).await;
+            if let (Some(take), Ok(None)) = (misses, &caller.known) {
+                services.shared.limiter.take_here(&[take]);
+            }
+            let count = count(&services, &caller).await;
+            (caller, count)
+        }
+    };
     if let Some(refusal) = count.refusal {
         if !gateway {
             let mut response = refusal.into_response();
@@ -65,16 +101,24 @@ pub(super) async fn caller(parts: &Parts, services: &Services) -> Arc<Caller> {
     match parts.extensions.get::<Arc<Caller>>() {
         Some(caller) => Arc::clone(caller),
         // A router without the middleware, as unit tests build them.
-        None => Arc::new(find(parts, services, true).await),
+        None => Arc::new(find(parts, services, address(parts, services), true).await),
     }
 }
 
-async fn find(parts: &Parts, services: &Services, gateway: bool) -> Caller {
+fn address(parts: &Parts, services: &Services) -> String {
     let peer = parts.extensions.get::<ConnectInfo<Peer>>();
     let trusted = &services.config.server.trusted_proxies;
-    let address = peer
-        .map(|info| client_address(info.0.0.ip(), &parts.headers, trusted).to_string())
-        .unwrap_or_default();
+    peer.map(|info| client_address(info.0.0.ip(), &parts.headers, trusted).to_string())
+        .unwrap_or_default()
+}
+
+/// The count of wrong sessions and tokens of an address.
+fn misses(limits: &LimitsConfig, address: &str) -> Option<Take> {
+    let quota = per_minute(limits.address_per_minute);
+    (quota.most > 0).then(|| Take::new(&format!("misses from {}", block(address)), quota))
+}
+
+async fn find(parts: &Parts, services: &Services, address: String, gateway: bool) -> Caller {
     let credentials = &services.credentials;
     let known = match shown(&parts.headers, gateway) {
         Some(Shown::Token(token)) => credentials.token(token, &address).await,
@@ -157,34 +201,37 @@ async fn count(services: &Services, caller: &Caller) -> Count {
     }
 }
 
+fn per_minute(most: u32) -> Quota {
+    Quota {
+        most,
+        per: Duration::from_secs(60),
+    }
+}
+
 type Named = (&'static str, Quota, String);
 
 fn quotas(limits: &LimitsConfig, caller: &Caller) -> Vec<Named> {
-    let quota = |most: u32| Quota {
-        most,
-        per: Duration::from_secs(60),
-    };
     let mut quotas = Vec::with_capacity(2);
     match &caller.known {
         Ok(Some(known)) => {
             let account = format!("requests of {}", known.actor.user());
-            quotas.push(("account", quota(limits.account_per_minute), account));
+            quotas.push(("account", per_minute(limits.account_per_minute), account));
             if let Credential::Token(id, _) = known.actor.credential() {
                 let token = format!("requests of {id}");
-                quotas.push(("token", quota(limits.token_per_minute), token));
+                quotas.push(("token", per_minute(limits.token_per_minute), token));
             }
         }
         _ => {
             let address = format!("requests from {}", block(&caller.address));
-            quotas.push(("address", quota(limits.address_per_minute), address));
+            quotas.push(("address", per_minute(limits.address_per_minute), address));
         }
     }
     quotas.retain(|(_, quota, _)| quota.most > 0);
     quotas
 }
 
-/// One customer's part of the IPv6 addresses is a /64: whoever has one has them all.
-fn block(address: &str) -> String {
+/// What counts as one address. One customer's part of the IPv6 addresses is a /64: whoever has one has them all.
+pub fn block(address: &str) -> String {
     match address.parse::<IpAddr>() {
         Ok(IpAddr::V6(ip)) => {
             let [a, b, c, d, ..] = ip.segments();

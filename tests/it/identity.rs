@@ -1,6 +1,7 @@
 //! Signing in: the one-time link, passwords, the second factor, sessions, forms, and what strangers get.
 
 mod account;
+mod guesses;
 
 use std::time::{Duration, SystemTime};
 

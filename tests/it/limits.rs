@@ -208,3 +208,76 @@ async fn requests_are_counted_by_address_account_and_token() {
     }
     panic!("the account is not counted");
 }
+
+#[tokio::test]
+async fn an_address_that_shows_many_wrong_tokens_is_not_looked_up_any_more() {
+    let server = Server::builder()
+        .set("limits.address_per_minute", "5")
+        .start()
+        .await;
+    server.create_owner("ada@example.com").await;
+    let ada = server.api("ada@example.com", "all").await;
+    ada.get("/me").await.expect(200);
+    let wrong = server.anonymous().with_token("odv_nonsense");
+    for _ in 0..5 {
+        assert_eq!(wrong.get("/me").await.status, 401);
+    }
+    // Good, but nobody has looked: the answer is the same as for a wrong one.
+    let fresh = server.api("ada@example.com", "all").await;
+    for api in [&wrong, &fresh] {
+        let refused = api.get("/me").await;
+        assert!(refused.headers.contains_key("retry-after"));
+        let told = refused.headers["ratelimit"].to_str().unwrap();
+        assert!(told.starts_with("\"address\";r=0;"), "{told}");
+        refused.problem(429, "rate_limited");
+    }
+    let gateway = fresh.post("//ai/v1/messages", &json!({})).await;
+    assert_eq!(
+        (gateway.status, &gateway.json()["error"]["type"]),
+        (429, &json!("rate_limit_error"))
+    );
+    // One that was good lately goes on, for as long as it is good.
+    ada.get("/me").await.expect(200);
+    server.execute("DELETE FROM api_token").await;
+    crate::support::eventually("the end", std::time::Duration::from_secs(2), || async {
+        (ada.get("/me").await.status != 200).then_some(())
+    })
+    .await;
+    ada.get("/me").await.problem(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn only_its_own_names_are_answered() {
+    let server = Server::builder()
+        .set("server.other_names", "[\"optidev.tools.svc\"]")
+        .start()
+        .await;
+    let port = server.port();
+    let asked = async |host: &str, path: &str| {
+        let host = host.to_owned();
+        let stranger = server.anonymous();
+        stranger
+            .send("GET", path, move |request| request.header("host", host))
+            .await
+    };
+    for bad in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "10.1.2.3",
+        "[2001:db8::1]:80",
+    ] {
+        for path in ["/me", "//sign-in", "//ai/v1/models", "//assets/none.js"] {
+            asked(bad, path).await.problem(421, "misdirected");
+        }
+        asked(bad, "//healthz").await.expect(200);
+        asked(bad, "//readyz").await.expect(200);
+    }
+    for good in [
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        "[::1]".to_owned(),
+        "optidev.tools.svc:8080".to_owned(),
+    ] {
+        asked(&good, "/me").await.problem(401, "unauthenticated");
+    }
+}

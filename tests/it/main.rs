@@ -21,6 +21,7 @@ mod confinement;
 mod containers;
 mod e2e;
 mod egress;
+mod ends;
 mod fuzz;
 mod gateway;
 mod identity;

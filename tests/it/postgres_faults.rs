@@ -43,6 +43,8 @@ async fn a_restart_of_postgresql_is_survived() {
         .collect();
     tokio::time::sleep(Duration::from_millis(500)).await;
     tokio::task::block_in_place(|| postgres.down());
+    // What `/readyz` said before is believed for a second.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..3 {
         let asked = Instant::now();
         let answer = ada.get(&projects).await;

@@ -21,6 +21,11 @@ const server = http.createServer((request, response) => {
   if (request.url === '/slow') {
     response.write('first'); setTimeout(() => response.end('second'), 400); return;
   }
+  if (request.url === '/never') return;
+  if (request.url === '/drip' || request.url === '/events') {
+    if (request.url === '/events') response.setHeader('content-type', 'text/event-stream');
+    response.write('drip'); setInterval(() => response.write('drip'), 50); return;
+  }
   response.setHeader('set-cookie', ['sid=1; Path=/; Domain=localhost', '__Host-optidev-preview=stolen; Path=/; Secure', '__Host-optidev=stolen; Path=/; Secure']);
   let body = ''; request.on('data', part => body += part);
   request.on('end', () => response.end(JSON.stringify({url: request.url, method: request.method, headers: request.headers, body})));
@@ -33,7 +38,9 @@ server.on('upgrade', (request, socket) => {
 server.listen(Number(process.argv[2]), '127.0.0.1');
 "#;
 
-struct Browser {
+/// The owner's browser at one preview.
+#[derive(Clone)]
+pub struct Browser {
     base: String,
     host: String,
     cookie: String,
@@ -41,7 +48,7 @@ struct Browser {
 }
 
 impl Browser {
-    async fn send(&self, path: &str) -> reqwest::Response {
+    pub async fn send(&self, path: &str) -> reqwest::Response {
         let request = self
             .http
             .request(Method::GET, format!("{}{path}", self.base));
@@ -53,6 +60,24 @@ impl Browser {
             .unwrap()
     }
 
+    /// Opens a WebSocket as the preview's own page does.
+    pub async fn socket(&self) -> Socket {
+        let mut request = format!("{}/hmr", self.base.replace("http", "ws"))
+            .into_client_request()
+            .unwrap();
+        for (name, value) in [
+            ("host", self.host.clone()),
+            ("cookie", self.cookie.clone()),
+            ("origin", format!("http://{}", self.host)),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let first = socket.next().await.unwrap().unwrap();
+        assert_eq!(first, Message::text("hello"));
+        Socket(socket)
+    }
+
     fn at(&self, host: &str) -> Self {
         Self {
             base: self.base.clone(),
@@ -60,6 +85,18 @@ impl Browser {
             cookie: self.cookie.clone(),
             http: self.http.clone(),
         }
+    }
+}
+
+/// An open WebSocket of a preview.
+pub struct Socket(
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+);
+
+impl Socket {
+    /// Waits for a message; whether there will be more.
+    pub async fn receive(&mut self) -> bool {
+        matches!(self.0.next().await, Some(Ok(message)) if !message.is_close())
     }
 }
 
@@ -96,7 +133,7 @@ pub async fn redeem(
     (response.status(), cookie, response)
 }
 
-async fn browser(server: &Server, api: &Api, path: &str, port: u16) -> Browser {
+pub async fn browser(server: &Server, api: &Api, path: &str, port: u16) -> Browser {
     let (host, ticket) = open(api, path, port).await;
     let (status, cookie, _) = redeem(server, &host, &ticket).await;
     assert_eq!(status, 303);
@@ -109,7 +146,7 @@ async fn browser(server: &Server, api: &Api, path: &str, port: u16) -> Browser {
     }
 }
 
-async fn serve(api: &Api, path: &str, port: u16) {
+pub async fn serve(api: &Api, path: &str, port: u16) {
     api.put_bytes(
         &format!("{path}/files/app.js"),
         APPLICATION.as_bytes().to_vec(),

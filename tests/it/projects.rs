@@ -10,7 +10,7 @@ use crate::support::server::Server;
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
-fn tar_gz(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
+pub fn tar_gz(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
         Vec::new(),
         flate2::Compression::best(),

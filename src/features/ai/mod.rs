@@ -34,6 +34,8 @@ pub struct Ai {
     controller: Arc<Controller>,
     upstream: Arc<upstream::Upstream>,
     hub: assistant::Hub,
+    /// What the gateway holds of requests.
+    intake: gateway::Intake,
     /// Uses of the gateway that were told lately.
     lately: Lately,
 }
@@ -52,6 +54,7 @@ impl Ai {
             upstream: Arc::new(upstream::Upstream::new(outbound, key)),
             controller,
             hub: assistant::Hub::default(),
+            intake: gateway::Intake::default(),
             lately: Lately::default(),
         })
     }

@@ -1,6 +1,7 @@
 //! Reading the log, page by page and as an export.
 //!
-//! What always holds: each read asks for its grant anew, so an export ends with the right to it.
+//! What always holds: each read asks for its grant anew, so an export ends with the right to it, and with the
+//! session or token that asked for it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -216,6 +217,7 @@ async fn lines(
     filter: &Filter,
     after: i64,
 ) -> Result<(Vec<u8>, Option<i64>), Problem> {
+    ctx.require_valid().await?;
     let more = sea_orm::Condition::all().add(event::Column::Seq.gt(after));
     let rows = read(ctx, scope, filter, more, Order::Asc, BATCH).await?;
     let whole = rows.len() as u64 == BATCH;

@@ -7,11 +7,11 @@ use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
 };
 use axum::response::IntoResponse;
-use futures_util::{StreamExt, stream};
 
 use super::access::Inside;
 use crate::clients::agent::{self, AgentError};
 use crate::kernel::{Code, Problem};
+use crate::web::cut_when;
 
 /// Headers of a request that an agent gets to see. No cookie and no token is among them.
 const TO_AGENT: [HeaderName; 6] = [
@@ -73,11 +73,11 @@ pub async fn relay(
     } else {
         HEAD
     };
-    let mut ended = Box::pin(inside.standing().ended());
+    let mut lost = Box::pin(inside.standing().lost());
     let answer = tokio::select! {
         answer = inside.entered.agent.request_within(request, limit) => answer,
         // Uploads and commands of somebody who has lost the right to them.
-        () = &mut ended => return Err(Problem::not_found()),
+        () = &mut lost => return Err(Problem::not_found()),
     };
     let answer = answer.map_err(|error| too_large_or(error, headers))?;
     let status = answer.status();
@@ -88,28 +88,23 @@ pub async fn relay(
         return Err(AgentError::Protocol(format!("status {status}")).into());
     }
     let (parts, body) = answer.into_parts();
-    let mut response = Response::new(cut_when(ended, Body::new(body)));
+    let body = Body::new(body);
+    let mut response = Response::new(if is_events(&parts.headers) {
+        cut_when(inside.standing().ended(), body)
+    } else {
+        cut_when(lost, body)
+    });
     *response.status_mut() = status;
     copy(&parts.headers, response.headers_mut(), &FROM_AGENT);
     confine(response.headers_mut(), headers, media);
     Ok(response)
 }
 
-/// `body`, which breaks off when `ended` does: what was sent until then must not look like the whole.
-fn cut_when(ended: impl Future<Output = ()> + Send + Unpin + 'static, body: Body) -> Body {
-    let pieces = (body.into_data_stream(), ended);
-    Body::from_stream(stream::try_unfold(
-        pieces,
-        |(mut body, mut ended)| async move {
-            tokio::select! {
-                piece = body.next() => match piece {
-                    Some(piece) => piece.map(|piece| Some((piece, (body, ended)))),
-                    None => Ok(None),
-                },
-                () = &mut ended => Err(axum::Error::new("the right to it has ended")),
-            }
-        },
-    ))
+/// Whether an answer goes on until its client has enough of it.
+pub fn is_events(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// Query and path of the agent for a request: `prefix` and what follows `after` in the request's path, as it was

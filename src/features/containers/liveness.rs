@@ -2,6 +2,7 @@
 //!
 //! What always holds: one check for all of them. It reads the database, not what a stream was opened with: the
 //! credential is good, its holder is a member whose role allows it, and a container that was entered is still theirs.
+//! A session that was not used for too long or has reached its age is no good credential either.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -29,6 +30,18 @@ pub struct Standing<P> {
     /// A container that they entered.
     entered: Option<Identity>,
     permission: PhantomData<fn() -> P>,
+}
+
+impl<P> Clone for Standing<P> {
+    fn clone(&self) -> Self {
+        Self {
+            services: self.services.clone(),
+            credential: self.credential.clone(),
+            entered: self.entered,
+            permission: PhantomData,
+            ..*self
+        }
+    }
 }
 
 impl<P: Permission> Standing<P> {
@@ -61,12 +74,18 @@ impl<P: Permission> Standing<P> {
         tokio::time::timeout(CHECK, self.look()).await.ok()?
     }
 
-    /// Returns when it does not hold any more, cannot be told for a while, or the server stops.
+    /// Returns when it does not hold any more, cannot be told for a while, or the server stops. For what would else stay
+    /// open as long as its client likes.
     pub async fn ended(self) {
         tokio::select! {
             () = self.services.shutdown.cancelled() => {}
             () = self.watch() => {}
         }
+    }
+
+    /// As [`Standing::ended`], while the server stops too: for what comes to an end by itself and is let finish then.
+    pub async fn lost(self) {
+        self.watch().await;
     }
 
     async fn watch(&self) {

@@ -7,13 +7,13 @@ use super::sessions::{self, NewSession, Stage};
 use super::{guesses, password, second_factor};
 use crate::authz::accounts::{account, login_session};
 use crate::authz::{Credential, Recognized};
-use crate::context::Ctx;
+use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action, Stranger};
 use crate::features::members::normal_email;
 use crate::kernel::{Code, Problem, SecretString, SessionId, UserId};
 use crate::shared::Subject;
-use crate::store::SystemPurpose;
-use crate::web::Anonymous;
+use crate::store::{Entry, SystemPurpose};
+use crate::web::{Anonymous, admission};
 
 /// What a right password leads to.
 pub struct SignedIn {
@@ -38,10 +38,11 @@ pub async fn with_password(
         return Err(wrong_password());
     }
     let email = normal_email(email);
+    let block = admission::block(&from.address);
     let keys = [
-        (format!("account {email} from {}", from.address), NARROW),
+        (format!("account {email} from {block}"), NARROW),
         (format!("account {email}"), WIDE),
-        (format!("address {}", from.address), WIDE),
+        (format!("address {block}"), WIDE),
     ];
     let guess = guesses::take(services, &keys).await?;
     let tx = services.store.system(SystemPurpose::SignInRead).await?;
@@ -152,6 +153,9 @@ pub async fn again(ctx: &Ctx, secret: SecretString, code: &str) -> Result<(), Pr
         || (person.totp_sealed.is_some()
             && !second_factor::accept(services, person.id, code).await?)
     {
+        let user = ctx.actor.user();
+        let entry = audit::entry(ctx, Action::SignInRefused, user, "confirmation");
+        tell(services, user, entry).await?;
         return Err(Problem::new(
             Code::Forbidden,
             "This does not fit. Check the password and the code, and try again.",
@@ -216,10 +220,8 @@ async fn refused(
     what: &'static str,
 ) -> Result<(), Problem> {
     let services = &from.services;
-    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
-    // Of no account, the reading finds nothing, as long as it takes.
+    // Of no account, the reading of organizations finds nothing, as long as it takes.
     let user = account.unwrap_or_else(|| UserId::new(&services.clock, &services.rng));
-    let organizations = audit::organizations_of(&tx, user).await?;
     let object = account.map_or_else(|| "an unknown address".to_owned(), |id| id.to_string());
     let mut entry = audit::by_stranger(
         services,
@@ -230,6 +232,13 @@ async fn refused(
         what,
     );
     entry.actor = account;
+    tell(services, user, entry).await
+}
+
+/// Writes an entry with which nothing else changes, to the logs of all organizations of `user`.
+async fn tell(services: &Services, user: UserId, entry: Entry) -> Result<(), Problem> {
+    let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    let organizations = audit::organizations_of(&tx, user).await?;
     tx.commit(&organizations, entry).await?;
     Ok(())
 }

@@ -101,6 +101,8 @@ pub async fn import(
     name: &str,
     upload: Upload,
 ) -> Result<Project, Problem> {
+    // The upload took as long as it took.
+    ctx.require_valid().await?;
     let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
     check(name, &Source::Archive {})?;
     let id = ProjectId::new(&ctx.services.clock, &ctx.services.rng);

@@ -15,6 +15,8 @@ use super::pen::Pen;
 use super::prompt::Project;
 use super::turn::Turn;
 use super::workbench::Workbench;
+use crate::authz::permission::AssistantUse;
+use crate::features::containers::Standing;
 use crate::kernel::Problem;
 use crate::store::Entry;
 
@@ -36,6 +38,8 @@ pub struct Begin {
     pub allowed: BTreeSet<String>,
     /// Ends the turn early.
     pub cancel: CancellationToken,
+    /// What the turn rests on.
+    pub standing: Standing<AssistantUse>,
 }
 
 impl Begin {
@@ -76,6 +80,8 @@ impl Begin {
             history,
             allowed: self.allowed,
             cancel: self.cancel,
+            standing: self.standing,
+            lost: CancellationToken::new(),
         };
         turn.run(upstream, running).await;
     }

@@ -20,6 +20,7 @@ use crate::authz::permission::{AssistantUse, ContainersUse};
 use crate::clients::agent::AgentError;
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
+use crate::features::containers::{Identity, Standing};
 use crate::features::{containers, projects};
 use crate::kernel::{
     AssistantSessionId, Code, ContainerId, Problem, ProjectId, TurnId, WorkspaceId,
@@ -172,6 +173,15 @@ pub async fn send(
             .map(str::to_owned)
             .collect(),
         cancel,
+        standing: Standing::inside(
+            &ctx.services,
+            ctx.actor.credential(),
+            Identity {
+                workspace,
+                container: row.container_id,
+                owner: grant.user(),
+            },
+        ),
     };
     // No waiting between the session's being busy and the task: a client that goes away changes nothing any more.
     let written = begin.start(Arc::clone(&ai.upstream), running);

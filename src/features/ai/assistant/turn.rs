@@ -1,7 +1,9 @@
 //! A turn: the model answers, its tools are used, until it has no more to do.
 //!
 //! What always holds: the conversation in the database can be continued at any moment, however the turn ends. A tool
-//! call that was answered by nobody is answered by [`super::history`].
+//! call that was answered by nobody is answered by [`super::history`]. A turn goes on when the page that began it is closed,
+//! and ends with what it was begun with: the session or token (signed out of, revoked, or too old), the membership, the
+//! right to the assistant, the container. Whoever has all that by other means sends the message again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,11 +24,17 @@ use super::store::{self, Message};
 use super::tools::{self, LONGEST_OUTPUT};
 use super::workbench::Workbench;
 use super::{change, history};
+use crate::authz::permission::AssistantUse;
+use crate::features::containers::Standing;
 use crate::kernel::Problem;
 use crate::store::Unaudited;
 
 /// Most answers of the model in one turn.
 const ROUNDS: usize = 40;
+
+/// What the conversation says when a right has ended.
+const LOST: &str = "The assistant stopped, because the session or token that asked it has ended, or the right to it. Write a \
+                    message to go on.";
 
 /// Everything that a turn works with.
 pub struct Turn {
@@ -42,6 +50,10 @@ pub struct Turn {
     pub allowed: BTreeSet<String>,
     /// Ends the turn early.
     pub cancel: CancellationToken,
+    /// What the turn rests on.
+    pub standing: Standing<AssistantUse>,
+    /// Cancelled when that does not hold any more.
+    pub lost: CancellationToken,
 }
 
 /// How a call ended.
@@ -55,7 +67,28 @@ impl Turn {
     /// or until this future is dropped.
     pub async fn run(mut self, upstream: Arc<Upstream>, running: Running) {
         let mut usage = Usage::default();
-        let ended = self.rounds(&upstream, &mut usage).await;
+        let (standing, cancel, lost) = (
+            self.standing.clone(),
+            self.cancel.clone(),
+            self.lost.clone(),
+        );
+        let ended = {
+            let mut rounds = std::pin::pin!(self.rounds(&upstream, &mut usage));
+            tokio::select! {
+                ended = &mut rounds => ended,
+                () = standing.lost() => {
+                    lost.cancel();
+                    cancel.cancel();
+                    // To a state in which the conversation can be continued.
+                    rounds.await
+                }
+            }
+        };
+        if self.lost.is_cancelled() {
+            self.pen.emit(EventBody::Error {
+                message: LOST.to_owned(),
+            });
+        }
         let stop_reason = match ended {
             Ok(Ok(stop_reason)) => stop_reason,
             Ok(Err(message)) => {
@@ -232,6 +265,19 @@ impl Turn {
                 });
             }
             None => return Ok(failed(history::STOPPED.to_owned())),
+        }
+        // Now, and not only when it is told: nothing is done for somebody whose right ended a moment ago.
+        match self.standing.holds().await {
+            Some(true) => {}
+            Some(false) => {
+                self.lost.cancel();
+                self.cancel.cancel();
+                return Ok(failed(history::STOPPED.to_owned()));
+            }
+            None => {
+                let output = "Whether the user may still do this cannot be told at the moment, so it was not done.";
+                return Ok(failed(output.to_owned()));
+            }
         }
         self.pen
             .tell(call_event(call, CallState::Running, None))

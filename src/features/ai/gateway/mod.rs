@@ -4,6 +4,7 @@
 //! for the upstream key; cookies and OptiDev's own headers stay here. Errors of ours have the upstream's error shape.
 
 mod headers;
+mod intake;
 mod pass;
 mod problem;
 mod tap;
@@ -14,6 +15,8 @@ use axum::routing::{any, get, head, post};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::context::Services;
+
+pub use intake::Intake;
 
 /// The gateway's routes. They are the upstream's API and documented there, so they are not in our OpenAPI document.
 pub fn routes() -> OpenApiRouter<Services> {

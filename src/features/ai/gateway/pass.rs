@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
@@ -14,17 +14,17 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use super::super::Ai;
 use super::super::upstream::{Upstream, X_API_KEY};
 use super::headers;
+use super::intake;
 use super::problem::GatewayError;
 use super::tap::{Account, Tap};
 use crate::authz::membership;
 use crate::authz::permission::AssistantUse;
 use crate::context::{Ctx, Services};
 use crate::features::audit::Action;
+use crate::features::containers::Standing;
 use crate::kernel::WorkspaceId;
 use crate::store::{StoreError, SystemPurpose};
-
-/// Largest request that is passed on.
-const LARGEST: usize = 32 << 20;
+use crate::web::cut_when;
 
 /// Names the workspace when a token reaches several.
 const WORKSPACE_HEADER: &str = "x-optidev-workspace";
@@ -69,19 +69,29 @@ pub async fn not_this_way() -> GatewayError {
 
 async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Answer {
     let (mut parts, body) = request.into_parts();
-    let account = authenticate(&mut parts, services, ai).await?;
-    let body = read(&parts, body).await?;
-    let query = parts.uri.query();
-    forward(
-        &ai.upstream,
-        account,
-        parts.method.clone(),
-        path,
-        query,
-        headers::to_upstream(&parts.headers),
-        body,
-    )
-    .await
+    let (account, standing) = authenticate(&mut parts, services, ai).await?;
+    let passed = async {
+        // Kept until the upstream has it.
+        let (body, _held) = intake::read(&ai.intake, account.user, &parts.headers, body).await?;
+        let query = parts.uri.query();
+        forward(
+            &ai.upstream,
+            account,
+            parts.method.clone(),
+            path,
+            query,
+            headers::to_upstream(&parts.headers),
+            body,
+        )
+        .await
+    };
+    // An answer is as long as the model makes it; it goes on for those only who may still ask.
+    let mut lost = Box::pin(standing.lost());
+    let answer = tokio::select! {
+        answer = passed => answer?,
+        () = &mut lost => return Err(GatewayError::ended()),
+    };
+    Ok(answer.map(|body| cut_when(lost, body)))
 }
 
 /// What is left when it is known who asks: the pass-through itself.
@@ -119,7 +129,7 @@ async fn authenticate(
     parts: &mut Parts,
     services: &Services,
     ai: &Ai,
-) -> Result<Account, GatewayError> {
+) -> Result<(Account, Standing<AssistantUse>), GatewayError> {
     // SDKs send their key in `x-api-key`; Claude Code sends a bearer token.
     if let Some(key) = parts.headers.remove(X_API_KEY)
         && let Ok(text) = key.to_str()
@@ -146,10 +156,11 @@ async fn authenticate(
     lately
         .note(&ctx, &grant, Action::GatewayUse, workspace)
         .await?;
-    Ok(Account {
+    let account = Account {
         workspace: grant.workspace(),
         user: grant.user(),
-    })
+    };
+    Ok((account, Standing::new(&ctx, workspace)))
 }
 
 async fn only_workspace(ctx: &Ctx) -> Result<WorkspaceId, GatewayError> {
@@ -176,27 +187,5 @@ async fn only_workspace(ctx: &Ctx) -> Result<WorkspaceId, GatewayError> {
             "this token's user belongs to {} workspaces; name one in the header {WORKSPACE_HEADER}",
             several.len()
         ))),
-    }
-}
-
-async fn read(parts: &Parts, body: Body) -> Result<Bytes, GatewayError> {
-    let announced = parts
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > LARGEST) {
-        return Err(GatewayError::too_large(LARGEST));
-    }
-    match axum::body::to_bytes(body, LARGEST).await {
-        Ok(bytes) => Ok(bytes),
-        Err(error) => {
-            let limit = std::error::Error::source(&error)
-                .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-            Err(if limit {
-                GatewayError::too_large(LARGEST)
-            } else {
-                GatewayError::invalid("the body did not arrive whole")
-            })
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! Errors of the gateway in the shape that clients of the Messages API read.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
@@ -48,6 +50,56 @@ impl GatewayError {
             kind: "invalid_request_error",
             message: "this address does not take that method. The header Allow lists those that it takes.".to_owned(),
             retry_after: None,
+        }
+    }
+
+    /// What the request rested on has ended meanwhile.
+    pub fn ended() -> Self {
+        Self {
+            status: 401,
+            kind: "authentication_error",
+            message: "the token or session of this request has ended, or its user's right to the assistant.".to_owned(),
+            retry_after: None,
+        }
+    }
+
+    /// The body came too slowly.
+    pub fn too_slow(limit: Duration) -> Self {
+        let message = format!(
+            "the body did not arrive within {} s. Send it again.",
+            limit.as_secs()
+        );
+        Self {
+            status: 408,
+            kind: "invalid_request_error",
+            message,
+            retry_after: None,
+        }
+    }
+
+    /// The account has as many bytes under way as one may have.
+    pub fn too_much_of_one(limit: usize) -> Self {
+        let message = format!(
+            "requests with {} MiB of this user are being passed on, which is the most at a time. Wait for some of them.",
+            limit >> 20
+        );
+        Self {
+            status: 429,
+            kind: "rate_limit_error",
+            message,
+            retry_after: Some(1),
+        }
+    }
+
+    /// All accounts together have as many bytes under way as the server takes.
+    pub fn too_much_of_all() -> Self {
+        Self {
+            // What an SDK knows as the API's own word for it; it tries again by itself.
+            status: 529,
+            kind: "overloaded_error",
+            message: "OptiDev's gateway is passing on as much as it can at a time. Try again."
+                .to_owned(),
+            retry_after: Some(1),
         }
     }
 

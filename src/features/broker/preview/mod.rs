@@ -3,7 +3,8 @@
 //! What always holds:
 //! - A request to a preview host never reaches OptiDev's own routes, and a console cookie opens nothing here.
 //! - Only the owner gets through: a ticket, good once, sets a cookie for this one host, and every request checks the
-//!   cookie, the membership and the session behind it (an answer is believed for at most a second).
+//!   cookie, the membership and the session behind it (an answer is believed for at most a second). What goes on after
+//!   that, whatever it is, breaks off when they do.
 //! - The application is user code: OptiDev's cookies and tokens do not reach it, and it cannot set them.
 
 mod forward;
@@ -23,19 +24,20 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use forward::{ForwardError, Forwarder};
 use host::Named;
 use pass::{Kind, Pass, TICKET_MS};
 
+use super::relay::is_events;
+
 use crate::authz::permission::ContainersUse;
 use crate::clients::agent::Agents;
 use crate::context::{Ctx, Services};
 use crate::features::containers::{Identity, Standing};
 use crate::kernel::{ContainerId, Problem};
-use crate::web::Peer;
+use crate::web::{Peer, cut_when};
 
 /// How long a positive answer is believed.
 const BELIEVED: Duration = Duration::from_millis(900);
@@ -279,12 +281,28 @@ impl Preview {
         headers::to_application(request.headers_mut(), &host, self.scheme(), address);
         let services = self.0.services.clone();
         let (container, port) = (pass.who.container, pass.port);
-        match self.0.forwarder.send(container, port, request).await {
+        // By itself, for an upload may go on after its answer.
+        let request = request.map(|body| cut_when(self.standing(&pass).lost(), body));
+        let mut lost = Box::pin(self.standing(&pass).lost());
+        let sent = tokio::select! {
+            sent = self.0.forwarder.send(container, port, request) => sent,
+            // An upload goes on for as long as it likes, and so does an application that thinks about its answer.
+            () = &mut lost => {
+                let text = "What opened it has ended: a session, a token or a right. Open the port in OptiDev again.";
+                return self.message(
+                    StatusCode::UNAUTHORIZED,
+                    ("This preview is private", text),
+                    0,
+                    &asked,
+                );
+            }
+        };
+        match sent {
             Ok((mut response, ends)) => {
                 let switched = ends.is_some();
                 headers::to_browser(response.headers_mut());
-                let over = self.standing(&pass).ended();
                 if let Some((browser, application)) = ends {
+                    let over = self.standing(&pass).ended();
                     services.tasks.spawn(async move {
                         tokio::select! {
                             () = forward::carry(browser, application) => {}
@@ -307,17 +325,11 @@ impl Preview {
                         &asked,
                     );
                 }
-                // Streams that stay open end with their session, too.
-                let stream = response
-                    .headers()
-                    .get(header::CONTENT_TYPE)
-                    .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-                if stream {
-                    return response.map(|body| {
-                        Body::from_stream(body.into_data_stream().take_until(Box::pin(over)))
-                    });
+                if is_events(response.headers()) {
+                    let ended = self.standing(&pass).ended();
+                    return response.map(|body| cut_when(ended, body));
                 }
-                response
+                response.map(|body| cut_when(lost, body))
             }
             Err(ForwardError::NothingListens) => {
                 let text = format!(

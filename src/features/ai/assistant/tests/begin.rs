@@ -24,6 +24,7 @@ fn begin(world: &World, turn: TurnId, cancel: CancellationToken) -> Begin {
         },
         allowed: Default::default(),
         cancel,
+        standing: world.standing(),
     }
 }
 
@@ -65,4 +66,53 @@ async fn nobody_hears_of_a_message_that_could_not_be_written() {
     assert!(world.live.unwritten().is_empty());
     assert!(heard.try_recv().is_err());
     assert!(upstream_side.asked.lock().unwrap().is_empty());
+}
+
+/// The text of the last event but one.
+fn said(events: &[EventBody]) -> &str {
+    match &events[events.len() - 2] {
+        EventBody::Error { message } => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_turn_ends_with_what_it_was_begun_with() {
+    let world = world().await;
+    let hangs = Script {
+        hangs: true,
+        ..reply(&["Let me think."], &[])
+    };
+    let (upstream_side, upstream) = Scripted::start(vec![Script {
+        chunks: hangs.chunks[..hangs.chunks.len() / 2].to_vec(),
+        ..hangs
+    }])
+    .await;
+    let (_, _, end) = world.begin(&upstream, "Think long.").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let since = std::time::Instant::now();
+    world.revoke().await;
+    end.await.unwrap();
+    assert!(since.elapsed() < Duration::from_secs(2));
+    let events = world.events().await;
+    assert_eq!(done(&events).0, "stopped");
+    assert!(said(&events).contains("has ended"), "{events:?}");
+    assert_eq!(upstream_side.asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn no_tool_is_used_for_somebody_who_has_just_lost_the_right() {
+    let world = world().await;
+    // Before the watch has looked for the first time.
+    world.revoke().await;
+    let write = json!({ "path": "a.txt", "content": "x" });
+    let (_, upstream) = Scripted::start(vec![reply(&[], &[("c1", "write", write)])]).await;
+    let (turn, _, end) = world.begin(&upstream, "Write.").await;
+    end.await.unwrap();
+    assert_eq!(world.memory.text("projects/p/a.txt"), None);
+    let tx = world.pen(turn).tx().await.unwrap();
+    let made = store::checkpoints(&tx, world.session, turn).await.unwrap();
+    assert!(made.is_empty());
+    drop(tx);
+    assert_eq!(done(&world.events().await).0, "stopped");
 }

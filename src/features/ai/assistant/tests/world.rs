@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::ActiveValue::Set;
+use sea_orm::ColumnTrait;
 use tokio_util::sync::CancellationToken;
 
 use super::super::super::testing;
@@ -18,11 +19,16 @@ use super::super::turn::Turn;
 use super::super::undo::{UndoError, undo};
 use super::super::workbench::Workbench;
 use super::memory::Memory;
-use crate::authz::Role;
+use crate::authz::accounts::api_token;
+use crate::authz::permission::AssistantUse;
+use crate::authz::{Credential, Role};
 use crate::context::{self, Services};
 use crate::features::audit::{self, Action};
+use crate::features::containers::{Identity, Standing};
 use crate::features::members;
-use crate::kernel::{AssistantSessionId, ContainerId, ProjectId, TurnId, UserId, WorkspaceId};
+use crate::kernel::{
+    AssistantSessionId, ContainerId, ProjectId, TokenId, TurnId, UserId, WorkspaceId,
+};
 use crate::store::{Entry, SystemPurpose, Unaudited};
 
 pub struct World {
@@ -31,6 +37,9 @@ pub struct World {
     pub workspace: WorkspaceId,
     pub user: UserId,
     pub session: AssistantSessionId,
+    container: ContainerId,
+    /// The token that asks.
+    pub token: TokenId,
     pub live: Arc<Live>,
     pub memory: Arc<Memory>,
 }
@@ -44,6 +53,7 @@ pub async fn world() -> World {
     } = members::testing::place(&services.store, Role::User).await;
     let (project, container) = (ProjectId::new(clock, rng), ContainerId::new(clock, rng));
     let session = AssistantSessionId::new(clock, rng);
+    let token = TokenId::new(clock, rng);
     let tx = services.store.system(SystemPurpose::Setup).await.unwrap();
     testing::place(&tx, workspace, user, project, container).await;
     tx.insert(session::ActiveModel {
@@ -58,6 +68,18 @@ pub async fn world() -> World {
     })
     .await
     .unwrap();
+    tx.insert(api_token::ActiveModel {
+        id: Set(token),
+        account_id: Set(user),
+        name: Set("t".into()),
+        token_hash: Set(vec![1; 32]),
+        scopes: Set("all".into()),
+        created_at_ms: Set(1),
+        expires_at_ms: Set(None),
+        last_used_ms: Set(None),
+    })
+    .await
+    .unwrap();
     tx.commit_unaudited(Unaudited::Housekeeping).await.unwrap();
     let live = Hub::default().open(session, 0);
     World {
@@ -66,6 +88,8 @@ pub async fn world() -> World {
         workspace,
         user,
         session,
+        container,
+        token,
         live,
         memory: Arc::default(),
     }
@@ -81,6 +105,30 @@ impl World {
             turn,
             Arc::clone(&self.live),
         )
+    }
+
+    /// What its turns rest on.
+    pub fn standing(&self) -> Standing<AssistantUse> {
+        let who = Identity {
+            workspace: self.workspace,
+            container: self.container,
+            owner: self.user,
+        };
+        Standing::inside(
+            &self.services,
+            &Credential::Token(self.token, Vec::new()),
+            who,
+        )
+    }
+
+    /// Revokes the token, and tells nobody.
+    pub async fn revoke(&self) {
+        let tx = self.services.store.system(SystemPurpose::Setup).await;
+        let tx = tx.unwrap();
+        tx.delete_where::<api_token::Entity>(api_token::Column::Id.eq(self.token))
+            .await
+            .unwrap();
+        tx.commit_unaudited(Unaudited::Housekeeping).await.unwrap();
     }
 
     /// Begins a turn; gives its id, what stops it, and its end.
@@ -124,6 +172,8 @@ impl World {
             history,
             allowed,
             cancel: cancel.clone(),
+            standing: self.standing(),
+            lost: CancellationToken::new(),
         };
         (
             turn,
