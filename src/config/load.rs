@@ -61,7 +61,7 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     figment = figment.merge(env);
     let config: Config = figment
         .extract()
-        .map_err(|error| ConfigError::Setting(explain(error)))?;
+        .map_err(|error| ConfigError::Setting(explain(error, &figment)))?;
     Ok(Loaded {
         config,
         file: file.map(Path::to_path_buf),
@@ -70,9 +70,10 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
 
 /// Refuses variables that name a setting but for an underscore: ignored, they would leave a default in force.
 fn single_underscores(names: impl Iterator<Item = String>) -> Result<(), ConfigError> {
-    let defaults = Figment::from(Serialized::defaults(Config::default()))
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    let defaults = defaults
         .extract::<Dict>()
-        .map_err(|error| ConfigError::Setting(explain(error)))?;
+        .map_err(|error| ConfigError::Setting(explain(error, &defaults)))?;
     let mut known = Vec::new();
     settings("", &defaults, &mut known);
     for name in names.filter(|name| !name.contains("__")) {
@@ -118,7 +119,7 @@ impl NamedToml {
     }
 }
 
-fn explain(error: figment::Error) -> String {
+fn explain(error: figment::Error, figment: &Figment) -> String {
     let mut lines: Vec<String> = Vec::new();
     for one in error {
         let place = match &one.metadata {
@@ -155,10 +156,22 @@ fn explain(error: figment::Error) -> String {
                     ),
                 }
             }
+            Kind::Message(why) => {
+                let value =
+                    shown(figment, &path).map_or_else(String::new, |value| format!(": {value:?}"));
+                format!("setting {path:?}{place}{value}: {why}")
+            }
+            // These name the value themselves.
             kind => format!("setting {path:?}{place}: {kind}"),
         });
     }
     lines.join("\n")
+}
+
+/// The value of a setting as it was written, unless it may hold a password, as addresses of services do.
+fn shown(figment: &Figment, path: &str) -> Option<String> {
+    let value = figment.find_value(path).ok()?.into_string()?;
+    (!path.ends_with("url") && !value.contains('@')).then_some(value)
 }
 
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
@@ -228,10 +241,15 @@ mod tests {
         let error = load_text("[server]\nlisten = \"nowhere\"\n")
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("server.listen") && error.contains("optidev.toml"),
-            "{error}"
-        );
+        for part in ["server.listen", "optidev.toml", "\"nowhere\""] {
+            assert!(error.contains(part), "{error}");
+        }
+        // What may hold a password is not repeated.
+        let text = "[a]\nurl = \"nonsense:hunter2\"\nto = \"me:hunter2@there\"\nplain = \"text\"\n";
+        let figment = Figment::from(Toml::string(text));
+        assert_eq!(shown(&figment, "a.url"), None);
+        assert_eq!(shown(&figment, "a.to"), None);
+        assert_eq!(shown(&figment, "a.plain").as_deref(), Some("text"));
         let error = load_text("[server\n").unwrap_err().to_string();
         assert!(error.contains("optidev.toml"), "{error}");
     }
