@@ -36,6 +36,7 @@ mod readme;
 mod recovery;
 mod redis;
 mod replicas;
+mod start;
 mod support;
 mod survival;
 mod tls;
