@@ -67,12 +67,13 @@ test: ## Run all tests, in a real browser too, on SQLite and on PostgreSQL
 	@$(STEP) "compile the server without its filter" cargo build --locked --features no-scope-filter --bin optidev-unscoped
 	@$(STEP) "tests" cargo test --locked --workspace
 	@$(STEP) "the integration tests on PostgreSQL" env OPTIDEV_TEST_DATABASE=postgres cargo test --locked --test it
+	@$(STEP) "make run, to its sign-in link and its end" scripts/try-run
 
 check: ## Formatting, lints, licences, unused dependencies, spelling
 	@scripts/need build node check
 	@$(STEP) "formatting" cargo fmt --all --check
 	@$(STEP) "spelling" typos
-	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step .ci/run
+	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step scripts/try-run .ci/run
 	@$(STEP) "unused dependencies" cargo machete --skip-target-dir
 	@$(STEP) "licences, bans, sources of dependencies" cargo deny --log-level error check licenses bans sources
 	@$(MAKE) assets

@@ -28,13 +28,19 @@ mod support;
 #[allow(dead_code, reason = "a bench uses a part of it")]
 mod vault_process;
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let mut chosen: Vec<String> = std::env::args().skip(1).collect();
     // Cargo adds --bench.
     chosen.retain(|argument| !argument.starts_with('-'));
-    tokio::runtime::Builder::new_multi_thread()
+    let met = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap()
         .block_on(suite::run(&chosen));
+    // The file and the table are there either way: a bar that is missed ends the command with a failure.
+    if met {
+        std::process::ExitCode::SUCCESS
+    } else {
+        std::process::ExitCode::FAILURE
+    }
 }

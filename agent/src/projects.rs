@@ -82,7 +82,6 @@ async fn import(
 ) -> Result<Json<Imported>, Problem> {
     let format: Format = query.format.parse().map_err(|error| refused(&error))?;
     let _running = app.activity.command(COMMANDS_MAX).ok_or_else(busy)?;
-    let limits = Limits::default();
     let (opener, folder) = (app.clone(), query.folder.clone());
     let (place, file) = blocking(move || {
         let place = vacant(&opener, &folder)?;
@@ -91,11 +90,13 @@ async fn import(
         Ok((place, file))
     })
     .await?;
-    let file = receive(file, body, &limits, &query.folder).await?;
+    let (file, size) = receive(file, body, &query.folder).await?;
+    let limits = Limits::of(size);
     blocking(move || unpack(&app, &place, file, format, &limits, &query.folder).map(Json)).await
 }
 
-async fn receive(file: File, body: Body, limits: &Limits, folder: &str) -> Result<File, Problem> {
+/// Takes all that comes, and says how much it was: only the server sends here, which has counted it when it was uploaded.
+async fn receive(file: File, body: Body, folder: &str) -> Result<(File, u64), Problem> {
     let fail = |error: io::Error| Problem::from_io("receive the archive for", folder, &error);
     let mut file = tokio::fs::File::from_std(file);
     let mut stream = body.into_data_stream();
@@ -106,18 +107,11 @@ async fn receive(file: File, body: Body, limits: &Limits, folder: &str) -> Resul
                 "The upload ended early ({error}); nothing was made."
             ))
         })?;
-        size += chunk.len() as u64;
-        if size > limits.compressed {
-            let error = ArchiveError::Compressed {
-                size,
-                limit: limits.compressed,
-            };
-            return Err(Problem::too_large(error.to_string()));
-        }
+        size = size.saturating_add(chunk.len() as u64);
         file.write_all(&chunk).await.map_err(fail)?;
     }
     file.flush().await.map_err(fail)?;
-    Ok(file.into_std().await)
+    Ok((file.into_std().await, size))
 }
 
 fn refused(error: &ArchiveError) -> Problem {

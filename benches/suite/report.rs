@@ -87,6 +87,15 @@ impl Measurement {
         })
     }
 
+    /// Whether what was promised of it does not hold.
+    fn missed(&self) -> bool {
+        match self.bar {
+            Bar::Free => false,
+            // Not a number is no figure below anything.
+            Bar::Below(limit) => self.value().is_nan() || self.value() >= limit,
+        }
+    }
+
     fn row(&self) -> [String; 8] {
         let (baseline, ratio) = match (&self.baseline, self.ratio()) {
             (Some((name, rounds)), Some(ratio)) => (
@@ -97,8 +106,8 @@ impl Measurement {
         };
         let bar = match self.bar {
             Bar::Free => String::new(),
-            Bar::Below(limit) if self.value() < limit => format!("< {limit}: met"),
-            Bar::Below(limit) => format!("< {limit}: MISSED"),
+            Bar::Below(limit) if self.missed() => format!("< {limit}: MISSED"),
+            Bar::Below(limit) => format!("< {limit}: met"),
         };
         [
             self.name.to_owned(),
@@ -111,6 +120,14 @@ impl Measurement {
             bar,
         ]
     }
+}
+
+/// The names of those that missed their bar.
+pub fn missed(all: &[Measurement]) -> Vec<&'static str> {
+    all.iter()
+        .filter(|one| one.missed())
+        .map(|one| one.name)
+        .collect()
 }
 
 /// Prints the table and what the figures were measured on.

@@ -95,6 +95,12 @@ fn tls(config: &Config, paths: &Paths) -> anyhow::Result<rustls::ServerConfig> {
         .map_err(|error| {
             anyhow::anyhow!("[tls] certificate_file {}: {error}", certificate.display())
         })?;
+    if chain.is_empty() {
+        bail!(
+            "[tls] certificate_file {}: no certificate in PEM is in it",
+            certificate.display()
+        );
+    }
     let private = PrivateKeyDer::from_pem_file(&key)
         .map_err(|error| anyhow::anyhow!("[tls] key_file {}: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -102,7 +108,13 @@ fn tls(config: &Config, paths: &Paths) -> anyhow::Result<rustls::ServerConfig> {
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .context("[tls] the certificate and the key do not fit together")?;
+        .with_context(|| {
+            format!(
+                "[tls] certificate_file {} and key_file {} do not fit together",
+                certificate.display(),
+                key.display()
+            )
+        })?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(server)
 }

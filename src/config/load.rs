@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::Dict;
 
 use super::Config;
 
@@ -48,6 +49,11 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
         })?;
         figment = figment.merge(NamedToml::new(path, &text)?);
     }
+    single_underscores(
+        Env::prefixed("OPTIDEV_")
+            .iter()
+            .map(|(name, _)| name.to_string()),
+    )?;
     // Only names with a section count: other programs' OPTIDEV_ variables are none of ours.
     let env = Env::prefixed("OPTIDEV_")
         .filter(|key| key.as_str().contains("__"))
@@ -55,11 +61,45 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     figment = figment.merge(env);
     let config: Config = figment
         .extract()
-        .map_err(|error| ConfigError::Setting(explain(error)))?;
+        .map_err(|error| ConfigError::Setting(explain(error, &figment)))?;
     Ok(Loaded {
         config,
         file: file.map(Path::to_path_buf),
     })
+}
+
+/// Refuses variables that name a setting but for an underscore: ignored, they would leave a default in force.
+fn single_underscores(names: impl Iterator<Item = String>) -> Result<(), ConfigError> {
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    let defaults = defaults
+        .extract::<Dict>()
+        .map_err(|error| ConfigError::Setting(explain(error, &defaults)))?;
+    let mut known = Vec::new();
+    settings("", &defaults, &mut known);
+    for name in names.filter(|name| !name.contains("__")) {
+        let meant = known
+            .iter()
+            .find(|setting| setting.replace("__", "_").eq_ignore_ascii_case(&name));
+        if let Some(meant) = meant {
+            return Err(ConfigError::Setting(format!(
+                "the variable OPTIDEV_{} sets nothing: did you mean OPTIDEV_{meant}? Two underscores part section and \
+                 key.",
+                name.to_ascii_uppercase()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The names of all settings as variables have them, without the prefix.
+fn settings(above: &str, part: &Dict, found: &mut Vec<String>) {
+    for (key, value) in part {
+        let name = format!("{above}{}", key.to_ascii_uppercase());
+        match value.as_dict() {
+            Some(below) => settings(&format!("{name}__"), below, found),
+            None => found.push(name),
+        }
+    }
 }
 
 /// TOML with the file's name in error messages.
@@ -72,14 +112,14 @@ impl NamedToml {
     )]
     fn new(path: &Path, text: &str) -> Result<figment::providers::Data<Toml>, ConfigError> {
         // Parsed here once more so that syntax errors carry figment's line and column with the file's name.
-        if let Err(error) = Figment::from(Toml::string(text)).extract::<figment::value::Dict>() {
+        if let Err(error) = Figment::from(Toml::string(text)).extract::<Dict>() {
             return Err(ConfigError::Setting(format!("{}: {error}", path.display())));
         }
         Ok(Toml::file_exact(path))
     }
 }
 
-fn explain(error: figment::Error) -> String {
+fn explain(error: figment::Error, figment: &Figment) -> String {
     let mut lines: Vec<String> = Vec::new();
     for one in error {
         let place = match &one.metadata {
@@ -116,10 +156,22 @@ fn explain(error: figment::Error) -> String {
                     ),
                 }
             }
+            Kind::Message(why) => {
+                let value =
+                    shown(figment, &path).map_or_else(String::new, |value| format!(": {value:?}"));
+                format!("setting {path:?}{place}{value}: {why}")
+            }
+            // These name the value themselves.
             kind => format!("setting {path:?}{place}: {kind}"),
         });
     }
     lines.join("\n")
+}
+
+/// The value of a setting as it was written, unless it may hold a password, as addresses of services do.
+fn shown(figment: &Figment, path: &str) -> Option<String> {
+    let value = figment.find_value(path).ok()?.into_string()?;
+    (!path.ends_with("url") && !value.contains('@')).then_some(value)
 }
 
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
@@ -161,14 +213,43 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_with_one_underscore_names_the_one_with_two() {
+        let check = |name: &str| {
+            let result = single_underscores(std::iter::once(name.to_owned()));
+            result.map_err(|error| error.to_string())
+        };
+        for (wrong, right) in [
+            ("server_listen", "OPTIDEV_SERVER__LISTEN"),
+            ("SERVER_MAX_IMPORT_MIB", "OPTIDEV_SERVER__MAX_IMPORT_MIB"),
+            ("tls_key_file", "OPTIDEV_TLS__KEY_FILE"),
+            (
+                "runtime_local_toolchains",
+                "OPTIDEV_RUNTIME__LOCAL__TOOLCHAINS",
+            ),
+        ] {
+            let said = check(wrong).unwrap_err();
+            assert!(said.contains(&format!("{right}?")), "{said}");
+        }
+        // What is right, and what is none of ours.
+        for other in ["server__listen", "test_database", "home", "servers_listen"] {
+            check(other).unwrap();
+        }
+    }
+
+    #[test]
     fn a_wrong_value_names_key_value_and_file() {
         let error = load_text("[server]\nlisten = \"nowhere\"\n")
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("server.listen") && error.contains("optidev.toml"),
-            "{error}"
-        );
+        for part in ["server.listen", "optidev.toml", "\"nowhere\""] {
+            assert!(error.contains(part), "{error}");
+        }
+        // What may hold a password is not repeated.
+        let text = "[a]\nurl = \"nonsense:hunter2\"\nto = \"me:hunter2@there\"\nplain = \"text\"\n";
+        let figment = Figment::from(Toml::string(text));
+        assert_eq!(shown(&figment, "a.url"), None);
+        assert_eq!(shown(&figment, "a.to"), None);
+        assert_eq!(shown(&figment, "a.plain").as_deref(), Some("text"));
         let error = load_text("[server\n").unwrap_err().to_string();
         assert!(error.contains("optidev.toml"), "{error}");
     }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::support::egress::Registry;
-use crate::support::project::{HEADING, react_ts_archive};
+use crate::support::project::{HEADING, react_ts_archive, react_ts_zip};
 use crate::support::server::Server;
 use crate::support::upstream::{Turn, Upstream};
 use crate::support::{output_dir, path_variable};
@@ -28,6 +28,8 @@ async fn the_nine_steps_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("react-ts.tar.gz");
     std::fs::write(&archive, react_ts_archive()).unwrap();
+    let zip = folder.path().join("react-ts.zip");
+    std::fs::write(&zip, react_ts_zip()).unwrap();
     let key_file = folder.path().join("anthropic.key");
     let upstream = Upstream::with_turns(conversation()).await;
     let mut builder = Server::builder()
@@ -38,7 +40,7 @@ async fn the_nine_steps_in_a_browser() {
     }
     let mut server = builder.start().await;
 
-    drive(&mut server, &upstream, &archive, &key_file).await;
+    drive(&mut server, &upstream, [&archive, &zip], &key_file).await;
 
     // What the model was told: the file as it is, that the edit was made, and what the allowed command printed.
     let results: Vec<(String, bool)> = upstream
@@ -83,7 +85,12 @@ fn conversation() -> Vec<Turn> {
 }
 
 /// Runs the driver to its end and answers what it asks for.
-async fn drive(server: &mut Server, upstream: &Upstream, archive: &Path, key_file: &Path) {
+async fn drive(
+    server: &mut Server,
+    upstream: &Upstream,
+    [archive, zip]: [&Path; 2],
+    key_file: &Path,
+) {
     let started = Instant::now();
     let main = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/main.js");
     assert!(
@@ -95,6 +102,7 @@ async fn drive(server: &mut Server, upstream: &Upstream, archive: &Path, key_fil
         .env("PATH", path_variable())
         .env("E2E_SIGN_IN", server.sign_in_url().unwrap())
         .env("E2E_ARCHIVE", archive)
+        .env("E2E_ZIP", zip)
         .env("E2E_OUTPUT", output_dir("e2e"))
         .env("E2E_HEADING", HEADING)
         .env("E2E_NEW_HEADING", NEW_HEADING)

@@ -38,6 +38,7 @@ mod readme;
 mod recovery;
 mod redis;
 mod replicas;
+mod start;
 mod support;
 mod survival;
 mod tls;

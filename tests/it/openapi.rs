@@ -96,3 +96,31 @@ async fn every_operation_is_complete_and_changes_are_seen() {
     let answered: BTreeSet<&String> = problem.as_object().unwrap().keys().collect();
     assert_eq!(documented, answered);
 }
+
+#[tokio::test]
+async fn the_readable_page_shows_every_operation() {
+    let server = Server::start().await;
+    let document = server.anonymous().get("/openapi.json").await.ok();
+    let page = server
+        .anonymous()
+        .get("//api/docs")
+        .await
+        .expect(200)
+        .text();
+    let operations = operations(&document);
+    assert!(operations.len() > 50, "{}", operations.len());
+    for (called, operation) in operations {
+        let (method, path) = called.split_once(' ').unwrap();
+        // A path in its own element with its method before it: one that begins another is not enough.
+        let shown = page.match_indices(&format!(">{path}<")).any(|(at, _)| {
+            let before = page[..at].rfind(&format!(">{method}<"));
+            before.is_some_and(|before| at - before < 200)
+        });
+        assert!(shown, "{called} is not on the page");
+        let summary = operation["summary"].as_str().unwrap();
+        let plain = summary
+            .split(['\'', '"', '&', '<', '>'])
+            .max_by_key(|part| part.len());
+        assert!(page.contains(plain.unwrap()), "{called}: {summary}");
+    }
+}

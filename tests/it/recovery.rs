@@ -84,24 +84,42 @@ async fn a_server_killed_while_saving_leaves_the_old_file_or_the_new_one() {
     let size = 24 << 20;
     let content = |letter: u8| vec![letter; size];
     api.put_bytes(&file, content(b'a')).await.expect(201);
-    let mut saw = std::collections::BTreeSet::new();
-    for round in 0..6_u64 {
-        let letter = b'b' + u8::try_from(round).unwrap();
-        let save = {
-            let (api, file, body) = (api.clone(), file.clone(), content(letter));
+    let begun = Instant::now();
+    api.put_bytes(&file, content(b'a')).await.expect(200);
+    let takes = begun.elapsed();
+    let listing = async || {
+        let all = sh(&api, &path, "find . /tmp | sort").await;
+        all["stdout"].as_str().unwrap().to_owned()
+    };
+    let nothing_else = listing().await;
+
+    let (mut broken_off, mut kept_old, mut took_new) = (0, 0, 0);
+    let mut old = 'a';
+    for round in 0..6_u32 {
+        let new = char::from(b'b' + u8::try_from(round).unwrap());
+        let mut save = {
+            let (api, file, body) = (api.clone(), file.clone(), content(new as u8));
             tokio::spawn(async move {
-                // Broken off by the kill in most rounds: there may be no answer.
-                let _ = api
+                let sent = api
                     .request(reqwest::Method::PUT, &file)
                     .body(body)
                     .send()
                     .await;
+                sent.is_ok_and(|answer| answer.status() == 200)
             })
         };
-        // Early, in the middle, and about when it is done.
-        tokio::time::sleep(Duration::from_millis(10 + round * 25)).await;
+        // Early, in the middle, about when it is done; and at last when it has been said that it is done.
+        let mut answered = None;
+        if round < 5 {
+            tokio::time::sleep(takes * round / 4).await;
+        } else {
+            answered = Some((&mut save).await.unwrap());
+        }
         server.kill().await;
-        save.await.unwrap();
+        let saved = match answered {
+            Some(saved) => saved,
+            None => save.await.unwrap(),
+        };
         server.start_again().await;
         wait_for(&api, &path, "running").await;
         let script = "wc -c < big.txt; head -c 1 big.txt; tail -c 1 big.txt; echo; \
@@ -113,9 +131,27 @@ async fn a_server_killed_while_saving_leaves_the_old_file_or_the_new_one() {
             .split_whitespace()
             .collect();
         assert_eq!(lines[0], size.to_string(), "whole: {said}");
-        assert_eq!(lines[1].len(), 2, "{said}");
         assert_eq!(lines[2], "0", "one content from start to end: {said}");
-        saw.insert(lines[1].to_owned());
+        let (was, is) = (format!("{old}{old}"), format!("{new}{new}"));
+        assert!(lines[1] == was || lines[1] == is, "{was} or {is}: {said}");
+        assert!(
+            !saved || lines[1] == is,
+            "what was said to be saved is not there: {said}"
+        );
+        broken_off += u32::from(!saved);
+        if lines[1] == is {
+            (took_new, old) = (took_new + 1, new);
+        } else {
+            kept_old += 1;
+        }
+        // What was written beside the file goes with the connection that wrote it.
+        eventually("nothing is left over", Duration::from_secs(10), || async {
+            (listing().await == nothing_else).then_some(())
+        })
+        .await;
     }
-    assert!(!saw.is_empty());
+    assert!(
+        broken_off > 0 && kept_old > 0 && took_new > 0,
+        "no kill hit a save: {broken_off} broken off, {kept_old} times the old, {took_new} times the new"
+    );
 }

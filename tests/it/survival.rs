@@ -109,17 +109,13 @@ async fn a_killed_server_finds_its_containers_again() {
         screen.text()
     );
     // Its way out is open again, too.
-    let out = sh(
-        &api,
-        &path,
-        "curl -sS -o /dev/null -w '%{http_connect}' https://denied.example/ ; true",
-    )
-    .await;
-    assert!(
-        out["stdout"].as_str().unwrap().contains("403")
-            || out["stderr"].as_str().unwrap().contains("not found"),
-        "{out}"
-    );
+    let script = "exec 3<>/dev/tcp/127.0.0.1/3128; \
+                  printf 'CONNECT denied.example:443 HTTP/1.1\\r\\nHost: denied.example:443\\r\\n\\r\\n' >&3; \
+                  timeout 10 head -n 1 <&3";
+    let body = json!({"command": ["bash", "-c", script], "timeout_ms": 20_000});
+    let out = api.post(&format!("{path}/exec"), &body).await.ok();
+    let answer = out["stdout"].as_str().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{out}");
 
     // And its end is noticed although another server started it.
     processes::signal(*agents.iter().max().unwrap(), rustix::process::Signal::KILL);

@@ -85,3 +85,79 @@ async fn a_half_configured_certificate_is_explained() {
     assert!(!status.success());
     assert!(text.contains("key_file"), "{text}");
 }
+
+/// A certificate for `localhost` and its key, in files of their own.
+fn certificate(folder: &std::path::Path, name: &str) -> [String; 2] {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let files = [
+        ("crt", made.cert.pem()),
+        ("key", made.signing_key.serialize_pem()),
+    ];
+    files.map(|(ending, text)| {
+        let file = folder.join(format!("{name}.{ending}"));
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    })
+}
+
+#[tokio::test]
+async fn a_given_certificate_is_served_and_no_other_is_made() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let [given, key] = certificate(folder.path(), "given");
+    let [other, _] = certificate(folder.path(), "other");
+    let server = Server::builder()
+        .set("tls.enabled", "true")
+        .set("tls.certificate_file", &given)
+        .set("tls.key_file", &key)
+        .spawn();
+    let url = format!("https://localhost:{}/readyz", server.port());
+    eventually("an answer over TLS", Duration::from_secs(20), || async {
+        let (done, text) = curl(&["--cacert", &given, &url]);
+        (done && text.contains("\"ready\"")).then_some(())
+    })
+    .await;
+    assert!(
+        !curl(&["--cacert", &other, &url]).0,
+        "another certificate is served"
+    );
+    assert!(
+        !server
+            .data_dir()
+            .join("tls")
+            .join("self-signed.crt")
+            .exists()
+    );
+}
+
+#[tokio::test]
+async fn certificates_that_cannot_be_served_are_explained() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let [first, first_key] = certificate(folder.path(), "first");
+    let [_, second_key] = certificate(folder.path(), "second");
+    let absent = folder
+        .path()
+        .join("absent.pem")
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let text = folder.path().join("text.pem").to_str().unwrap().to_owned();
+    std::fs::write(&text, "no PEM").unwrap();
+    for (certificate, key, parts) in [
+        (&first, &second_key, ["certificate", "do not fit together"]),
+        (&absent, &first_key, ["certificate_file", &absent]),
+        (&first, &absent, ["key_file", &absent]),
+        (&text, &first_key, ["certificate_file", &text]),
+        (&first, &text, ["key_file", &text]),
+    ] {
+        let (status, said) = Server::builder()
+            .set("tls.enabled", "true")
+            .set("tls.certificate_file", certificate)
+            .set("tls.key_file", key)
+            .start_and_fail()
+            .await;
+        assert!(!status.success(), "{certificate} with {key}");
+        for part in parts {
+            assert!(said.contains(part), "{part:?} is not in: {said}");
+        }
+    }
+}

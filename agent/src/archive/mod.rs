@@ -98,6 +98,21 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For an archive of `compressed` bytes, a size that somebody has agreed to: beyond the default size the others grow
+    /// with it, so that what was agreed to can be used.
+    #[must_use]
+    pub fn of(compressed: u64) -> Self {
+        let usual = Self::default();
+        Self {
+            compressed: usual.compressed.max(compressed),
+            total: usual.total.max(compressed.saturating_mul(4)),
+            file: usual.file.max(compressed.saturating_mul(2)),
+            ..usual
+        }
+    }
+}
+
 /// What an accepted archive holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {

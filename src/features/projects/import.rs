@@ -190,7 +190,9 @@ fn inspect(path: &Path) -> Result<(ArchiveFormat, Option<String>), Problem> {
         ArchiveFormat::Zip => archive::Format::Zip,
     };
     file.rewind().map_err(Problem::internal)?;
-    archive::inspect(file, kind, &archive::Limits::default()).map_err(|error| {
+    // Whether it is too large was decided while it came, by [server] max_import_mib.
+    let size = file.metadata().map_err(Problem::internal)?.len();
+    archive::inspect(file, kind, &archive::Limits::of(size)).map_err(|error| {
         Problem::new(
             Code::Unprocessable,
             format!("archive: Not acceptable: {error}"),
@@ -200,4 +202,27 @@ fn inspect(path: &Path) -> Result<(ArchiveFormat, Option<String>), Problem> {
         .ok()
         .and_then(|file| framework::package_json(file, format));
     Ok((format, package.as_deref().and_then(framework::detect)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `max_import_mib` alone says what is too large: an archive beyond the usual 512 MiB is looked into.
+    #[test]
+    fn an_archive_that_the_settings_allow_is_not_too_large_for_inspection() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.zip");
+        std::fs::write(&path, b"PK\x03\x04").unwrap();
+        // A hole: nothing is written.
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(600 << 20).unwrap();
+        let problem = inspect(&path).unwrap_err();
+        // It is refused for what was found in it, which is nothing.
+        assert!(
+            problem.detail.contains("list of entries"),
+            "{}",
+            problem.detail
+        );
+    }
 }

@@ -11,8 +11,7 @@ const PORT = 5173;
 
 export async function run(world) {
   const terminal = await new Terminal(world).ready();
-  await egress(terminal);
-  await world.shot("refused");
+  await egress(world, terminal);
   await terminal.clear();
   await terminal.enter("npm install");
   await terminal.shows(/added \d+ packages.*\$\n*$/s, INSTALL_MS);
@@ -34,15 +33,30 @@ export async function run(world) {
 }
 
 /** Allowed hosts answer, all others are refused with a line that says why. */
-async function egress(terminal) {
+async function egress(world, terminal) {
   await terminal.clear();
   await terminal.enter("curl -sS https://example.org/");
   await terminal.shows(/403.*\$\n*$/s);
+  await told(world);
   await terminal.enter("curl -sS http://example.org/");
   await terminal.shows(/OptiDev egress:.*example\.org.*\$\n*$/s);
   // Not through the proxy there is no network at all.
   await terminal.enter("curl -sS --noproxy '*' -m 5 https://203.0.113.1/ ; echo status $?");
   await terminal.shows(/\nstatus [1-9]\d*\n/);
+}
+
+/** The page tells of a refusal by itself, and lists it. */
+async function told(world) {
+  await world.$("egress-notice").getByText("example.org").waitFor();
+  await world.shot("refused");
+  await world.$("egress-dismiss").click();
+  await world.$("network-tab").click();
+  const row = world.$("network-row", '[data-host="example.org"][data-verdict=refused]');
+  await row.getByText("example.org:443", { exact: true }).waitFor();
+  await row.getByText("Refused", { exact: true }).waitFor();
+  equal(await world.$("network-row", '[data-host="example.org"][data-verdict=allowed]').count(), 0, "allowed connections to a refused host");
+  await world.shot("network");
+  await world.$("network-tab").click();
 }
 
 /** The frame, showing the application. */

@@ -14,14 +14,19 @@ export async function run(world) {
   await world.$("chat-empty").waitFor();
   const original = await world.read(APP);
 
+  // Marked before anything is asked: what the assistant changes comes into the running page.
+  await world.$("tab-preview").click();
+  const frame = await opened(world);
+  await mark(frame);
+  await world.$("tab-assistant").click();
   await ask(world);
   await world.$("call", "[data-tool=run][data-state=waiting]").waitFor();
   await world.shot("waiting");
   await changed(world, original);
   await allow(world);
   await world.$("tab-preview").click();
-  const frame = await opened(world, world.given.newHeading);
-  await mark(frame);
+  await shows(world, world.given.newHeading);
+  await notReloaded(frame);
   await world.shot("changed");
   await undo(world, frame, original);
   await replayed(world);

@@ -19,7 +19,7 @@ export async function open() {
     args: ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
   });
   return new World(browser, output, {
-    link: env("E2E_SIGN_IN"), archive: env("E2E_ARCHIVE"), heading: env("E2E_HEADING").replace(/<[^>]*>/g, ""), newHeading: env("E2E_NEW_HEADING"),
+    link: env("E2E_SIGN_IN"), archive: env("E2E_ARCHIVE"), zip: env("E2E_ZIP"), heading: env("E2E_HEADING").replace(/<[^>]*>/g, ""), newHeading: env("E2E_NEW_HEADING"),
   }).begin();
 }
 

@@ -69,6 +69,27 @@ pub fn react_ts_archive() -> Vec<u8> {
     fs::read(&kept).unwrap()
 }
 
+/// The same as `.zip`.
+///
+/// # Panics
+/// As [`react_ts_archive`].
+pub fn react_ts_zip() -> Vec<u8> {
+    let bytes = react_ts_archive();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if entry.header().entry_type().is_file() {
+            let path = entry.path().unwrap().to_str().unwrap().to_owned();
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(path.trim_start_matches("./"), options)
+                .unwrap();
+            std::io::copy(&mut entry, &mut zip).unwrap();
+        }
+    }
+    zip.finish().unwrap().into_inner()
+}
+
 fn kept_path() -> PathBuf {
     let folder = target_dir().join("test-input");
     fs::create_dir_all(&folder).unwrap();

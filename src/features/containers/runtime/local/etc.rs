@@ -36,9 +36,11 @@ const FILES: [(&str, &str); 9] = [
 ];
 
 /// Host folders that are shown in `/etc` as they are: certificates, and links that Debian's commands go through.
-pub const FOLDERS: [&str; 4] = ["ssl", "ca-certificates", "alternatives", "terminfo"];
+/// Of `ssl` not all: private keys lie beside the certificates.
+pub const FOLDERS: [&str; 4] = ["ssl/certs", "ca-certificates", "alternatives", "terminfo"];
 /// Host files that are shown in `/etc` as they are.
-pub const HOST_FILES: [&str; 6] = [
+pub const HOST_FILES: [&str; 7] = [
+    "ssl/openssl.cnf",
     "ld.so.cache",
     "ld.so.conf",
     "services",
@@ -62,7 +64,7 @@ pub fn write(folder: &Path) -> Result<(), RuntimeError> {
         super::volume::set_mode(&half, 0o644).map_err(failed)?;
         fs::rename(&half, &path).map_err(failed)?;
     }
-    for name in FOLDERS {
+    for name in ["ssl"].into_iter().chain(FOLDERS) {
         super::volume::make_folder(&folder.join(name), 0o755).map_err(failed)?;
     }
     for name in HOST_FILES {

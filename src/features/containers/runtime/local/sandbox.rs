@@ -34,6 +34,8 @@ pub struct Sources {
     pub etc: PathBuf,
     /// The agent's executable.
     pub agent: PathBuf,
+    /// The toolchains, in the order of the configuration.
+    pub toolchains: Vec<PathBuf>,
 }
 
 /// Refuses settings that no container could start with.
@@ -116,9 +118,6 @@ pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> V
     for (name, target) in links() {
         args.add(&["--symlink", &target, &name]);
     }
-    for folder in &config.toolchains {
-        args.add(&["--ro-bind", &text(folder), &text(folder)]);
-    }
     args.add(&["--ro-bind", &text(&sources.etc), "/etc"]);
     for name in etc::FOLDERS.iter().chain(&etc::HOST_FILES) {
         let path = format!("/etc/{name}");
@@ -147,6 +146,10 @@ pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> V
         "--tmpfs",
         "/tmp",
     ]);
+    // After /tmp, so that one below it is not covered. Folders on the way to one are made by bubblewrap, open to everybody, whatever they are outside.
+    for (source, folder) in sources.toolchains.iter().zip(&config.toolchains) {
+        args.add(&["--ro-bind", &text(source), &text(folder)]);
+    }
     for folder in [
         "/home",
         "/run",

@@ -35,13 +35,23 @@ const PLAIN: &str = "read -r go && [ \"$go\" = go ] || exit 97\n\
                      echo 500 > /proc/self/oom_score_adj\n\
                      exec \"$@\" 3>&1 4<&0 >/dev/null </dev/null";
 
-/// As [`PLAIN`] for root: what `$1` to `$6` name is mounted below /mnt first, which this process alone sees.
+/// As [`PLAIN`] for root: what follows `$1` is mounted first, in a tree which this process alone sees. It begins on the
+/// folder `$1` and moves to /mnt when it is whole, so that sources may themselves lie below /mnt. After the six of
+/// [`Sources`] come the toolchains, up to `--`: they need not be reachable for the container's user either.
 const MOUNTING: &str = "read -r go && [ \"$go\" = go ] || exit 97\n\
     exec 5<\"$FILTER\" || exit 99\n\
     unset FILTER\n\
     echo 500 > /proc/self/oom_score_adj\n\
-    mount -t tmpfs -o mode=0755,size=64k optidev /mnt && cd /mnt && mkdir home state run egress etc && : > agent || exit 98\n\
-    for name in home state run egress etc agent; do mount --bind \"$1\" \"/mnt/$name\" || exit 98; shift; done\n\
+    tree=$1; shift\n\
+    mount -t tmpfs -o mode=0755,size=64k optidev \"$tree\" && cd \"$tree\" || exit 98\n\
+    mkdir home state run egress etc && : > agent || exit 98\n\
+    for name in home state run egress etc agent; do mount --bind \"$1\" \"$tree/$name\" || exit 98; shift; done\n\
+    number=0\n\
+    while [ \"$1\" != -- ]; do\n\
+    mkdir \"toolchain-$number\" && mount --rbind \"$1\" \"$tree/toolchain-$number\" || exit 98\n\
+    number=$((number + 1)); shift\n\
+    done\n\
+    shift; cd / && mount --move \"$tree\" /mnt || exit 98\n\
     exec \"$@\" 3>&1 4<&0 >/dev/null </dev/null";
 
 /// Starts `container`; its volume is prepared.
@@ -58,6 +68,7 @@ pub async fn launch(
         egress: folder.join("egress"),
         etc: runtime.folders.etc(),
         agent: runtime.folders.agent(),
+        toolchains: runtime.config.toolchains.clone(),
     };
     let (limits, config) = (Arc::clone(&runtime.limits), Arc::clone(&runtime.config));
     let group = blocking(move || limits.group(container, &config)).await?;
@@ -86,7 +97,7 @@ async fn make(
 ) -> Result<(i32, Child), RuntimeError> {
     let mut child = starter(slot, &sources, log, runtime.shell, &runtime.filter)?;
     let inside = if slot.uid.is_some() {
-        mounted()
+        mounted(sources.toolchains.len())
     } else {
         sources
     };
@@ -181,6 +192,7 @@ fn starter(
             "sh",
         ]);
         for folder in [
+            &log.with_file_name(super::volume::TREE),
             &sources.home,
             &sources.state,
             &sources.run,
@@ -190,6 +202,7 @@ fn starter(
         ] {
             command.arg(folder);
         }
+        command.args(&sources.toolchains).arg("--");
         let uid = uid.to_string();
         command.args([
             "setpriv",
@@ -230,7 +243,7 @@ fn starter(
 }
 
 /// Where [`MOUNTING`] puts things.
-fn mounted() -> Sources {
+fn mounted(toolchains: usize) -> Sources {
     let at = |name: &str| PathBuf::from("/mnt").join(name);
     Sources {
         home: at("home"),
@@ -239,6 +252,9 @@ fn mounted() -> Sources {
         egress: at("egress"),
         etc: at("etc"),
         agent: at("agent"),
+        toolchains: (0..toolchains)
+            .map(|number| at(&format!("toolchain-{number}")))
+            .collect(),
     }
 }
 

@@ -38,7 +38,11 @@ impl Drop for Machine {
 
 impl Machine {
     fn new(config: LocalRuntimeConfig) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::below(&std::env::temp_dir(), config)
+    }
+
+    fn below(parent: &std::path::Path, config: LocalRuntimeConfig) -> Self {
+        let folder = tempfile::tempdir_in(parent).unwrap();
         // As a careful operator's data folder: nobody else gets in.
         std::fs::set_permissions(
             folder.path(),
@@ -138,7 +142,7 @@ async fn a_container_sees_nothing_of_the_host_and_reaches_nothing() {
     let machine = Machine::new(LocalRuntimeConfig::default());
     let (own, other) = (id(), id());
     let (first, agent) = machine.start(own).await;
-    let (second, _) = machine.start(other).await;
+    let (second, neighbour) = machine.start(other).await;
 
     let out = sh(
         &agent,
@@ -174,7 +178,21 @@ async fn a_container_sees_nothing_of_the_host_and_reaches_nothing() {
         ),
     )
     .await;
-    assert!(out.stdout.starts_with("dev\n"), "{}", out.stdout);
+    let lines: Vec<&str> = out.stdout.lines().collect();
+    // Those of bubblewrap, the agent, this shell, `ls` and `grep`: no others are seen.
+    let count: u32 = lines[1].parse().unwrap();
+    assert!(lines[0] == "dev" && (3..=6).contains(&count), "{lines:?}");
+
+    sh(&agent, "touch /tmp/mine /dev/shm/mine /var/tmp/mine").await;
+    let look = "ls -A /tmp /dev/shm /var/tmp/ | grep -c mine";
+    assert_eq!(sh(&agent, look).await.stdout, "3\n");
+    assert_eq!(sh(&neighbour, look).await.stdout, "0\n");
+    assert!(!std::path::Path::new("/tmp/mine").exists());
+
+    // Certificates are shown, the keys beside them are not, not even as a locked folder.
+    let script = "ls /etc/ssl; head -c 11 /etc/ssl/certs/ca-certificates.crt";
+    let out = sh(&agent, script).await;
+    assert_eq!(out.stdout, "certs\nopenssl.cnf\n-----BEGIN ", "{out:?}");
 
     for (what, script) in [
         (
@@ -219,6 +237,63 @@ async fn a_container_sees_nothing_of_the_host_and_reaches_nothing() {
 
     machine.runtime.kill(first).await.unwrap();
     machine.runtime.kill(second).await.unwrap();
+}
+
+/// As when a checkout and its tools are below root's own folder: the container's user cannot pass through that.
+#[tokio::test]
+async fn a_toolchain_below_a_folder_that_only_the_server_enters_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    let tool = closed.join("tool");
+    std::fs::create_dir_all(&tool).unwrap();
+    std::fs::write(tool.join("hello"), "#!/bin/sh\necho hello\n").unwrap();
+    std::fs::write(closed.join("beside"), "").unwrap();
+    for (path, mode) in [
+        (tool.join("hello"), 0o755),
+        (tool.clone(), 0o755),
+        (closed.clone(), 0o700),
+        (folder.path().to_owned(), 0o700),
+    ] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode).unwrap();
+    }
+    let machine = Machine::new(LocalRuntimeConfig {
+        toolchains: vec!["/usr".into(), tool.clone()],
+        path: vec![tool.clone()],
+        ..LocalRuntimeConfig::default()
+    });
+    let (instance, agent) = machine.start(id()).await;
+    let script = format!(
+        "hello && ls {}; touch {}/x",
+        closed.display(),
+        tool.display()
+    );
+    let out = sh(&agent, &script).await;
+    assert_eq!(out.stdout, "hello\ntool\n", "{}", out.stderr);
+    assert!(out.stderr.contains("Read-only"), "{}", out.stderr);
+    machine.runtime.kill(instance).await.unwrap();
+}
+
+/// Root gathers what a container sees at /mnt, where disks for data are often mounted.
+#[tokio::test]
+async fn data_and_toolchains_may_lie_below_mnt() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root can make a folder below /mnt, and only root gathers there");
+        return;
+    }
+    let tools = tempfile::tempdir_in("/mnt").unwrap();
+    std::fs::write(tools.path().join("file"), "there").unwrap();
+    let machine = Machine::below(
+        std::path::Path::new("/mnt"),
+        LocalRuntimeConfig {
+            toolchains: vec!["/usr".into(), tools.path().to_owned()],
+            ..LocalRuntimeConfig::default()
+        },
+    );
+    let (instance, agent) = machine.start(id()).await;
+    let out = sh(&agent, &format!("cat {}/file", tools.path().display())).await;
+    assert_eq!(out.stdout, "there", "{}", out.stderr);
+    machine.runtime.kill(instance).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 //!     meta.json                 number, process, start of the agent: the server's
 //!     home/ state/ run/         the container user's: home, terminal history, the agent's socket
 //!     egress/                   the server's, read-only inside: the socket to the egress role
+//!     mounts/                   empty: where a start as root gathers what it shows
 //!     start.log                 what the last start wrote
 //! ```
 
@@ -25,6 +26,9 @@ use crate::kernel::ContainerId;
 
 /// Folders that belong to the container's user.
 pub const OWN: [&str; 3] = ["home", "state", "run"];
+
+/// Where a start as root gathers what the container will see, in a mount namespace of its own.
+pub const TREE: &str = "mounts";
 
 /// The folder of all containers.
 #[derive(Debug, Clone)]
@@ -128,6 +132,7 @@ impl Folder {
             self.write_meta(&meta)?;
         }
         make_folder(&self.join("egress"), 0o755).map_err(failed)?;
+        make_folder(&self.join(TREE), 0o700).map_err(failed)?;
         for name in OWN {
             let folder = self.join(name);
             make_folder(&folder, 0o700).map_err(failed)?;
