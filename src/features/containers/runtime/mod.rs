@@ -120,6 +120,16 @@ impl Runtime {
         }
     }
 
+    /// Counts the end of the agent as the container's, whatever the agent leaves running. It has answered already.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Failed`] when it has ended.
+    pub fn watch_agent(&self, instance: &mut Instance) -> Result<(), RuntimeError> {
+        match (self, instance) {
+            (Self::Local(local), Instance::Local(process)) => local.watch_agent(process),
+        }
+    }
+
     /// Hands connections of this container to `handler` until the instance is dropped.
     ///
     /// # Errors

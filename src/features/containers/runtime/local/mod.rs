@@ -118,6 +118,10 @@ impl LocalRuntime {
         ))
     }
 
+    pub(super) fn watch_agent(&self, process: &mut Process) -> Result<(), RuntimeError> {
+        process.watch_agent()
+    }
+
     pub(super) async fn open_egress(
         &self,
         process: &mut Process,
