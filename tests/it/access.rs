@@ -206,7 +206,8 @@ async fn every_operation_refuses_those_who_may_not() {
         service_account(server, ada, "user").await,
         service_account(server, ada, "admin").await,
     );
-    let roles: [Role; 5] = [
+    let roles: [Role; 6] = [
+        (ada, |one| one.owner),
         (&amy, |one| one.admin),
         (&bob, |one| one.user),
         (&vic, |one| one.viewer),
@@ -217,6 +218,7 @@ async fn every_operation_refuses_those_who_may_not() {
     no_difference_in_time(&eve, &bob, &names).await;
     lists(&bob, &desk).await;
     limited_tokens(server, &names).await;
+    looking_tokens(server, &names).await;
     absent_things(ada, &names).await;
     sockets(server, &desk, &[&eve, &bob, &amy], &vic, &terminal).await;
 
@@ -350,17 +352,29 @@ async fn no_difference_in_time(eve: &Api, bob: &Api, names: &Names) {
     let outside = names.with(|name, id| (name == "workspace").then(|| absent(id)));
     for path in [
         "",
+        "/members",
         "/projects/{project}",
         "/containers/{container}",
         "/secrets",
+        "/ai/sessions/{session}",
     ] {
         let path = format!("{place}{path}");
         timing::tells_nothing(eve, &names.fill(&path), &outside.fill(&path)).await;
     }
-    let own = names.with(|name, _| (name == "workspace").then(|| names.fill("{workspace}")));
-    let none = own.with(|name, id| (name == "container").then(|| absent(id)));
-    let inside = format!("{place}/containers/{{container}}/terminals");
-    timing::tells_nothing(bob, &own.fill(&inside), &none.fill(&inside)).await;
+    let elsewhere = names.with(|name, id| (name == "organization").then(|| absent(id)));
+    for path in ["", "/audit", "/audit-sinks/{sink}"] {
+        let path = format!("/organizations/{{organization}}{path}");
+        timing::tells_nothing(eve, &names.fill(&path), &elsewhere.fill(&path)).await;
+    }
+    for (thing, path) in [
+        ("container", "/containers/{container}/terminals"),
+        ("container", "/containers/{container}/files/{path}"),
+        ("session", "/ai/sessions/{session}"),
+    ] {
+        let none = names.with(|name, id| (name == thing).then(|| absent(id)));
+        let path = format!("{place}{path}");
+        timing::tells_nothing(bob, &names.fill(&path), &none.fill(&path)).await;
+    }
 }
 
 /// Somebody with a role, and the column of the table that says what is expected for it.
@@ -432,6 +446,43 @@ async fn limited_tokens(server: &Server, names: &Names) {
                 assert_ne!(answer.status, 403, "{}: {}", answer.asked, answer.text());
             }
         }
+    }
+}
+
+/// Ada's own tokens that only look: each reaches what its scope shows, and changes nothing at all, although she may.
+async fn looking_tokens(server: &Server, names: &Names) {
+    let scopes = [
+        "read",
+        "projects:read",
+        "containers:read",
+        "secrets:read",
+        "members:read",
+        "audit:read",
+    ];
+    for scope in scopes {
+        let api = server.api("ada@example.com", scope).await;
+        let mut reached = 0;
+        for operation in OPERATIONS {
+            let shown = match operation.reading_scope() {
+                Some(needed) => scope == "read" || scope == needed,
+                None => operation.method == "GET" && operation.scopes.is_empty(),
+            };
+            let answer = ask(&api, operation, names).await;
+            if shown {
+                assert_eq!(
+                    answer.status,
+                    200,
+                    "{scope}: {}: {}",
+                    answer.asked,
+                    answer.text()
+                );
+                reached += usize::from(!operation.scopes.is_empty());
+            } else {
+                assert_eq!(answer.status, 403, "{scope}: {}", answer.asked);
+                refusal(&answer, 403);
+            }
+        }
+        assert!(reached > 0, "{scope} reaches nothing");
     }
 }
 
