@@ -86,6 +86,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("projects_import", "no generator makes up an archive"),
 ];
 
+/// Operations of which chance alone decides whether one request is well: each with what it needs.
+const MISSED: &[(&str, &str)] = &[];
+
 /// What is made before the questions start, so that they reach something: the collection's path and a body.
 fn things() -> Vec<(&'static str, Value)> {
     vec![
@@ -322,7 +325,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 async fn no_request_finds_a_fault_or_an_answer_without_a_document() {
     let (server, api, document, known) = prepare().await;
     let operations = operations(&document);
-    for (id, reason) in LEFT_OUT.iter().chain(LAST).chain(REFUSED) {
+    for (id, reason) in LEFT_OUT.iter().chain(LAST).chain(REFUSED).chain(MISSED) {
         assert!(
             operations.iter().any(|one| one.2 == *id),
             "{id} is no operation any more; remove its row ({reason})"
@@ -372,10 +375,14 @@ async fn no_request_finds_a_fault_or_an_answer_without_a_document() {
     };
     let missed: Vec<_> = operations.iter().filter(expected).filter(refused).collect();
     std::fs::write(run.folder.join("missed.txt"), format!("{missed:#?}")).unwrap();
-    // A few may be missed by the chance of what was made up and the order in which things ended.
+    let missed: Vec<&str> = missed.iter().map(|one| one.2.as_str()).collect();
+    let silent: Vec<_> = missed
+        .iter()
+        .filter(|id| MISSED.iter().all(|(one, _)| one != *id))
+        .collect();
     assert!(
-        missed.len() <= 4,
-        "of these no request was well: add to things() what they need: {missed:#?}"
+        silent.is_empty(),
+        "of these no request was well: add to things() what they need, or say in MISSED why not: {silent:?}"
     );
 }
 
