@@ -86,8 +86,17 @@ const REFUSED: &[(&str, &str)] = &[
     ("projects_import", "no generator makes up an archive"),
 ];
 
-/// Operations of which chance alone decides whether one request is well: each with what it needs.
-const MISSED: &[(&str, &str)] = &[];
+/// Operations of which it depends on what was made up before whether one request is well: each with the reason.
+const MISSED: &[(&str, &str)] = &[
+    (
+        "members_resend_invitation",
+        "an address that is invited again has another invitation, and the known one is gone",
+    ),
+    (
+        "members_revoke_invitation",
+        "an address that is invited again has another invitation, and the known one is gone",
+    ),
+];
 
 /// What is made before the questions start, so that they reach something: the collection's path and a body.
 fn things() -> Vec<(&'static str, Value)> {
