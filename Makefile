@@ -81,7 +81,7 @@ check: ## Formatting, lints, licences, unused dependencies, spelling
 	@$(STEP) "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 
 bench: ## Run the benches; writes target/bench/main.json and prints it as a table
-	@scripts/need build node runtime
+	@scripts/need build node runtime database
 	@$(MAKE) assets
 	@$(STEP) "compile the benches (release profile)" cargo bench --locked --bench main --no-run
 	@cargo bench --locked --bench main

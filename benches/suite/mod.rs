@@ -12,6 +12,7 @@ mod wire;
 use report::Measurement;
 
 use crate::support::api::Api;
+use crate::support::postgres::Postgres;
 use crate::support::server::Server;
 
 /// Who the benches work as.
@@ -36,11 +37,29 @@ struct World {
     api: Api,
     /// `/workspaces/{w}`
     workspace: String,
+    store: Store,
+}
+
+/// Where a server keeps its rows.
+#[derive(Clone, Copy, PartialEq)]
+enum Store {
+    Sqlite,
+    Postgres,
 }
 
 impl World {
-    async fn start() -> Self {
-        let server = Server::builder().set("log.level", "warn").start().await;
+    async fn start(store: Store) -> Self {
+        let builder = Server::builder().set("log.level", "warn").embedded();
+        // On loopback, as its operators would have it in one network; the database goes with the bench.
+        let builder = match store {
+            Store::Sqlite => builder,
+            Store::Postgres => Postgres::shared()
+                .new_database()
+                .settings()
+                .into_iter()
+                .fold(builder, |builder, (key, value)| builder.set(&key, value)),
+        };
+        let server = builder.start().await;
         server.create_owner(EMAIL).await;
         let api = server.api(EMAIL, "all").await;
         let workspace = format!("/workspaces/{}", api.workspace().await);
@@ -48,6 +67,7 @@ impl World {
             server,
             api,
             workspace,
+            store,
         }
     }
 }
@@ -67,6 +87,7 @@ pub async fn run(parts: &[String]) -> bool {
     let requests = chosen.any(&[
         "api_get_sqlite",
         "api_get_sqlite_wall",
+        "api_get_sqlite_p99",
         "session_check_cached",
         "session_check_db",
     ]);
@@ -74,7 +95,7 @@ pub async fn run(parts: &[String]) -> bool {
     let transfer = chosen.any(&["broker_throughput"]);
     let after = chosen.any(&["idle_rss_after_work"]);
     if requests || starts || transfer || after {
-        let world = World::start().await;
+        let world = World::start(Store::Sqlite).await;
         if requests || after {
             all.extend(requests::measure(&world).await);
         }
@@ -91,6 +112,14 @@ pub async fn run(parts: &[String]) -> bool {
         if after {
             all.push(start::idle_after_work(&world).await);
         }
+    }
+    if chosen.any(&[
+        "api_get_postgres",
+        "api_get_postgres_wall",
+        "api_get_postgres_p99",
+    ]) {
+        let world = World::start(Store::Postgres).await;
+        all.extend(requests::reads(&world).await);
     }
     report::print(&all);
     if parts.is_empty() {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::measure::{family, processor_s, quantile};
 use super::report::{Better, Measurement};
 use super::wire::Wire;
-use super::{EMAIL, World};
+use super::{EMAIL, Store, World};
 
 const ROUNDS: usize = 7;
 const CONNECTIONS: usize = 8;
@@ -18,22 +18,23 @@ const CHECKS: usize = 2_000;
 const TOKENS: usize = 200;
 const BELIEVED: Duration = Duration::from_millis(1_050);
 
-/// `api_get_sqlite`, `api_get_sqlite_wall`, `session_check_cached` and `session_check_db`.
+/// [`reads`], `session_check_cached` and `session_check_db`.
 pub async fn measure(world: &World) -> Vec<Measurement> {
     let mut all = reads(world).await;
     all.extend(session_checks(world).await);
     all
 }
 
-/// GET of a project over kept connections. The load and the server share the machine's cores, so the rate "per core"
-/// is per second of processor time that the server's processes used; `_wall` is per second of the clock.
-async fn reads(world: &World) -> Vec<Measurement> {
+/// `api_get_*` of the world's store: GET of a project over kept connections. The load and the server share the machine's cores, so the rate "per core"
+/// is per second of processor time that the server's processes used; `_wall` is per second of the clock, and
+/// `_p99` of what a request took under that load.
+pub async fn reads(world: &World) -> Vec<Measurement> {
     let projects = format!("{}/projects", world.workspace);
     let new = json!({"name": "Bench", "source": {"kind": "empty"}});
     let project = world.api.post(&projects, &new).await.ok();
     let path = format!("/api/v1{projects}/{}", project["id"].as_str().unwrap());
     let token = world.api.token().unwrap();
-    let (mut per_core, mut wall) = (Vec::new(), Vec::new());
+    let (mut per_core, mut wall, mut p99) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let processes = family(world.server.pid());
         let (used, begun) = (processor_s(&processes), Instant::now());
@@ -42,30 +43,45 @@ async fn reads(world: &World) -> Vec<Measurement> {
                 let (path, token, port) = (path.clone(), token.to_owned(), world.server.port());
                 tokio::spawn(async move {
                     let mut wire = Wire::tcp(port).await;
-                    let mut count = 0_u64;
+                    let mut times = Vec::new();
                     while begun.elapsed() < LOAD {
+                        let asked = Instant::now();
                         wire.get(&path, Some(&token)).await;
-                        count += 1;
+                        times.push(asked.elapsed().as_secs_f64() * 1e6);
                     }
-                    count
+                    times
                 })
             })
             .collect();
-        let mut count = 0;
+        let mut times = Vec::new();
         for caller in callers {
-            count += caller.await.unwrap();
+            times.extend(caller.await.unwrap());
         }
         let seconds = begun.elapsed().as_secs_f64();
         let used = processor_s(&processes) - used;
         // The first round warms up and does not count.
         if round > 0 {
-            per_core.push(count as f64 / used);
-            wall.push(count as f64 / seconds);
+            per_core.push(times.len() as f64 / used);
+            wall.push(times.len() as f64 / seconds);
+            p99.push(quantile(&times, 0.99));
         }
     }
+    let [name, name_wall, name_p99] = match world.store {
+        Store::Sqlite => [
+            "api_get_sqlite",
+            "api_get_sqlite_wall",
+            "api_get_sqlite_p99",
+        ],
+        Store::Postgres => [
+            "api_get_postgres",
+            "api_get_postgres_wall",
+            "api_get_postgres_p99",
+        ],
+    };
     vec![
-        Measurement::new("api_get_sqlite", "1/s per core", Better::Higher, per_core),
-        Measurement::new("api_get_sqlite_wall", "1/s", Better::Higher, wall),
+        Measurement::new(name, "1/s per core", Better::Higher, per_core),
+        Measurement::new(name_wall, "1/s", Better::Higher, wall),
+        Measurement::new(name_p99, "us", Better::Lower, p99),
     ]
 }
 

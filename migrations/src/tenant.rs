@@ -127,7 +127,8 @@ pub enum Rows {
 }
 
 impl Rows {
-    fn rule(self) -> String {
+    /// The condition under which a row is seen and written.
+    pub fn rule(self) -> String {
         let workspace = "nullif(current_setting('app.workspace', true), '')::uuid";
         let organization = "nullif(current_setting('app.organization', true), '')::uuid";
         let own = match self {

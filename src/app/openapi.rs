@@ -28,6 +28,14 @@ pub fn complete(mut document: OpenApi) -> anyhow::Result<OpenApi> {
     components
         .schemas
         .insert("Problem".to_owned(), RefOr::T(problem()));
+    for (name, words) in HEADERS {
+        let header = HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .description(Some(words));
+        components
+            .headers
+            .insert(name.to_owned(), RefOr::T(header.build()));
+    }
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("odv_…")
@@ -131,37 +139,39 @@ fn answer(operation: &mut Operation, reads: bool, inside: bool) {
         if is_error(status) && answer.content.is_empty() {
             *answer = said(&answer.description);
         }
-        if let Some((name, words)) = HEADERS
-            .iter()
-            .find_map(|(when, name, words)| (status == when).then_some((*name, *words)))
-        {
-            let header = HeaderBuilder::new()
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-                .description(Some(words));
+        let told = match status.as_str() {
+            "401" => Some("WWW-Authenticate"),
+            "429" | "503" => Some("Retry-After"),
+            _ => None,
+        };
+        for name in told.into_iter().chain(["RateLimit", "RateLimit-Policy"]) {
             answer
                 .headers
                 .entry(name.to_owned())
-                .or_insert_with(|| RefOr::T(header.build()));
+                .or_insert_with(|| RefOr::Ref(Ref::new(format!("#/components/headers/{name}"))));
         }
     }
 }
 
-/// What stands in the head of some problems.
-const HEADERS: [(&str, &str, &str); 3] = [
+/// What stands in the head of answers.
+const HEADERS: [(&str, &str); 4] = [
     (
-        "401",
         "WWW-Authenticate",
         "`Bearer`: the scheme that is asked for.",
     ),
     (
-        "429",
-        "Retry-After",
-        "After how many seconds it is worth trying again.",
-    ),
-    (
-        "503",
         "Retry-After",
         "After how many seconds it is worth trying again, where that is known.",
+    ),
+    (
+        "RateLimit",
+        "What is left of the limit that is nearest to its end, and in how many seconds all of it is back, such as \
+         `\"token\";r=1499;t=1`. Absent where nothing is limited.",
+    ),
+    (
+        "RateLimit-Policy",
+        "The limits that the request counted for, such as `\"account\";q=3000;w=60, \"token\";q=1500;w=60`: so many \
+         requests in so many seconds. Absent where nothing is limited.",
     ),
 ];
 

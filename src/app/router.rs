@@ -70,7 +70,9 @@ fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApi
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Everything that the console does. Send a token as `Authorization: Bearer odv_…`. Errors are problems \
-             as RFC 9457 has them, with a `code` for programs, a `detail` for people and a `request_id`.",
+             as RFC 9457 has them, with a `code` for programs, a `detail` for people and a `request_id`. The AI gateway below `/ai` \
+             (`POST /ai/v1/messages`, `POST /ai/v1/messages/count_tokens`, `GET /ai/v1/models`) is Anthropic's Messages API, \
+             and documented there.",
         ))
         .build();
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())

@@ -5,6 +5,7 @@
 
 mod table;
 mod timing;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -206,7 +207,8 @@ async fn every_operation_refuses_those_who_may_not() {
         service_account(server, ada, "user").await,
         service_account(server, ada, "admin").await,
     );
-    let roles: [Role; 5] = [
+    let roles: [Role; 6] = [
+        (ada, |one| one.owner),
         (&amy, |one| one.admin),
         (&bob, |one| one.user),
         (&vic, |one| one.viewer),
@@ -216,7 +218,8 @@ async fn every_operation_refuses_those_who_may_not() {
     colleagues(&roles, &names).await;
     no_difference_in_time(&eve, &bob, &names).await;
     lists(&bob, &desk).await;
-    limited_tokens(server, &names).await;
+    tokens::limited(server, &names).await;
+    tokens::looking(server, &names).await;
     absent_things(ada, &names).await;
     sockets(server, &desk, &[&eve, &bob, &amy], &vic, &terminal).await;
 
@@ -350,17 +353,29 @@ async fn no_difference_in_time(eve: &Api, bob: &Api, names: &Names) {
     let outside = names.with(|name, id| (name == "workspace").then(|| absent(id)));
     for path in [
         "",
+        "/members",
         "/projects/{project}",
         "/containers/{container}",
         "/secrets",
+        "/ai/sessions/{session}",
     ] {
         let path = format!("{place}{path}");
         timing::tells_nothing(eve, &names.fill(&path), &outside.fill(&path)).await;
     }
-    let own = names.with(|name, _| (name == "workspace").then(|| names.fill("{workspace}")));
-    let none = own.with(|name, id| (name == "container").then(|| absent(id)));
-    let inside = format!("{place}/containers/{{container}}/terminals");
-    timing::tells_nothing(bob, &own.fill(&inside), &none.fill(&inside)).await;
+    let elsewhere = names.with(|name, id| (name == "organization").then(|| absent(id)));
+    for path in ["", "/audit", "/audit-sinks/{sink}"] {
+        let path = format!("/organizations/{{organization}}{path}");
+        timing::tells_nothing(eve, &names.fill(&path), &elsewhere.fill(&path)).await;
+    }
+    for (thing, path) in [
+        ("container", "/containers/{container}/terminals"),
+        ("container", "/containers/{container}/files/{path}"),
+        ("session", "/ai/sessions/{session}"),
+    ] {
+        let none = names.with(|name, id| (name == thing).then(|| absent(id)));
+        let path = format!("{place}{path}");
+        timing::tells_nothing(bob, &names.fill(&path), &none.fill(&path)).await;
+    }
 }
 
 /// Somebody with a role, and the column of the table that says what is expected for it.
@@ -403,36 +418,6 @@ async fn lists(bob: &Api, desk: &Desk) {
         (&item["tier"], &item["value"]),
         (&json!("sensitive"), &Value::Null)
     );
-}
-
-/// Ada's own tokens, each without one scope.
-async fn limited_tokens(server: &Server, names: &Names) {
-    let all = [
-        "projects",
-        "containers",
-        "secrets",
-        "ai",
-        "members",
-        "audit",
-        "organization",
-        "account",
-    ];
-    for lacking in all {
-        let others: Vec<_> = all.into_iter().filter(|scope| *scope != lacking).collect();
-        let api = server.api("ada@example.com", &others.join(",")).await;
-        for operation in OPERATIONS {
-            if operation.scopes.contains(&lacking) {
-                let refused = refusal(&ask(&api, operation, names).await, 403);
-                let detail = refused["detail"].as_str().unwrap();
-                assert!(detail.contains(lacking), "{}: {detail}", operation.path);
-            } else if operation.method == "GET"
-                && operation.scopes.iter().all(|scope| others.contains(scope))
-            {
-                let answer = ask(&api, operation, names).await;
-                assert_ne!(answer.status, 403, "{}: {}", answer.asked, answer.text());
-            }
-        }
-    }
 }
 
 /// Ada herself, with ids that nothing has and with what is no id.

@@ -32,6 +32,7 @@ mod openapi;
 mod pages;
 mod postgres;
 mod postgres_faults;
+mod postgres_policies;
 mod preview;
 mod projects;
 mod readme;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use optidev_migrations::tables;
 use serde_json::json;
 
+use crate::support::api::Api;
 use crate::support::postgres::{Database, OWNER, PASSWORD, Postgres, RUNTIME};
 use crate::support::server::{Builder, Server};
 use crate::support::{eventually, target_dir};
@@ -158,25 +159,27 @@ async fn without_the_filter_of_a_query_postgresql_still_shows_no_foreign_row() {
         server.create_owner("eve@example.com").await;
         let ada = server.api("ada@example.com", "all").await;
         let eve = server.api("eve@example.com", "all").await;
-        for (api, name) in [(&ada, "of Ada"), (&eve, "of Eve")] {
-            let projects = format!("/workspaces/{}/projects", api.workspace().await);
-            let new = json!({"name": name, "source": {"kind": "empty"}});
-            api.post(&projects, &new).await.expect(201);
-        }
-        let projects = format!("/workspaces/{}/projects", eve.workspace().await);
-        let seen = eve.get(&projects).await.ok();
-        let names: BTreeSet<&str> = seen["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|item| item["name"].as_str().unwrap())
-            .collect();
-        let expected = if foreign {
-            BTreeSet::from(["of Ada", "of Eve"])
-        } else {
-            BTreeSet::from(["of Eve"])
+        let one = |api: &Api, what: &str| {
+            let (api, what) = (api.clone(), what.to_owned());
+            async move { format!("/workspaces/{}/{what}", api.workspace().await) }
         };
-        assert_eq!(names, expected);
+        for (api, name) in [(&ada, "ADA"), (&eve, "EVE")] {
+            let new = json!({"name": name, "source": {"kind": "empty"}});
+            let projects = one(api, "projects").await;
+            api.post(&projects, &new).await.expect(201);
+            let set = json!({"tier": "sensitive", "value": "v"});
+            let secret = one(api, &format!("secrets/{name}")).await;
+            api.put(&secret, &set).await.expect(200);
+            let invite = json!({"email": format!("{name}@example.net"), "role": "user"});
+            let invitations = one(api, "invitations").await;
+            api.post(&invitations, &invite).await.expect(201);
+        }
+        for what in ["projects", "secrets", "invitations"] {
+            let seen = eve.get(&one(&eve, what).await).await.ok();
+            let seen = seen["items"].to_string().to_lowercase();
+            assert!(seen.contains("\"eve"), "{what}: {seen}");
+            assert_eq!(seen.contains("\"ada"), foreign, "{what}: {seen}");
+        }
     }
 }
 
@@ -221,21 +224,6 @@ fn the_servers_role_changes_rows_and_nothing_else() {
     }
 }
 
-#[test]
-fn every_table_of_a_tenant_has_a_forced_policy() {
-    let database = Postgres::shared().new_database();
-    let bare = "SELECT DISTINCT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
-                WHERE a.attname IN ('workspace_id', 'organization_id') AND c.relkind = 'r' \
-                AND NOT (c.relrowsecurity AND c.relforcerowsecurity \
-                         AND EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid)) ORDER BY 1";
-    assert_eq!(
-        database.sql(bare).lines().collect::<Vec<_>>(),
-        tables::WITHOUT_POLICY,
-        "a table with a tenant's column and no policy; the list in migrations/src/tables.rs may only shrink"
-    );
-    assert!(tables::WITHOUT_POLICY.is_empty());
-}
-
 #[tokio::test]
 async fn a_server_refuses_a_database_that_does_not_hold_its_role() {
     let postgres = Postgres::shared();
@@ -268,6 +256,35 @@ async fn a_server_refuses_a_database_that_does_not_hold_its_role() {
     let said = refusal(on(&database)).await;
     assert!(said.contains("switched off for secret"), "{said}");
     database.sql("ALTER TABLE secret FORCE ROW LEVEL SECURITY");
+    // A policy that is there and holds nobody.
+    let rule = "SELECT qual FROM pg_policies WHERE tablename = 'secret'";
+    let rule = database.sql(rule);
+    for (wrong, right) in [
+        ("ALTER POLICY secret_scope ON secret USING (true)", ""),
+        ("ALTER POLICY secret_scope ON secret WITH CHECK (true)", ""),
+        (
+            "CREATE POLICY more ON secret USING (true)",
+            "DROP POLICY more ON secret",
+        ),
+        (
+            "ALTER POLICY secret_scope ON secret TO postgres",
+            "ALTER POLICY secret_scope ON secret TO PUBLIC",
+        ),
+        ("DROP POLICY secret_scope ON secret", ""),
+    ] {
+        database.sql(wrong);
+        let said = refusal(on(&database)).await;
+        assert!(said.contains("another rule"), "{wrong}: {said}");
+        assert!(said.contains("for secret"), "{wrong}: {said}");
+        if !right.is_empty() {
+            database.sql(right);
+            continue;
+        }
+        database.sql("DROP POLICY IF EXISTS secret_scope ON secret");
+        database.sql(&format!(
+            "CREATE POLICY secret_scope ON secret USING ({rule}) WITH CHECK ({rule})"
+        ));
+    }
 
     database.sql("DELETE FROM seaql_migrations WHERE version = 'm0004_assistant'");
     let said = refusal(on(&database)).await;

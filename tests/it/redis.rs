@@ -205,6 +205,40 @@ async fn replicas_count_requests_and_guesses_together() {
 }
 
 #[tokio::test]
+async fn replicas_count_an_account_and_an_address_together() {
+    let redis = Redis::start();
+    let database = Postgres::shared().new_database();
+    let Pair { one, two, ada, .. } = pair(&database, &redis, |builder| {
+        builder
+            .set("limits.account_per_minute", "20")
+            .set("limits.address_per_minute", "10")
+    })
+    .await;
+    let other = one.api("ada@example.com", "all").await;
+    let other = two.anonymous().with_token(other.token().unwrap());
+    // Two tokens of one person, each at a replica of its own; then nobody, at both.
+    let strangers = [one.anonymous(), two.anonymous()];
+    for (of, callers, expected) in [
+        ("account", [&ada, &other], 20),
+        ("address", [&strangers[0], &strangers[1]], 10),
+    ] {
+        let mut answers = Vec::new();
+        for number in 0..2 * expected {
+            answers.push(callers[number % 2].get("/me").await);
+        }
+        let first = answers.iter().position(|answer| answer.status == 429);
+        let first = first.unwrap_or_else(|| panic!("an {of} is never refused"));
+        // Some grow back meanwhile.
+        assert!((expected..expected + 6).contains(&first), "{of}: {first}");
+        let problem = answers[first].problem(429, "rate_limited");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(of),
+            "{problem}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn without_redis_requests_go_on_and_nothing_hangs() {
     let redis = Redis::start();
     let database = Postgres::shared().new_database();

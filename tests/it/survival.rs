@@ -20,6 +20,8 @@ async fn a_killed_agent_is_noticed_and_comes_back_with_everything() {
     sh(&api, &path, "echo kept > file").await;
     let (terminal, mut screen) = Terminal::create(&api, &path).await;
     screen.run("echo history-$((6*7))", SOON).await;
+    // What outlives the agent does not hide that it has ended.
+    screen.run("setsid sleep 300 & echo apart", SOON).await;
     let before = screen.next;
 
     let agents = server.children("optidev-agent --socket");
@@ -92,6 +94,7 @@ async fn a_killed_server_finds_its_containers_again() {
     let path = running(&api).await;
     let (terminal, mut screen) = Terminal::create(&api, &path).await;
     screen.run("sleep 300 & echo started", SOON).await;
+    screen.run("setsid sleep 300 & echo apart", SOON).await;
     let agents = server.children("optidev-agent --socket");
     assert!(!agents.is_empty());
 

@@ -18,6 +18,8 @@ pub enum Ask {
     Adopt(ContainerId),
     /// Start the container. [`Answer::Instance`].
     Launch(ContainerId),
+    /// Count the end of the agent, which has answered, as the instance's.
+    WatchAgent(u64),
     /// Show that the instance is isolated. [`Answer::Text`].
     Prove(u64),
     /// Make the socket of its way out; the listening descriptor comes with the answer.

@@ -95,30 +95,63 @@ async fn role(connection: &mut PgConnection, role: &str) -> Result<(), OpenError
     Ok(())
 }
 
-/// Every table that holds rows of a workspace or an organization has a policy that holds its owner too.
+/// Every table that holds rows of a workspace or an organization has one policy, the one that the migrations give it,
+/// which holds its owner too.
 async fn policies(connection: &mut PgConnection) -> Result<(), OpenError> {
-    let bare: Vec<String> = sqlx::query_scalar(
-        "SELECT DISTINCT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
-         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') \
-         AND a.attname IN ('workspace_id', 'organization_id') AND NOT a.attisdropped \
-         AND NOT (c.relrowsecurity AND c.relforcerowsecurity \
-                  AND EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid))",
+    let known: Vec<&str> = tables::ROWS.iter().map(|(table, _)| *table).collect();
+    let found: Vec<(String, bool, Option<String>)> = sqlx::query_as(
+        "SELECT c.relname::text, c.relrowsecurity AND c.relforcerowsecurity, \
+         (SELECT CASE WHEN count(*) = 1 AND bool_and(p.polpermissive AND p.polcmd = '*' AND p.polroles = '{0}' \
+             AND pg_get_expr(p.polqual, c.oid) = pg_get_expr(p.polwithcheck, c.oid)) \
+          THEN min(pg_get_expr(p.polqual, c.oid)) END FROM pg_policy p WHERE p.polrelid = c.oid) \
+         FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') \
+         AND (c.relname = ANY($1) OR EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid \
+             AND a.attname IN ('workspace_id', 'organization_id') AND NOT a.attisdropped)) ORDER BY 1",
     )
+    .bind(known)
     .fetch_all(connection)
     .await?;
-    let bare: Vec<String> = bare
-        .into_iter()
-        .filter(|table| !tables::WITHOUT_POLICY.contains(&table.as_str()))
-        .collect();
-    if bare.is_empty() {
-        return Ok(());
+    let (mut bare, mut other) = (Vec::new(), Vec::new());
+    for (table, forced, rule) in found {
+        if tables::WITHOUT_POLICY.contains(&table.as_str()) {
+            continue;
+        }
+        if !forced {
+            bare.push(table);
+            continue;
+        }
+        let rule = rule.as_deref().map(plain);
+        let right = tables::rules(&table)
+            .iter()
+            .any(|right| rule.as_ref() == Some(&plain(right)));
+        if !right {
+            other.push(table);
+        }
     }
-    Err(OpenError::Refused(format!(
-        "row level security is switched off for {}: somebody changed the schema by hand. For each of them run, as the \
-         owner: ALTER TABLE … ENABLE ROW LEVEL SECURITY; ALTER TABLE … FORCE ROW LEVEL SECURITY; and restore its policy \
-         from a database that `optidev migrate` made",
-        shortened(&bare)
-    )))
+    let remedy = "restore its policy from a database that `optidev migrate` made";
+    if !bare.is_empty() {
+        return Err(OpenError::Refused(format!(
+            "row level security is switched off for {}: somebody changed the schema by hand. For each of them run, as the \
+             owner: ALTER TABLE … ENABLE ROW LEVEL SECURITY; ALTER TABLE … FORCE ROW LEVEL SECURITY; and {remedy}",
+            shortened(&bare)
+        )));
+    }
+    if !other.is_empty() {
+        return Err(OpenError::Refused(format!(
+            "row level security has another rule, or more rules, than it should have for {}: somebody changed the schema by \
+             hand. For each of them, as the owner, DROP POLICY what \\d shows and {remedy}",
+            shortened(&other)
+        )));
+    }
+    Ok(())
+}
+
+/// A rule without what PostgreSQL writes differently than it was given: case, spaces, brackets, casts to text.
+fn plain(rule: &str) -> String {
+    let text = rule.to_lowercase().replace("::text", "");
+    text.chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')'))
+        .collect()
 }
 
 fn shortened(names: &[String]) -> String {

@@ -444,6 +444,17 @@ fn newest(folder: &str) -> PathBuf {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.join("bin/initdb").exists())
         .collect();
-    versions.sort();
-    versions.pop().unwrap().join("bin")
+    let major = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        name.parse::<u32>().ok()
+    };
+    versions.sort_by_key(major);
+    let newest = versions.pop().unwrap();
+    // The bars are for PostgreSQL 15: an older one would prove less.
+    assert!(
+        major(&newest) >= Some(15),
+        "PostgreSQL 15 or newer is needed, and {} is the newest here",
+        newest.display()
+    );
+    newest.join("bin")
 }

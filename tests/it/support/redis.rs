@@ -31,6 +31,7 @@ impl Redis {
 
     /// One with lines of redis.conf, written by `prepare`, which may put files into the folder. They say which port.
     pub fn start_prepared(prepare: impl FnOnce(&Path, u16) -> String) -> Self {
+        Self::assert_version();
         let folder = tempfile::Builder::new()
             .prefix("optidev-redis-")
             .tempdir()
@@ -87,6 +88,16 @@ impl Redis {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The bars are for Redis 7: an older one would prove less.
+    fn assert_version() {
+        let output = Command::new("redis-server").arg("--version").output();
+        let told = String::from_utf8(output.unwrap().stdout).unwrap();
+        let major = told
+            .split_once("v=")
+            .and_then(|(_, version)| version.split('.').next()?.parse::<u32>().ok());
+        assert!(major >= Some(7), "Redis 7 or newer is needed: {told}");
     }
 
     /// Ends it at once; what it knew is lost.

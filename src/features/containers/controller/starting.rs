@@ -97,6 +97,7 @@ pub async fn resume(
                 "another agent answers than was started".to_owned(),
             )));
         }
+        controller.parts.runtime.watch_agent(&instance).await?;
         controller.parts.runtime.prove_isolation(&instance).await?;
         open_egress(controller, who, &mut instance).await
     }
@@ -124,6 +125,7 @@ async fn open(
         .agents
         .set(who.container, instance.endpoint());
     let hello = first_answer(&agent, instance).await?;
+    runtime.watch_agent(instance).await?;
     progress.done(
         StepName::Agent,
         Some(format!("optidev-agent {}", short(&hello.version))),

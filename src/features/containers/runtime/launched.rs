@@ -58,6 +58,16 @@ impl Launched {
         self.instance(self.0.ask(Ask::Launch(container)).await?)
     }
 
+    pub(super) async fn watch_agent(
+        &self,
+        instance: &LaunchedInstance,
+    ) -> Result<(), RuntimeError> {
+        self.0
+            .ask(Ask::WatchAgent(instance.started.instance))
+            .await?;
+        Ok(())
+    }
+
     pub(super) async fn prove_isolation(
         &self,
         instance: &LaunchedInstance,

@@ -81,7 +81,8 @@ impl Launching {
                 let process = self.runtime()?.launch(container).await?;
                 self.keep(process)?
             }
-            Ask::Prove(instance)
+            Ask::WatchAgent(instance)
+            | Ask::Prove(instance)
             | Ask::Egress(instance)
             | Ask::Remember { instance, .. }
             | Ask::OutOfMemory(instance)
@@ -191,7 +192,7 @@ impl Launching {
                 let _ = answer.send(killed.map(|()| (Answer::Done, None)).map_err(Problem::from));
                 return;
             }
-            let _ = answer.send(work_on(runtime, &process, ask).await);
+            let _ = answer.send(work_on(runtime, &mut process, ask).await);
         }
     }
 
@@ -225,8 +226,12 @@ impl Launching {
     }
 }
 
-async fn work_on(runtime: &LocalRuntime, process: &Process, ask: Ask) -> Done {
+async fn work_on(runtime: &LocalRuntime, process: &mut Process, ask: Ask) -> Done {
     let answer = match ask {
+        Ask::WatchAgent(_) => {
+            runtime.watch_agent(process)?;
+            Answer::Done
+        }
         Ask::Prove(_) => Answer::Text(runtime.prove_isolation(process).await?),
         Ask::Egress(_) => {
             let listener = runtime.bind_egress(process)?;

@@ -128,6 +128,16 @@ impl Runtime {
         }
     }
 
+    /// Counts the end of the agent as the container's, whatever the agent leaves running. It has answered already.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Failed`] when it has ended.
+    pub async fn watch_agent(&self, instance: &Instance) -> Result<(), RuntimeError> {
+        match (self, instance) {
+            (Self::Local(local), Instance::Local(instance)) => local.watch_agent(instance).await,
+        }
+    }
+
     /// Hands connections of this container to `handler` until the instance is dropped.
     ///
     /// # Errors

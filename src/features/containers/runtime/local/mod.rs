@@ -119,6 +119,10 @@ impl LocalRuntime {
         ))
     }
 
+    pub(super) fn watch_agent(&self, process: &mut Process) -> Result<(), RuntimeError> {
+        process.watch_agent()
+    }
+
     /// The socket of the container's way out, listening; an older one is replaced.
     pub(super) fn bind_egress(&self, process: &Process) -> Result<OwnedFd, RuntimeError> {
         let folder = self.folders.container(process.container());

@@ -24,6 +24,8 @@ pub struct Process {
     pid: i32,
     start_ticks: u64,
     pidfd: AsyncFd<OwnedFd>,
+    /// The agent. The first process waits for all that it left behind, so the agent's end alone is no end of that one.
+    agent: Option<AsyncFd<OwnedFd>>,
     /// bubblewrap outside, which tells how it ended; only the server that started it has this.
     child: Option<Child>,
     group: Group,
@@ -57,6 +59,7 @@ impl Process {
             pid,
             start_ticks,
             pidfd,
+            agent: None,
             child: Some(child),
             group,
             boot_id: None,
@@ -79,6 +82,7 @@ impl Process {
             pid: run.pid,
             start_ticks: run.start_ticks,
             pidfd,
+            agent: None,
             child: None,
             group,
             boot_id: Some(run.agent_boot_id),
@@ -92,6 +96,15 @@ impl Process {
     /// Host process id of the container's first process.
     pub(super) fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Watches the agent, which has just answered, from now on.
+    pub(super) fn watch_agent(&mut self) -> Result<(), RuntimeError> {
+        let agent = procfs::first_child(self.pid)
+            .ok_or_else(|| RuntimeError::Failed("the agent ended at once".to_owned()))?;
+        let agent = open(agent).map_err(|error| RuntimeError::io("watching the agent", error))?;
+        self.agent = Some(agent);
+        Ok(())
     }
 
     pub(super) fn record(&self, agent_boot_id: &str, now_ms: i64) -> Run {
@@ -113,9 +126,20 @@ impl Process {
         self.boot_id.as_deref()
     }
 
+    /// Waits until its agent or the whole of it has ended.
     pub(in super::super) async fn ended(&mut self) -> Ended {
-        // A pidfd is readable once the process has ended, whoever its parent is (pidfd_open(2)).
-        let _ = self.pidfd.ready(Interest::READABLE).await;
+        match &self.agent {
+            Some(agent) => tokio::select! {
+                () = over(&self.pidfd) => {}
+                () = over(agent) => {}
+            },
+            None => over(&self.pidfd).await,
+        }
+        self.how().await
+    }
+
+    /// How it ended.
+    async fn how(&mut self) -> Ended {
         let Some(child) = &mut self.child else {
             return Ended::Unknown;
         };
@@ -146,7 +170,7 @@ impl Process {
     pub(super) async fn kill(mut self) -> Result<(), RuntimeError> {
         // An error means that it has ended already.
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-        if tokio::time::timeout(Duration::from_secs(10), self.ended())
+        if tokio::time::timeout(Duration::from_secs(10), over(&self.pidfd))
             .await
             .is_err()
         {
@@ -155,6 +179,7 @@ impl Process {
                 self.pid
             )));
         }
+        self.how().await;
         let group = self.group;
         blocking(move || {
             group.remove();
@@ -162,6 +187,11 @@ impl Process {
         })
         .await
     }
+}
+
+/// Waits for a process's end: its pidfd is readable from then on, whoever its parent is (pidfd_open(2)).
+async fn over(pidfd: &AsyncFd<OwnedFd>) {
+    let _ = pidfd.ready(Interest::READABLE).await;
 }
 
 fn open(pid: i32) -> std::io::Result<AsyncFd<OwnedFd>> {

@@ -10,6 +10,24 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
     after.split(' ').nth(19)?.parse().ok()
 }
 
+/// The child of `parent` that is the oldest in its own pid namespace, by its id outside. The kernel gives the first ids of
+/// a namespace out once only, so what was adopted by `parent` later is never taken for it.
+pub fn first_child(parent: i32) -> Option<i32> {
+    let child = |entry: std::io::Result<fs::DirEntry>| {
+        let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let above: i32 = status_line(&status, "PPid")?.parse().ok()?;
+        let inside: i32 = status_line(&status, "NSpid")?
+            .split_whitespace()
+            .next_back()?
+            .parse()
+            .ok()?;
+        (above == parent).then_some((inside, pid))
+    };
+    let children = fs::read_dir("/proc").ok()?.filter_map(child);
+    children.min().map(|(_, pid)| pid)
+}
+
 /// Random for each boot of this machine.
 pub fn machine_boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
