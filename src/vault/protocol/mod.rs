@@ -10,16 +10,18 @@
 //! when they grow. This module does no input or output, and must not import the client or the server.
 
 mod buffer;
+mod codec;
 mod reply;
 mod request;
 mod wire;
 
 pub use buffer::Buffer;
+pub use codec::{decode_request, encode_request};
 pub use reply::{
     decode_anchors, decode_reply, decode_status, encode_anchors, encode_error, encode_reply,
     encode_status,
 };
-pub use request::{BindingRef, DeliverRef, Request, SubmissionRef, decode_request, encode_request};
+pub use request::{BindingRef, DeliverRef, Request, SubmissionRef};
 pub use wire::{DecodeError, Reader, Writer};
 
 /// The version in each frame. Both ends are the same program, so there is no negotiation.

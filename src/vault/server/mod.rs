@@ -19,6 +19,7 @@
 )]
 
 mod anchors;
+mod deliver;
 mod envelope;
 mod expand;
 mod files;

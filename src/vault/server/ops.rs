@@ -6,20 +6,15 @@
 //! should be makes none, because every look at the list shows it.
 
 use std::{
-    collections::BTreeSet,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use hpke::{
-    Deserializable, OpModeS, Serializable, aead::AesGcm256, kdf::HkdfSha256, kem::X25519HkdfSha256,
-};
 use zeroize::Zeroizing;
 
 use super::{
     anchors::Anchors,
     envelope::{self, Kind},
-    expand::Values,
     keys::{Keys, WorkspaceKey},
     record::{Entry, entry},
     submission,
@@ -27,10 +22,10 @@ use super::{
     totp,
 };
 use crate::vault::{
-    protocol::{BindingRef, DeliverRef, Request},
+    protocol::{BindingRef, Request},
     types::{
-        Anchor, Hardening, MAX_DELIVERY, MAX_NAME, MAX_VALUE, MAX_VARIABLE, Purpose, Status,
-        SubmissionKey, Tier, VaultError,
+        Anchor, Hardening, MAX_NAME, MAX_VALUE, MAX_VARIABLE, Purpose, Status, SubmissionKey, Tier,
+        VaultError,
     },
 };
 
@@ -42,7 +37,7 @@ const TOTP_TRIES: Rate = Rate {
 
 /// The state behind all connections.
 pub struct Vault {
-    keys: Keys,
+    pub(super) keys: Keys,
     anchors: Anchors,
     hardening: Hardening,
     started: Instant,
@@ -72,7 +67,7 @@ pub enum Answer {
     SubmissionKey(SubmissionKey),
 }
 
-type Done = Result<Answer, VaultError>;
+pub(super) type Done = Result<Answer, VaultError>;
 
 impl Vault {
     /// A vault over `keys`.
@@ -266,7 +261,7 @@ impl Vault {
         self.open_secret(&key, binding, sealed).map(Answer::Bytes)
     }
 
-    fn open_secret(
+    pub(super) fn open_secret(
         &self,
         key: &WorkspaceKey,
         binding: &BindingRef<'_>,
@@ -276,77 +271,6 @@ impl Vault {
         with_fields(&install, binding, |fields| {
             envelope::open(key, Kind::Secret, fields, sealed)
         })
-    }
-
-    fn deliver(
-        &self,
-        key: &[u8],
-        recipient: &[u8; 32],
-        info: &str,
-        items: &[DeliverRef<'_>],
-        extra: &[(&str, &[u8])],
-    ) -> Done {
-        let count = items.len() + extra.len();
-        if count > MAX_DELIVERY {
-            return Err(too_large("a delivery's list", count, MAX_DELIVERY));
-        }
-        let mut names = BTreeSet::new();
-        for name in items
-            .iter()
-            .map(|item| item.env)
-            .chain(extra.iter().map(|(name, _)| *name))
-        {
-            check_variable(name)?;
-            if !names.insert(name) {
-                return Err(refused(&format!(
-                    "the variable {name} occurs twice in one delivery; keep one of them"
-                )));
-            }
-        }
-        let mut values = Values::new();
-        let mut unwrapped: Option<(&[u8; 16], WorkspaceKey)> = None;
-        for item in items {
-            if item.binding.purpose != Purpose::Environment {
-                return Err(refused(&format!(
-                    "{} is no secret for containers, so it is not delivered",
-                    item.env
-                )));
-            }
-            let key = match &unwrapped {
-                Some((workspace, key)) if *workspace == item.binding.workspace => key,
-                _ => {
-                    let key = self.keys.unwrap(item.binding.workspace, key)?;
-                    &unwrapped.insert((item.binding.workspace, key)).1
-                }
-            };
-            let value = self.open_secret(key, &item.binding, item.sealed)?;
-            values.put(item.env, value, item.expand);
-        }
-        let mut json = Json::new();
-        for (name, value) in values.resolve()? {
-            json.put(name, &value)?;
-        }
-        for (name, value) in extra {
-            json.put(name, value)?;
-        }
-        let text = json.finish();
-        let public =
-            <X25519HkdfSha256 as hpke::Kem>::PublicKey::from_bytes(recipient).map_err(|_| {
-                refused("the recipient's key is no X25519 key; restart the container's agent")
-            })?;
-        let (enc, ciphertext) = hpke::single_shot_seal::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-            &OpModeS::Base,
-            &public,
-            info.as_bytes(),
-            &text,
-            &[],
-        )
-        .map_err(|_| {
-            refused(
-                "nothing can be encrypted to the recipient's key; restart the container's agent",
-            )
-        })?;
-        Ok(Answer::Delivery(enc.to_bytes().into(), ciphertext))
     }
 
     fn totp_seed(&self, user: &[u8; 16]) -> Done {
@@ -389,55 +313,6 @@ fn with_fields<T>(
     ])
 }
 
-/// A JSON object of texts, written into a buffer that is wiped.
-struct Json(Zeroizing<Vec<u8>>);
-
-impl Json {
-    fn new() -> Self {
-        // A frame bounds what can come in, and escapes at most double typical text; growing by hand
-        // below keeps unwiped copies from staying behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(4096));
-        text.push(b'{');
-        Self(text)
-    }
-
-    fn put(&mut self, name: &str, value: &[u8]) -> Result<(), VaultError> {
-        let text = std::str::from_utf8(value)
-            .ok()
-            .filter(|text| !text.contains('\0'))
-            .ok_or_else(|| {
-                refused(&format!(
-                    "the value of {name} is no text, so it cannot be an environment variable; store it encoded, such as in base64"
-                ))
-            })?;
-        // Six bytes for a control character is the longest that JSON makes of one.
-        self.reserve((name.len() + text.len()) * 6 + 8);
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        let written = serde_json::to_writer(&mut *self.0, name).and_then(|()| {
-            self.0.push(b':');
-            serde_json::to_writer(&mut *self.0, text)
-        });
-        written.map_err(|_| refused("the environment cannot be written as JSON"))
-    }
-
-    fn reserve(&mut self, more: usize) {
-        let needed = self.0.len() + more;
-        if needed > self.0.capacity() {
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
-        }
-    }
-
-    fn finish(mut self) -> Zeroizing<Vec<u8>> {
-        self.reserve(1);
-        self.0.push(b'}');
-        self.0
-    }
-}
-
 fn cipher(bytes: Vec<u8>) -> Answer {
     Answer::Bytes(Zeroizing::new(bytes))
 }
@@ -453,7 +328,7 @@ fn take(
         .map_err(|retry_after_ms| VaultError::Throttled { retry_after_ms })
 }
 
-fn check_name(name: &str) -> Result<(), VaultError> {
+pub(super) fn check_name(name: &str) -> Result<(), VaultError> {
     if name.len() > MAX_NAME {
         return Err(too_large("a secret's name", name.len(), MAX_NAME));
     }
@@ -489,69 +364,16 @@ fn check_submitted(binding: &BindingRef<'_>, value: &[u8]) -> Result<(), VaultEr
     Ok(())
 }
 
-fn check_variable(name: &str) -> Result<(), VaultError> {
-    check_name(name)?;
-    if name.contains(['=', '\0']) {
-        return Err(refused(&format!(
-            "{name:?} is no name of an environment variable: it must not hold = or NUL"
-        )));
-    }
-    Ok(())
-}
-
-fn refused(reason: &str) -> VaultError {
+pub(super) fn refused(reason: &str) -> VaultError {
     VaultError::Refused {
         reason: reason.to_owned(),
     }
 }
 
-fn too_large(what: &str, bytes: usize, limit: usize) -> VaultError {
+pub(super) fn too_large(what: &str, bytes: usize, limit: usize) -> VaultError {
     VaultError::TooLarge {
         what: what.to_owned(),
         bytes: bytes as u64,
         limit: limit as u64,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hpke::{OpModeR, aead::AesGcm128};
-
-    fn hex_bytes(text: &str) -> Vec<u8> {
-        (0..text.len() / 2)
-            .map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn hpke_follows_rfc_9180() {
-        // Appendix A.1.1: base mode, X25519, HKDF-SHA256; the appendix has AES-128-GCM for this KEM.
-        type Kem = X25519HkdfSha256;
-        let secret = hex_bytes("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8");
-        let enc = hex_bytes("37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431");
-        let ciphertext = hex_bytes(
-            "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a",
-        );
-        let text = hpke::single_shot_open::<AesGcm128, HkdfSha256, Kem>(
-            &OpModeR::Base,
-            &<Kem as hpke::Kem>::PrivateKey::from_bytes(&secret).unwrap(),
-            &<Kem as hpke::Kem>::EncappedKey::from_bytes(&enc).unwrap(),
-            b"Ode on a Grecian Urn",
-            &ciphertext,
-            b"Count-0",
-        )
-        .unwrap();
-        assert_eq!(text, b"Beauty is truth, truth beauty");
-    }
-
-    #[test]
-    fn the_environment_is_json_whatever_it_holds() {
-        let mut json = Json::new();
-        let long = "\u{1}".repeat(100_000);
-        json.put("A", b"").unwrap();
-        json.put("B", long.as_bytes()).unwrap();
-        let value: serde_json::Value = serde_json::from_slice(&json.finish()).unwrap();
-        assert_eq!(value, serde_json::json!({"A": "", "B": long}));
     }
 }
