@@ -32,7 +32,7 @@ pub async fn hold(server: &Server, statement: &str) -> Held {
     }
     let address = format!(
         "sqlite://{}",
-        server.data_dir().join("optidev.db").display()
+        server.data_dir().join("database/optidev.db").display()
     );
     let database = Database::connect(address).await.unwrap();
     let tx = database.begin().await.unwrap();
