@@ -59,6 +59,10 @@ impl Operation {
     /// The scope that only looks and reaches it: of what is shared in a workspace. What is inside of somebody's container
     /// asks for the right to work there, and no reading scope is about the assistant, an organization or an account.
     pub fn reading_scope(&self) -> Option<String> {
+        // The one that takes either of two scopes: members, or organization, which has no half that only looks.
+        if self.path == "/api/v1/organizations" {
+            return Some("members:read".to_owned());
+        }
         let [scope] = self.scopes else { return None };
         let shared = ["projects", "containers", "secrets", "members", "audit"].contains(scope);
         (self.method == "GET" && shared && self.admin == Allowed).then(|| format!("{scope}:read"))
