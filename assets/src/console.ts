@@ -6,6 +6,7 @@ import { menus } from "./console/menus";
 import { projectForm } from "./console/project-form";
 import { reveals } from "./console/reveal";
 import { onceOnly } from "./console/submit";
+import { find } from "./lib/dom";
 import { themeSwitches } from "./lib/themes";
 
 themeSwitches();
@@ -16,3 +17,5 @@ docsFilter();
 containerLine();
 enrolment();
 onceOnly();
+// One page needs it, and it is larger than all the others.
+if (find("form[data-seal]")) void import("./console/sealing").then((module) => module.sealing());
