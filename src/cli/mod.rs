@@ -76,7 +76,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Config(args) => config::run(&args)?,
         // Before any thread or runtime exists, too.
         Command::Serve(args) => serve::run(&args)?,
-        Command::Launcher(place) => runtime()?.block_on(launcher::run(&place))?,
+        // It waits, mostly: one thread is enough.
+        Command::Launcher(place) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(launcher::run(&place))?,
         Command::Admin(args) => runtime()?.block_on(admin::run(args))?,
         Command::Migrate(place) => runtime()?.block_on(migrate::run(&place))?,
         Command::Verify(args) => return Ok(runtime()?.block_on(verify::run(args))),

@@ -105,6 +105,20 @@ fn attacker_of_the_same_uid() {
     }
 }
 
+/// Starts a copied executable. Another test that starts a process at the wrong moment hands it the copy's open file for a
+/// few milliseconds, in which the kernel refuses to run it (ETXTBSY).
+fn patiently<T>(mut start: impl FnMut() -> std::io::Result<T>) -> T {
+    for _ in 0..500 {
+        match start() {
+            Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            started => return started.unwrap(),
+        }
+    }
+    panic!("a copied executable was busy for five seconds");
+}
+
 /// What a process of `uid` can do to process `pid`, by attack.
 fn attacks(folder: &std::path::Path, uid: Option<u32>, pid: u32) -> Vec<(String, bool)> {
     // A copy, because the build's folder may be closed to that user.
@@ -124,7 +138,7 @@ fn attacks(folder: &std::path::Path, uid: Option<u32>, pid: u32) -> Vec<(String,
     if let Some(uid) = uid {
         command.uid(uid).gid(uid);
     }
-    let output = command.output().unwrap();
+    let output = patiently(|| command.output());
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines()
         .filter_map(|line| line.split_once("ATTACK ").map(|(_, rest)| rest))
@@ -155,7 +169,7 @@ async fn its_own_uid_can_neither_read_nor_trace_it() {
         if let Some(uid) = uid {
             command.uid(uid).gid(uid);
         }
-        command.spawn().unwrap()
+        patiently(|| command.spawn())
     };
     let mut command = Command::new(&program);
     command
