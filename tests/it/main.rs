@@ -38,6 +38,7 @@ mod readme;
 mod recovery;
 mod redis;
 mod replicas;
+mod secrets;
 mod support;
 mod survival;
 mod tls;

@@ -85,6 +85,7 @@ pub struct SealedValue {
 /// A value to be set: `value` or `sealed`.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"tier": "masked", "value": "a value"}))]
 pub struct SetSecret {
     /// How much of it may be seen again.
     pub(super) tier: Tier,

@@ -31,6 +31,7 @@ pub async fn list_versions(
 /// The version to go back to.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"version": 1}))]
 pub struct RollBack {
     /// A version before the current one.
     version: i64,
@@ -56,6 +57,7 @@ pub async fn roll_back(
 /// What is to be different about a secret; what is left out stays.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"description": "For the mail server"}))]
 pub struct ChangeSecret {
     /// A stricter tier, which earlier versions move to as well. To a weaker one a secret moves with a new value only.
     tier: Option<Tier>,
@@ -138,6 +140,7 @@ impl NamedSecret {
 /// Secrets to be set at once.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"secrets": [{"name": "FIRST", "tier": "visible", "value": "1"}]}))]
 pub struct SetMany {
     /// Up to 200, each name once.
     secrets: Vec<NamedSecret>,

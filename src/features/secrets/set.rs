@@ -228,9 +228,18 @@ pub fn description_complaint(text: Option<&str>) -> Option<String> {
 
 /// Why an end is not taken.
 pub fn expiry_complaint(at_ms: Option<i64>, now_ms: i64) -> Option<String> {
-    at_ms.filter(|at| *at <= now_ms).map(|at| {
-        format!("expires_at_ms: {at} has passed. Give a time to come, in milliseconds since 1970.")
-    })
+    const CENTURY_MS: i64 = 36_525 * 24 * 60 * 60 * 1_000;
+    let at = at_ms?;
+    let why = if at <= now_ms {
+        "has passed"
+    } else if at > now_ms.saturating_add(CENTURY_MS) {
+        "is more than a hundred years away"
+    } else {
+        return None;
+    };
+    Some(format!(
+        "expires_at_ms: {at} {why}. Give a time to come, in milliseconds since 1970."
+    ))
 }
 
 /// Why declared references are not taken.
