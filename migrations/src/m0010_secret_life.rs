@@ -33,6 +33,11 @@ const COPIED: [&str; 6] = [
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    // All or nothing, and on one connection: another one of SQLite's would not know yet that a table is gone.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut statements = Vec::new();
         if manager.get_connection().get_database_backend() == DatabaseBackend::Postgres {

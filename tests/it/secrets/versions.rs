@@ -119,11 +119,9 @@ async fn a_stricter_tier_takes_earlier_versions_along_and_a_weaker_one_is_refuse
             .collect()
     };
     assert_eq!(tiers(&versions), ["masked", "masked"]);
-    for weaker in ["visible"] {
-        let problem = patch(&api, &path, json!({"tier": weaker})).await;
-        let said = detail(&problem.problem(422, "unprocessable"));
-        assert!(said.contains("set a new value"), "{said}");
-    }
+    let problem = patch(&api, &path, json!({"tier": "visible"})).await;
+    let said = detail(&problem.problem(422, "unprocessable"));
+    assert!(said.contains("set a new value"), "{said}");
     patch(&api, &path, json!({"tier": "sensitive"})).await.ok();
     patch(&api, &path, json!({"tier": "masked"}))
         .await
