@@ -23,7 +23,7 @@ use crate::clients::launcher::{Ask, Launcher, Link};
 use crate::config::Loaded;
 use crate::context::Services;
 use crate::features::ai::Ai;
-use crate::features::{audit, identity};
+use crate::features::{audit, identity, secrets};
 use crate::jobs;
 
 pub use confinement::{Confinement, confine};
@@ -67,6 +67,7 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     let application = router::build(&services, &containers, ai)?;
 
     jobs::start(&services, identity::jobs());
+    jobs::start(&services, secrets::jobs());
 
     let shutdown = services.shutdown.clone();
     let server = connections::serve(listener, application, shutdown.clone());

@@ -185,6 +185,8 @@ permissions! {
         SecretsWrite: Secrets, "Set and delete secrets";
         /// See the value of a masked secret.
         SecretsReveal: Secrets, "Reveal masked secrets";
+        /// Have secrets of one's own, which go to one's own container only: set, reveal and delete them.
+        SecretsOwn: Secrets, "Have secrets of one's own (nobody else sees them)";
     }
     "Assistant" {
         /// Talk to the assistant.
@@ -236,7 +238,9 @@ impl Role {
             | P::ProjectsRead
             | P::ContainersRead
             | P::SecretsRead => true,
-            P::ProjectsWrite | P::ContainersUse | P::AssistantUse => self != Self::Viewer,
+            P::ProjectsWrite | P::ContainersUse | P::SecretsOwn | P::AssistantUse => {
+                self != Self::Viewer
+            }
             P::WorkspaceManage
             | P::MembersManage
             | P::ServiceAccountsRead

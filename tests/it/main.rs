@@ -39,6 +39,7 @@ mod readme;
 mod recovery;
 mod redis;
 mod replicas;
+mod secrets;
 mod start;
 mod support;
 mod survival;

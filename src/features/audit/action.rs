@@ -69,6 +69,10 @@ actions! {
     ContainerPreview "containers.preview" "Opened a preview";
     ContainerCheckout "containers.checkout" "Brought a project into a container";
     SecretSet "secrets.set" "Set a secret";
+    SecretChange "secrets.change" "Changed what is said of a secret, or its tier";
+    SecretRollback "secrets.rollback" "Went back to an earlier version of a secret";
+    SecretExport "secrets.export" "Exported secrets";
+    SecretExpire "secrets.expire" "Was reminded that a secret ends";
     SecretDelete "secrets.delete" "Deleted a secret";
     SecretReveal "secrets.reveal" "Revealed a secret";
     SecretRead "secrets.read" "Read visible values of secrets";

@@ -9,7 +9,8 @@ use crate::kernel::{ContainerId, Problem};
 use crate::store::{Grant, Permission};
 use crate::vault::{DeliverItem, Delivery, Sealed};
 
-/// All secrets of the grant's workspace for one container, as an environment that only the holder of `recipient`'s private key can read.
+/// All secrets of the grant's workspace, and its user's own in the place of those of the same name, for that user's
+/// container: as an environment that only the holder of `recipient`'s private key can read.
 ///
 /// # Errors
 /// When the vault or the database does not answer.
@@ -22,12 +23,20 @@ pub async fn sealed_environment<P: Permission>(
 ) -> Result<Delivery, Problem> {
     let key = members::workspace_key(services, grant).await?;
     let tx = services.store.scoped_read(grant).await?;
-    let mut items = Vec::new();
-    for row in store::list(&tx).await? {
+    let (mut items, mut ids, mut own) = (Vec::new(), Vec::new(), 0_usize);
+    let mut names = Vec::new();
+    for row in store::effective(&tx, grant.user()).await?.into_values() {
         let Some(stored) = store::value(&tx, row.id, row.version).await? else {
             // Deleted since the list was read: no longer the workspace's.
             continue;
         };
+        ids.push(row.id);
+        // The log is read by others: it does not say what a member has of their own.
+        if row.scope.is_empty() {
+            names.push(row.name.clone());
+        } else {
+            own += 1;
+        }
         items.push(DeliverItem {
             env: row.name.clone(),
             binding: binding(
@@ -38,18 +47,21 @@ pub async fn sealed_environment<P: Permission>(
                 Tier::stored(&row.tier),
             ),
             sealed: Sealed(stored.sealed),
-            // References come with their setting.
-            expand: false,
+            expand: row.expand,
         });
     }
     drop(tx);
     // Before the values leave the vault: what was delivered can only be told too often, never too seldom.
-    let names: Vec<&str> = items.iter().map(|item| item.env.as_str()).collect();
-    let detail = names.join(" ");
-    if !names.is_empty() {
+    if own > 0 {
+        names.push(format!("and {own} of the member's own"));
+    }
+    if !ids.is_empty() {
+        let detail = names.join(" ");
         let mut entry = audit::by_server(services, Action::SecretDeliver, container, detail);
         entry.actor = Some(grant.user());
-        services.store.scoped(grant).await?.commit(entry).await?;
+        let tx = services.store.scoped(grant).await?;
+        store::delivered(&tx, ids, services.clock.now_ms()).await?;
+        tx.commit(entry).await?;
     }
     Ok(services
         .vault

@@ -2,13 +2,22 @@
 //! ciphertext, and a Sensitive value has no way back out but sealed to a container's agent.
 
 mod api;
+mod api_life;
 mod delivery;
+pub mod dotenv;
+mod env_file;
+mod expiry;
 mod model;
 mod ops;
 mod pages;
+mod references;
+mod rules;
+mod set;
 mod store;
+mod versions;
 
 pub use delivery::sealed_environment;
+pub use expiry::jobs;
 pub use pages::pages;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +29,12 @@ use crate::context::Services;
 pub fn routes() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
         .routes(routes!(api::list))
-        .routes(routes!(api::put, api::delete))
+        .routes(routes!(api::submission_key))
+        .routes(routes!(api_life::bulk))
+        .routes(routes!(api_life::preview_import))
+        .routes(routes!(api_life::export))
+        .routes(routes!(api::put, api_life::change, api::delete))
         .routes(routes!(api::reveal))
+        .routes(routes!(api_life::list_versions))
+        .routes(routes!(api_life::roll_back))
 }

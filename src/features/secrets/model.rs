@@ -25,8 +25,20 @@ pub mod secret {
         pub name: String,
         /// A word of [`Tier`](super::Tier).
         pub tier: String,
+        /// Whose it is: empty for the workspace's, else the id of the member whose own it is.
+        pub scope: String,
         /// For people.
         pub description: String,
+        /// Whether `${NAME}` in the value stands for another secret.
+        pub expand: bool,
+        /// The names that the current value refers to, with spaces between; of a value that is expanded only.
+        pub refers_to: String,
+        /// Until when the value is good, for people: it is delivered afterwards, too.
+        pub expires_at_ms: Option<i64>,
+        /// How much was told of that: a number of [`Told`](super::super::expiry::Told).
+        pub reminded: i64,
+        /// When it was delivered to a container last.
+        pub last_delivered_at_ms: Option<i64>,
         /// The current version, from 1.
         pub version: i64,
         /// Who made it.
@@ -69,6 +81,8 @@ pub mod version {
         pub tier: String,
         /// The vault's ciphertext.
         pub sealed: Vec<u8>,
+        /// The names that this value refers to, as in the secret's row.
+        pub refers_to: String,
         /// Who set it.
         pub created_by: UserId,
         /// When.
@@ -85,11 +99,11 @@ pub mod version {
 crate::tenant_entity!(secret);
 crate::tenant_entity!(version);
 
-/// Most secrets of a workspace: a list shows them all, and a start delivers them all.
+/// Most secrets of a workspace, and of a member's own in it: a list shows them all, and a start delivers them all.
 pub const MOST: u64 = 1_000;
 
 // Beside the secrets, a delivery holds a few variables of the container's own.
-const _: () = assert!(MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
+const _: () = assert!(2 * MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
 
 /// How much of a secret a person may see again.
 #[derive(
@@ -151,11 +165,34 @@ pub fn binding(
     }
 }
 
+/// Whose secrets are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The workspace's: delivered to every member's container.
+    #[default]
+    Workspace,
+    /// The caller's own in this workspace: delivered to their container only, in place of the workspace's of the same name.
+    Own,
+}
+
+impl Scope {
+    /// As the database has it, for what `user` asks. Nobody can name another member's.
+    pub fn stored(self, user: UserId) -> String {
+        match self {
+            Self::Workspace => String::new(),
+            Self::Own => user.to_string(),
+        }
+    }
+}
+
 /// A secret as the API shows it.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct SecretItem {
     /// Name of the environment variable.
     pub name: String,
+    /// Whose it is.
+    pub scope: Scope,
     /// Its tier.
     pub tier: Tier,
     /// For people.
@@ -164,104 +201,77 @@ pub struct SecretItem {
     pub version: i64,
     /// The value of a visible secret; null for the other tiers.
     pub value: Option<String>,
+    /// Whether `${NAME}` in the value stands for another secret's value, put in at delivery.
+    pub expand: bool,
+    /// The secrets that the value refers to, when it is expanded.
+    pub references: Vec<String>,
+    /// Until when the value is good, milliseconds since the epoch. It is delivered afterwards, too.
+    pub expires_at_ms: Option<i64>,
+    /// Whether that time has come.
+    pub expired: bool,
+    /// Whether it comes within seven days.
+    pub expires_soon: bool,
+    /// When it was delivered to a container last.
+    pub last_delivered_at_ms: Option<i64>,
     /// When it was set last, milliseconds since the epoch.
     pub updated_at_ms: i64,
     /// Who set it last.
     pub updated_by: UserId,
 }
 
-/// Names that containers set themselves: a secret must not replace them.
-const RESERVED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TERM",
-    "LANG",
-    "PWD",
-    "OLDPWD",
-    "IFS",
-    "ENV",
-    "BASH_ENV",
-    "TMPDIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-    "SSL_CERT_FILE",
-    "NODE_EXTRA_CA_CERTS",
-    "GIT_SSL_CAINFO",
-    "NODE_OPTIONS",
-];
+/// How long before its end a secret counts as ending soon.
+pub const SOON_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
-/// Why a name is not taken.
-pub fn name_complaint(name: &str) -> Option<String> {
-    let mut characters = name.chars();
-    let well_formed = characters
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && name.len() <= 128;
-    if !well_formed {
-        return Some(format!(
-            "{name:?} is not the name of an environment variable: letters, digits and _, not starting with a digit, at \
-             most 128 characters."
-        ));
+impl SecretItem {
+    /// What is shown of a row at a time, with its value where that may be seen.
+    pub fn of(row: secret::Model, value: Option<String>, now_ms: i64) -> Self {
+        let left = row.expires_at_ms.map(|at| at.saturating_sub(now_ms));
+        Self {
+            scope: if row.scope.is_empty() {
+                Scope::Workspace
+            } else {
+                Scope::Own
+            },
+            tier: Tier::stored(&row.tier),
+            references: words(&row.refers_to),
+            name: row.name,
+            description: row.description,
+            version: row.version,
+            value,
+            expand: row.expand,
+            expires_at_ms: row.expires_at_ms,
+            expired: left.is_some_and(|left| left <= 0),
+            expires_soon: left.is_some_and(|left| left > 0 && left <= SOON_MS),
+            last_delivered_at_ms: row.last_delivered_at_ms,
+            updated_at_ms: row.updated_at_ms,
+            updated_by: row.updated_by,
+        }
     }
-    let upper = name.to_ascii_uppercase();
-    if RESERVED.contains(&upper.as_str())
-        || upper.starts_with("LD_")
-        || upper.starts_with("OPTIDEV_")
-    {
-        return Some(format!(
-            "{name} is set by the container itself. Choose another name."
-        ));
-    }
-    None
 }
 
-/// Why a value is not taken.
-pub fn value_complaint(value: &str) -> Option<String> {
-    if value.is_empty() {
-        return Some("The value is empty. To remove a secret, delete it.".to_owned());
-    }
-    if value.len() > 64 * 1024 {
-        return Some(format!(
-            "The value has {} bytes; an environment variable holds at most 65536.",
-            value.len()
-        ));
-    }
-    if value.contains('\0') {
-        return Some(
-            "The value holds a NUL character, which no environment variable can. Encode it."
-                .to_owned(),
-        );
-    }
-    None
+/// The names in a column that holds several.
+pub fn words(column: &str) -> Vec<String> {
+    column.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A version of a secret, without its value.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct VersionItem {
+    /// From 1.
+    pub version: i64,
+    /// The tier in which it is kept.
+    pub tier: Tier,
+    /// Whether it is the one that is delivered.
+    pub current: bool,
+    /// Who set it.
+    pub created_by: UserId,
+    /// When, milliseconds since the epoch.
+    pub created_at_ms: i64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_variables_and_not_the_containers_own() {
-        assert!(name_complaint("DATABASE_URL").is_none());
-        for bad in [
-            "",
-            "1A",
-            "A-B",
-            "A B",
-            "PATH",
-            "ld_preload",
-            "OPTIDEV_X",
-            "é",
-            &"A".repeat(129),
-        ] {
-            assert!(name_complaint(bad).is_some(), "{bad}");
-        }
-    }
 
     #[test]
     fn an_unknown_tier_is_the_strictest() {

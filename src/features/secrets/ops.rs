@@ -1,26 +1,45 @@
-//! What can be done with secrets.
+//! What can be done with secrets, beside setting them.
 
-use sea_orm::ActiveValue::Set;
-
-use super::model::{self, SecretItem, Tier, binding, secret, version};
+use super::model::{Scope, SecretItem, Tier, binding, secret};
 use super::store;
-use crate::authz::permission::{SecretsRead, SecretsReveal, SecretsWrite};
+use crate::authz::permission::{SecretsOwn, SecretsRead, SecretsReveal, SecretsWrite};
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::features::members;
-use crate::kernel::{Code, Page, Problem, SecretId, SecretString, WorkspaceId};
-use crate::store::{ScopedRead, StoreError};
-use crate::vault::Sealed;
+use crate::kernel::{Code, Page, Problem, SecretString, UserId, WorkspaceId};
+use crate::store::{Entry, Grant, Permission, ScopedRead, StoreError};
+use crate::vault::{Sealed, SubmissionKey, WrappedKey};
 
-/// All secrets by name; values of visible ones only.
+/// All secrets of a scope by name; values of visible ones only.
 ///
 /// # Errors
 /// 404, 403.
-pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<SecretItem>, Problem> {
+pub async fn list(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+    scope: Scope,
+) -> Result<Page<SecretItem>, Problem> {
     let grant = ctx.authorize::<SecretsRead>(workspace).await?;
-    let key = members::workspace_key(&ctx.services, &grant).await?;
-    let tx = ctx.services.store.scoped_read(&grant).await?;
-    let rows = store::list(&tx).await?;
+    let of = scope.stored(grant.user());
+    let items = open_visible(ctx, &grant, &of, Action::SecretRead).await?;
+    Ok(Page::whole(
+        items
+            .into_iter()
+            .map(|(row, value)| SecretItem::of(row, value, ctx.now_ms()))
+            .collect(),
+    ))
+}
+
+/// All secrets of a scope by name, with the values of visible ones; told as `action` where there are any.
+pub async fn open_visible<P: Permission>(
+    ctx: &Ctx,
+    grant: &Grant<P>,
+    of: &str,
+    action: Action,
+) -> Result<Vec<(secret::Model, Option<String>)>, Problem> {
+    let key = members::workspace_key(&ctx.services, grant).await?;
+    let tx = ctx.services.store.scoped_read(grant).await?;
+    let rows = store::list(&tx, of).await?;
     let mut sealed = Vec::with_capacity(rows.len());
     for row in &rows {
         let visible = Tier::stored(&row.tier) == Tier::Visible;
@@ -34,190 +53,157 @@ pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<SecretItem>,
     let shown = sealed.iter().flatten().count();
     if shown > 0 {
         let detail = format!("values of {shown} visible secrets");
-        audit::note(ctx, &grant, Action::SecretRead, workspace, detail).await?;
+        audit::note(ctx, grant, action, grant.workspace(), detail).await?;
     }
     let mut items = Vec::with_capacity(rows.len());
     for (row, stored) in rows.into_iter().zip(sealed) {
         let value = match stored {
-            Some(stored) => {
-                let bound = binding(workspace, row.id, row.version, &row.name, Tier::Visible);
-                let opened = ctx
-                    .services
-                    .vault
-                    .reveal(&key, &bound, &Sealed(stored.sealed))
-                    .await?;
-                Some(String::from_utf8_lossy(opened.expose()).into_owned())
-            }
+            Some(stored) => Some(
+                open(ctx, &key, &row, Tier::Visible, stored.sealed)
+                    .await?
+                    .expose()
+                    .clone(),
+            ),
             None => None,
         };
-        items.push(item(row, value));
+        items.push((row, value));
     }
-    Ok(Page::whole(items))
+    Ok(items)
 }
 
-fn item(row: secret::Model, value: Option<String>) -> SecretItem {
-    SecretItem {
-        tier: Tier::stored(&row.tier),
-        name: row.name,
-        description: row.description,
-        version: row.version,
-        value,
-        updated_at_ms: row.updated_at_ms,
-        updated_by: row.updated_by,
-    }
-}
-
-/// Sets a secret: a new one, or a new version. To a weaker tier it moves only because the value is a new one.
-///
-/// # Errors
-/// `unprocessable` naming the field that is not right; `conflict` when somebody else was faster or the workspace is full.
-pub async fn set(
+/// The current value of a secret whose tier the vault opens.
+pub async fn open(
     ctx: &Ctx,
-    workspace: WorkspaceId,
-    name: &str,
+    key: &WrappedKey,
+    row: &secret::Model,
     tier: Tier,
-    value: SecretString,
-    description: Option<String>,
-) -> Result<SecretItem, Problem> {
-    let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
-    if let Some(message) = model::name_complaint(name) {
-        return Err(Problem::new(
-            Code::Unprocessable,
-            format!("name: {message}"),
-        ));
-    }
-    if let Some(message) = model::value_complaint(value.expose()) {
-        return Err(Problem::new(
-            Code::Unprocessable,
-            format!("value: {message}"),
-        ));
-    }
-    if description
-        .as_ref()
-        .is_some_and(|text| text.chars().count() > 500)
-    {
-        return Err(Problem::new(
-            Code::Unprocessable,
-            "description: At most 500 characters.",
-        ));
-    }
-    let key = members::workspace_key(&ctx.services, &grant).await?;
-    let now = ctx.now_ms();
-    // The version enters the ciphertext, so it is read first and must still be the last one when the row is written.
-    let known = {
-        let tx = ctx.services.store.scoped_read(&grant).await?;
-        store::find(&tx, name).await?
-    };
-    let id = known.as_ref().map_or_else(
-        || SecretId::new(&ctx.services.clock, &ctx.services.rng),
-        |row| row.id,
-    );
-    let number = known.as_ref().map_or(1, |row| row.version + 1);
-    let bound = binding(workspace, id, number, name, tier);
-    let sealed = ctx
+    sealed: Vec<u8>,
+) -> Result<SecretString, Problem> {
+    let bound = binding(row.workspace_id, row.id, row.version, &row.name, tier);
+    let opened = ctx
         .services
         .vault
-        .seal(&key, &bound, value.into_bytes())
+        .reveal(key, &bound, &Sealed(sealed))
         .await?;
+    opened
+        .into_string()
+        .map_err(|_| Problem::internal("a secret's value is not UTF-8"))
+}
 
-    let tx = ctx.services.store.scoped(&grant).await?;
-    let current = store::find(&tx, name).await?;
-    if current.as_ref().map(|row| (row.id, row.version))
-        != known.as_ref().map(|row| (row.id, row.version))
-    {
-        return Err(changed_meanwhile(name));
+/// An entry about a secret. What a member has of their own is nobody else's to know, so it has its id and not its name.
+pub fn told(ctx: &Ctx, action: Action, row: &secret::Model, detail: &str) -> Entry {
+    if row.scope.is_empty() {
+        return audit::entry(ctx, action, &row.name, detail);
     }
-    let row = match current {
-        None => {
-            refuse_when_full(&tx).await?;
-            tx.insert(secret::ActiveModel {
-                workspace_id: Set(workspace),
-                id: Set(id),
-                name: Set(name.to_owned()),
-                tier: Set(tier.as_str().to_owned()),
-                description: Set(description.unwrap_or_default()),
-                version: Set(number),
-                created_by: Set(ctx.actor.user()),
-                created_at_ms: Set(now),
-                updated_by: Set(ctx.actor.user()),
-                updated_at_ms: Set(now),
-            })
-            .await
-            .map_err(|error| overtaken(name, error))?
-        }
-        Some(row) => tx
-            .update(secret::ActiveModel {
-                workspace_id: Set(workspace),
-                id: Set(id),
-                tier: Set(tier.as_str().to_owned()),
-                description: Set(description.unwrap_or(row.description)),
-                version: Set(number),
-                updated_by: Set(ctx.actor.user()),
-                updated_at_ms: Set(now),
-                ..Default::default()
-            })
-            .await
-            .map_err(|error| overtaken(name, error))?,
-    };
-    tx.insert(version::ActiveModel {
-        workspace_id: Set(workspace),
-        secret_id: Set(id),
-        version: Set(number),
-        tier: Set(tier.as_str().to_owned()),
-        sealed: Set(sealed.0),
-        created_by: Set(ctx.actor.user()),
-        created_at_ms: Set(now),
-    })
-    .await
-    .map_err(|error| overtaken(name, error))?;
-    let detail = format!("version {number}, {}", tier.as_str());
-    tx.commit(audit::entry(ctx, Action::SecretSet, name, detail))
-        .await?;
-    Ok(item(row, None))
+    audit::entry(ctx, action, row.id, format!("a member's own, {detail}"))
 }
 
 /// Two writers met at the same row, or the row was deleted under a writer: as one who comes second, told in one sentence.
-fn overtaken(name: &str, error: StoreError) -> Problem {
+pub fn overtaken(name: &str, error: StoreError) -> Problem {
     match error {
         StoreError::Duplicate | StoreError::Absent => changed_meanwhile(name),
         error => error.into(),
     }
 }
 
-fn changed_meanwhile(name: &str) -> Problem {
+pub fn changed_meanwhile(name: &str) -> Problem {
     Problem::new(
         Code::Conflict,
         format!("{name} was changed by somebody else just now. Try again."),
     )
 }
 
-async fn refuse_when_full(tx: &ScopedRead) -> Result<(), Problem> {
-    if store::count(tx).await? < model::MOST {
-        return Ok(());
-    }
-    Err(Problem::new(
-        Code::Conflict,
-        format!(
-            "The workspace has {} secrets, which is the most it can have. Delete one that is not needed any more.",
-            model::MOST
-        ),
-    ))
+/// The public key to seal values to, the installation's id, and the number of the root key.
+///
+/// # Errors
+/// 404, 403.
+pub async fn submission_key(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+) -> Result<(SubmissionKey, [u8; 16]), Problem> {
+    ctx.authorize::<SecretsRead>(workspace).await?;
+    let key = ctx.services.vault.submission_key().await?;
+    Ok((key, ctx.services.vault.status().await?.install))
 }
 
 /// Deletes a secret with all its versions.
 ///
 /// # Errors
-/// 404 when it is not there.
-pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(), Problem> {
-    let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
-    let tx = ctx.services.store.scoped(&grant).await?;
-    let row = store::find(&tx, name)
-        .await?
-        .ok_or_else(Problem::not_found)?;
+/// 404 when it is not there; `conflict` while others refer to it.
+pub async fn delete(
+    ctx: &Ctx,
+    workspace: WorkspaceId,
+    scope: Scope,
+    name: &str,
+) -> Result<(), Problem> {
+    match scope {
+        Scope::Workspace => {
+            let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
+            delete_granted(ctx, &grant, scope, name).await
+        }
+        Scope::Own => {
+            let grant = ctx.authorize::<SecretsOwn>(workspace).await?;
+            delete_granted(ctx, &grant, scope, name).await
+        }
+    }
+}
+
+async fn delete_granted<P: Permission>(
+    ctx: &Ctx,
+    grant: &Grant<P>,
+    scope: Scope,
+    name: &str,
+) -> Result<(), Problem> {
+    let tx = ctx.services.store.scoped(grant).await?;
+    let row = get(&tx, scope, grant.user(), name).await?;
+    refuse_when_referred_to(&tx, scope, &row).await?;
     store::delete(&tx, row.id).await?;
-    tx.commit(audit::entry(ctx, Action::SecretDelete, name, ""))
-        .await?;
+    tx.commit(told(ctx, Action::SecretDelete, &row, "")).await?;
     Ok(())
+}
+
+/// A secret by name.
+pub async fn get(
+    tx: &ScopedRead,
+    scope: Scope,
+    user: UserId,
+    name: &str,
+) -> Result<secret::Model, Problem> {
+    store::find(tx, &scope.stored(user), name)
+        .await?
+        .ok_or_else(Problem::not_found)
+}
+
+/// A value that refers to what is gone would keep every container from starting.
+async fn refuse_when_referred_to(
+    tx: &ScopedRead,
+    scope: Scope,
+    row: &secret::Model,
+) -> Result<(), Problem> {
+    if scope == Scope::Own && store::find(tx, "", &row.name).await?.is_some() {
+        return Ok(());
+    }
+    let others = store::list(tx, &row.scope).await?;
+    let refers = |other: &secret::Model| {
+        let names = super::model::words(&other.refers_to);
+        other.expand && other.id != row.id && names.contains(&row.name)
+    };
+    let names: Vec<String> = others
+        .into_iter()
+        .filter(refers)
+        .map(|other| other.name)
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Conflict,
+        format!(
+            "{} is referred to by {}: containers could not start without it. Change these first.",
+            row.name,
+            names.join(", ")
+        ),
+    ))
 }
 
 /// The value of a masked secret, for a person who proved themselves within the last ten minutes.
@@ -227,15 +213,31 @@ pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(),
 pub async fn reveal(
     ctx: &Ctx,
     workspace: WorkspaceId,
+    scope: Scope,
     name: &str,
 ) -> Result<SecretString, Problem> {
-    let grant = ctx.authorize::<SecretsReveal>(workspace).await?;
+    match scope {
+        Scope::Workspace => {
+            let grant = ctx.authorize::<SecretsReveal>(workspace).await?;
+            reveal_granted(ctx, &grant, scope, name).await
+        }
+        Scope::Own => {
+            let grant = ctx.authorize::<SecretsOwn>(workspace).await?;
+            reveal_granted(ctx, &grant, scope, name).await
+        }
+    }
+}
+
+async fn reveal_granted<P: Permission>(
+    ctx: &Ctx,
+    grant: &Grant<P>,
+    scope: Scope,
+    name: &str,
+) -> Result<SecretString, Problem> {
     ctx.require_fresh()?;
-    let key = members::workspace_key(&ctx.services, &grant).await?;
-    let tx = ctx.services.store.scoped(&grant).await?;
-    let row = store::find(&tx, name)
-        .await?
-        .ok_or_else(Problem::not_found)?;
+    let key = members::workspace_key(&ctx.services, grant).await?;
+    let tx = ctx.services.store.scoped(grant).await?;
+    let row = get(&tx, scope, grant.user(), name).await?;
     let tier = Tier::stored(&row.tier);
     if tier == Tier::Sensitive {
         return Err(Problem::new(
@@ -250,15 +252,7 @@ pub async fn reveal(
         .ok_or_else(Problem::not_found)?;
     // Recorded before the value is opened: a reveal without its entry cannot happen.
     let detail = format!("version {}", row.version);
-    tx.commit(audit::entry(ctx, Action::SecretReveal, name, detail))
+    tx.commit(told(ctx, Action::SecretReveal, &row, &detail))
         .await?;
-    let bound = binding(workspace, row.id, row.version, &row.name, tier);
-    let opened = ctx
-        .services
-        .vault
-        .reveal(&key, &bound, &Sealed(stored.sealed))
-        .await?;
-    opened
-        .into_string()
-        .map_err(|_| Problem::internal("a secret's value is not UTF-8"))
+    open(ctx, &key, &row, tier, stored.sealed).await
 }

@@ -7,8 +7,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
-use super::model::{SecretItem, Tier};
+use super::model::{Scope, SecretItem, Tier};
 use super::ops;
+use super::set::{self, NewSecret, Value};
 use crate::authz::{PermissionId, Role};
 use crate::context::Services;
 use crate::features::members;
@@ -33,6 +34,9 @@ struct Row {
     value: Option<String>,
     updated: String,
     updated_by: String,
+    expires: Option<String>,
+    expired: bool,
+    delivered: Option<String>,
 }
 
 #[derive(Default)]
@@ -62,7 +66,9 @@ async fn show(
     let chip = members::workspace_chip(&page.ctx, workspace).await?;
     let role: Option<Role> = chip.role.parse().ok();
     let may = |permission| role.is_some_and(|role| role.allows(permission));
-    let items = ops::list(&page.ctx, workspace).await?.items;
+    let items = ops::list(&page.ctx, workspace, Scope::Workspace)
+        .await?
+        .items;
     let names =
         members::names(&page.ctx.services, items.iter().map(|item| item.updated_by)).await?;
     let row = |item: SecretItem| Row {
@@ -72,6 +78,9 @@ async fn show(
         version: item.version,
         value: item.value,
         updated: time::minute(item.updated_at_ms),
+        expires: item.expires_at_ms.map(time::minute),
+        expired: item.expired,
+        delivered: item.last_delivered_at_ms.map(time::minute),
         updated_by: names
             .get(&item.updated_by)
             .cloned()
@@ -110,16 +119,16 @@ async fn set(
     let value = SecretString::from(form.value);
     let made = match form.tier.as_str() {
         "visible" | "masked" | "sensitive" => {
-            let description = Some(form.description.clone());
-            ops::set(
-                &page.ctx,
-                workspace,
-                form.name.trim(),
-                Tier::stored(&form.tier),
-                value,
-                description,
-            )
-            .await
+            let new = NewSecret {
+                name: form.name.trim().to_owned(),
+                tier: Tier::stored(&form.tier),
+                value: Value::Plain(value),
+                description: Some(form.description.clone()),
+                expires_at_ms: None,
+                expand: None,
+                references: None,
+            };
+            set::set(&page.ctx, workspace, Scope::Workspace, new).await
         }
         other => Err(Problem::new(
             Code::Unprocessable,
@@ -162,6 +171,6 @@ async fn delete(
         form: Nothing {},
     }: PageForm<Nothing>,
 ) -> Result<Response, Problem> {
-    ops::delete(&page.ctx, workspace, &name).await?;
+    ops::delete(&page.ctx, workspace, Scope::Workspace, &name).await?;
     Ok(Redirect::to(&format!("/workspaces/{workspace}/secrets")).into_response())
 }

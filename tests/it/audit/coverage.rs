@@ -104,6 +104,16 @@ async fn everything_is_told_and_no_value_with_it() {
         (page["items"] != json!([])).then_some(())
     })
     .await;
+    // Within a minute the server looks for secrets that end.
+    eventually("a reminder", crate::secrets::ROUND, || async {
+        let page = desk
+            .api
+            .get(&format!("{log}?action=secrets.expire"))
+            .await
+            .ok();
+        (page["items"] != json!([])).then_some(())
+    })
+    .await;
     eventually("empty spools", SOON, || async {
         let listed = desk.api.get(&sinks).await.ok();
         let all = listed["items"].as_array().unwrap();

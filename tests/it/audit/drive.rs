@@ -122,6 +122,7 @@ impl Drive {
                 .unwrap()
                 .contains("canary-that-is-masked")
         );
+        self.secret_life(&secrets).await;
         let gone = format!("{secrets}/VISIBLE");
         self.desk.api.delete(&gone).await.expect(204);
         let new = json!({"name": "Gone", "source": {"kind": "empty"}});
@@ -129,6 +130,25 @@ impl Drive {
         let made = self.desk.api.post(&projects, &new).await.expect(201).json();
         let one = format!("{projects}/{}", made["id"].as_str().unwrap());
         self.desk.api.delete(&one).await.expect(204);
+    }
+
+    /// Changed, gone back, exported, and about to end, which the server tells of by itself.
+    async fn secret_life(&mut self, secrets: &str) {
+        let in_a_day = crate::secrets::now_ms() + 24 * 60 * 60 * 1_000;
+        let again = self.canaries.plant("canary-that-is-second");
+        let api = &self.desk.api;
+        let set = json!({"tier": "masked", "value": again, "expires_at_ms": in_a_day});
+        api.put(&format!("{secrets}/MASKED"), &set)
+            .await
+            .expect(200);
+        let stricter = json!({"tier": "sensitive"});
+        let masked = format!("{secrets}/MASKED");
+        api.send("PATCH", &masked, |request| request.json(&stricter))
+            .await
+            .expect(200);
+        let back = json!({"version": 1});
+        api.post(&format!("{masked}/rollback"), &back).await.ok();
+        api.get(&format!("{secrets}/export")).await.expect(200);
     }
 
     pub async fn people(&mut self) {

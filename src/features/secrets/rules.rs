@@ -1,0 +1,105 @@
+//! What a secret may be called, and what may be its value.
+
+/// Names that containers set themselves: a secret must not replace them.
+const RESERVED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "LANG",
+    "PWD",
+    "OLDPWD",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "TMPDIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "NODE_OPTIONS",
+];
+
+/// Names that are paths of the API beside the secrets' own.
+const PATHS: &[&str] = &["bulk", "export", "import"];
+
+/// Why a name is not taken.
+pub fn name_complaint(name: &str) -> Option<String> {
+    let mut characters = name.chars();
+    let well_formed = characters
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && name.len() <= 128;
+    if !well_formed {
+        return Some(format!(
+            "{name:?} is not the name of an environment variable: letters, digits and _, not starting with a digit, at \
+             most 128 characters."
+        ));
+    }
+    let upper = name.to_ascii_uppercase();
+    if RESERVED.contains(&upper.as_str())
+        || upper.starts_with("LD_")
+        || upper.starts_with("OPTIDEV_")
+    {
+        return Some(format!(
+            "{name} is set by the container itself. Choose another name."
+        ));
+    }
+    if PATHS.contains(&name) {
+        return Some(format!(
+            "{name} has a meaning of its own in the API. Choose another name, such as {upper}."
+        ));
+    }
+    None
+}
+
+/// Why a value is not taken.
+pub fn value_complaint(value: &str) -> Option<String> {
+    if value.is_empty() {
+        return Some("The value is empty. To remove a secret, delete it.".to_owned());
+    }
+    if value.len() > 64 * 1024 {
+        return Some(format!(
+            "The value has {} bytes; an environment variable holds at most 65536.",
+            value.len()
+        ));
+    }
+    if value.contains('\0') {
+        return Some(
+            "The value holds a NUL character, which no environment variable can. Encode it."
+                .to_owned(),
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_variables_and_not_the_containers_own() {
+        assert!(name_complaint("DATABASE_URL").is_none());
+        assert!(name_complaint("BULK").is_none());
+        for bad in [
+            "",
+            "1A",
+            "A-B",
+            "A B",
+            "PATH",
+            "ld_preload",
+            "OPTIDEV_X",
+            "é",
+            "bulk",
+            &"A".repeat(129),
+        ] {
+            assert!(name_complaint(bad).is_some(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Secrets of a member's own: nobody else lists, changes or gets them, whatever their role.
+
+use serde_json::json;
+
+use super::{as_person, place};
+use crate::containers::{member, running_in, sh};
+use crate::members::signed_in;
+
+#[tokio::test]
+async fn ones_own_secret_is_seen_and_delivered_to_nobody_else() {
+    let (server, ada, secrets) = place().await;
+    let workspace = ada.workspace().await;
+    let bob = member(&server, &ada, "bob@example.com", "user").await;
+    let vic = member(&server, &ada, "vic@example.com", "viewer").await;
+    let shared = json!({"tier": "visible", "value": "everybody's"});
+    ada.put(&format!("{secrets}/TOKEN"), &shared).await.ok();
+    let own = json!({"tier": "visible", "value": "bob's canary"});
+    let masked = json!({"tier": "masked", "value": "bob's masked"});
+    bob.put(&format!("{secrets}/TOKEN?scope=own"), &own)
+        .await
+        .ok();
+    bob.put(&format!("{secrets}/BOBS_NAME?scope=own"), &masked)
+        .await
+        .ok();
+    // The workspace's are not his to set.
+    bob.put(&format!("{secrets}/TOKEN"), &own)
+        .await
+        .problem(403, "forbidden");
+    vic.put(&format!("{secrets}/TOKEN?scope=own"), &own)
+        .await
+        .problem(403, "forbidden");
+    bob.get(&format!("{secrets}?scope=everyone"))
+        .await
+        .problem(400, "bad_request");
+
+    let listed = bob.get(&format!("{secrets}?scope=own")).await.ok();
+    assert_eq!(listed["items"][1]["value"], "bob's canary");
+    assert_eq!(listed["items"][1]["scope"], "own");
+    // For the owner of the workspace there is nothing, by any way.
+    for path in [
+        secrets.clone(),
+        format!("{secrets}?scope=own"),
+        format!("{secrets}/export?scope=own"),
+    ] {
+        let answer = ada.get(&path).await.expect(200).text();
+        assert!(
+            !answer.contains("bob's") && !answer.contains("BOBS_NAME"),
+            "{path}: {answer}"
+        );
+    }
+    for scope in ["", "?scope=own", "?scope=workspace"] {
+        let one = format!("{secrets}/BOBS_NAME");
+        ada.get(&format!("{one}/versions{scope}"))
+            .await
+            .problem(404, "not_found");
+        ada.delete(&format!("{one}{scope}"))
+            .await
+            .problem(404, "not_found");
+        let mut browser = signed_in(&server, "ada@example.com").await;
+        let reveal = format!("{one}/reveal{scope}");
+        assert_eq!(
+            as_person(&server, &mut browser, "POST", &reveal).await.0,
+            404,
+            "{reveal}"
+        );
+    }
+    let mut browser = signed_in(&server, "bob@example.com").await;
+    let reveal = format!("{secrets}/BOBS_NAME/reveal?scope=own");
+    let (status, shown) = as_person(&server, &mut browser, "POST", &reveal).await;
+    assert_eq!(
+        (status, shown.as_str()),
+        (200, r#"{"value":"bob's masked"}"#)
+    );
+
+    // His comes in the place of the workspace's, in his container only.
+    let show = "printf '%s|%s' \"$TOKEN\" \"$BOBS_NAME\"";
+    let his = running_in(&bob, &workspace).await;
+    assert_eq!(
+        sh(&bob, &his, show).await["stdout"],
+        "bob's canary|bob's masked"
+    );
+    let hers = running_in(&ada, &workspace).await;
+    assert_eq!(sh(&ada, &hers, show).await["stdout"], "everybody's|");
+    // The log, which admins read, does not have the names either.
+    let log = ada
+        .get(&format!(
+            "/workspaces/{workspace}/audit?action=secrets.&limit=100"
+        ))
+        .await
+        .ok();
+    assert!(log.to_string().contains("the member's own"), "{log}");
+    assert!(!log.to_string().contains("BOBS_NAME"), "{log}");
+    bob.delete(&format!("{secrets}/TOKEN?scope=own"))
+        .await
+        .expect(204);
+    assert_eq!(
+        ada.get(&secrets).await.ok()["items"][0]["value"],
+        "everybody's"
+    );
+}
