@@ -12,6 +12,7 @@ mod m0006_audit;
 mod m0007_invitations;
 mod m0008_audit_sinks;
 mod m0009_installation;
+mod m0011_system_credentials;
 pub mod tables;
 mod tenant;
 
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_invitations::Migration),
             Box::new(m0009_installation::Migration),
             Box::new(m0008_audit_sinks::Migration),
+            Box::new(m0011_system_credentials::Migration),
         ]
     }
 }

@@ -26,6 +26,7 @@ use landlock::{
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::config::{Config, Paths};
+use crate::vault::server::rotation;
 
 /// The newest landlock whose rights are named here; an older kernel holds what it knows.
 const NEWEST: ABI = ABI::V7;
@@ -74,7 +75,8 @@ pub fn confine(
     paths: &Paths,
 ) -> anyhow::Result<Confinement> {
     let master = config.vault.master(paths);
-    let secret: Vec<PathBuf> = [paths.vault(), master.clone()]
+    // A rotation that was killed may have left its file beside the master, to be renamed over it.
+    let secret: Vec<PathBuf> = [paths.vault(), master.clone(), rotation::beside(&master)]
         .iter()
         .flat_map(|path| [path.clone(), real(path)])
         .collect();

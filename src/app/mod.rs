@@ -8,6 +8,7 @@ mod installation;
 mod launcher;
 mod listener;
 mod openapi;
+mod rotation;
 mod router;
 mod services;
 mod vault_process;
@@ -28,6 +29,7 @@ use crate::jobs;
 
 pub use confinement::{Confinement, confine};
 pub use launcher::run as launcher;
+pub use rotation::rotate_master;
 pub use services::{Held, hold, offline};
 pub use vault_process::VaultProcess;
 

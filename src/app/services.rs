@@ -182,6 +182,11 @@ pub struct Offline {
 }
 
 impl Offline {
+    /// Whether no server runs on this data folder, and none can start before the command ends.
+    pub fn alone(&self) -> bool {
+        self.vault.is_some()
+    }
+
     /// Ends the vault process that was started for the command, if one was.
     pub async fn close(self) {
         audit::flush(&self.services).await;

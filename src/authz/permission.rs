@@ -185,6 +185,8 @@ permissions! {
         SecretsWrite: Secrets, "Set and delete secrets";
         /// See the value of a masked secret.
         SecretsReveal: Secrets, "Reveal masked secrets";
+        /// Change or delete the key that all secrets are sealed with.
+        SecretsRotate: Secrets, "Rotate the key of all secrets, or shred them";
     }
     "Assistant" {
         /// Talk to the assistant.
@@ -245,7 +247,7 @@ impl Role {
             | P::SecretsWrite
             | P::SecretsReveal
             | P::AuditRead => matches!(self, Self::Owner | Self::Admin),
-            P::WorkspaceDelete | P::OwnersManage => self == Self::Owner,
+            P::WorkspaceDelete | P::OwnersManage | P::SecretsRotate => self == Self::Owner,
         }
     }
 }

@@ -37,8 +37,7 @@ enum Command {
     /// Starts containers and the vault process; the server starts it by itself.
     #[command(hide = true)]
     Launcher(Place),
-    /// The vault process; the server starts it by itself.
-    #[command(hide = true)]
+    /// The vault's master secret: `vault rotate-master`.
     Vault(vault::VaultArgs),
 }
 

@@ -20,10 +20,20 @@ pub async fn sealed_environment<P: Permission>(
     recipient: [u8; 32],
     info: &str,
 ) -> Result<Delivery, Problem> {
-    let key = members::workspace_key(services, grant).await?;
+    let rows = store::list(&services.store.scoped_read(grant).await?).await?;
+    // Before the values leave the vault: what was delivered can only be told too often, never too seldom.
+    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    let detail = names.join(" ");
+    if !names.is_empty() {
+        let mut entry = audit::by_server(services, Action::SecretDeliver, container, detail);
+        entry.actor = Some(grant.user());
+        services.store.scoped(grant).await?.commit(entry).await?;
+    }
+    // Key and values of one moment, and of the last: a rotation changes both.
     let tx = services.store.scoped_read(grant).await?;
+    let key = members::key_in(&tx).await?;
     let mut items = Vec::new();
-    for row in store::list(&tx).await? {
+    for row in rows {
         let Some(stored) = store::value(&tx, row.id, row.version).await? else {
             // Deleted since the list was read: no longer the workspace's.
             continue;
@@ -43,14 +53,6 @@ pub async fn sealed_environment<P: Permission>(
         });
     }
     drop(tx);
-    // Before the values leave the vault: what was delivered can only be told too often, never too seldom.
-    let names: Vec<&str> = items.iter().map(|item| item.env.as_str()).collect();
-    let detail = names.join(" ");
-    if !names.is_empty() {
-        let mut entry = audit::by_server(services, Action::SecretDeliver, container, detail);
-        entry.actor = Some(grant.user());
-        services.store.scoped(grant).await?.commit(entry).await?;
-    }
     Ok(services
         .vault
         .deliver(&key, items, recipient, info, Vec::new())

@@ -6,6 +6,7 @@ mod delivery;
 mod model;
 mod ops;
 mod pages;
+mod rotate;
 mod store;
 
 pub use delivery::sealed_environment;
@@ -22,4 +23,6 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(api::list))
         .routes(routes!(api::put, api::delete))
         .routes(routes!(api::reveal))
+        .routes(routes!(api::rotate_key))
+        .routes(routes!(api::shred))
 }

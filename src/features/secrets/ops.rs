@@ -18,24 +18,27 @@ use crate::vault::Sealed;
 /// 404, 403.
 pub async fn list(ctx: &Ctx, workspace: WorkspaceId) -> Result<Page<SecretItem>, Problem> {
     let grant = ctx.authorize::<SecretsRead>(workspace).await?;
-    let key = members::workspace_key(&ctx.services, &grant).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
     let rows = store::list(&tx).await?;
+    drop(tx);
+    let visible = |row: &secret::Model| Tier::stored(&row.tier) == Tier::Visible;
+    let shown = rows.iter().filter(|row| visible(row)).count();
+    if shown > 0 {
+        let detail = format!("values of {shown} visible secrets");
+        audit::note(ctx, &grant, Action::SecretRead, workspace, detail).await?;
+    }
+    // Key and values of one moment, and of the last: a rotation changes both.
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    let key = members::key_in(&tx).await?;
     let mut sealed = Vec::with_capacity(rows.len());
     for row in &rows {
-        let visible = Tier::stored(&row.tier) == Tier::Visible;
-        sealed.push(if visible {
+        sealed.push(if visible(row) {
             store::value(&tx, row.id, row.version).await?
         } else {
             None
         });
     }
     drop(tx);
-    let shown = sealed.iter().flatten().count();
-    if shown > 0 {
-        let detail = format!("values of {shown} visible secrets");
-        audit::note(ctx, &grant, Action::SecretRead, workspace, detail).await?;
-    }
     let mut items = Vec::with_capacity(rows.len());
     for (row, stored) in rows.into_iter().zip(sealed) {
         let value = match stored {
@@ -101,7 +104,6 @@ pub async fn set(
             "description: At most 500 characters.",
         ));
     }
-    let key = members::workspace_key(&ctx.services, &grant).await?;
     let now = ctx.now_ms();
     // The version enters the ciphertext, so it is read first and must still be the last one when the row is written.
     let known = {
@@ -114,12 +116,6 @@ pub async fn set(
     );
     let number = known.as_ref().map_or(1, |row| row.version + 1);
     let bound = binding(workspace, id, number, name, tier);
-    let sealed = ctx
-        .services
-        .vault
-        .seal(&key, &bound, value.into_bytes())
-        .await?;
-
     let tx = ctx.services.store.scoped(&grant).await?;
     let current = store::find(&tx, name).await?;
     if current.as_ref().map(|row| (row.id, row.version))
@@ -127,6 +123,13 @@ pub async fn set(
     {
         return Err(changed_meanwhile(name));
     }
+    // In the transaction, which keeps the key what it is: what a rotation of it would miss is not written.
+    let key = members::key_to_use(&tx).await?;
+    let sealed = ctx
+        .services
+        .vault
+        .seal(&key, &bound, value.into_bytes())
+        .await?;
     let row = match current {
         None => {
             refuse_when_full(&tx).await?;
@@ -231,7 +234,6 @@ pub async fn reveal(
 ) -> Result<SecretString, Problem> {
     let grant = ctx.authorize::<SecretsReveal>(workspace).await?;
     ctx.require_fresh()?;
-    let key = members::workspace_key(&ctx.services, &grant).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
     let row = store::find(&tx, name)
         .await?
@@ -245,13 +247,17 @@ pub async fn reveal(
             ),
         ));
     }
-    let stored = store::value(&tx, row.id, row.version)
-        .await?
-        .ok_or_else(Problem::not_found)?;
     // Recorded before the value is opened: a reveal without its entry cannot happen.
     let detail = format!("version {}", row.version);
     tx.commit(audit::entry(ctx, Action::SecretReveal, name, detail))
         .await?;
+    // Key and value of one moment, and of the last: a rotation changes both.
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    let key = members::key_in(&tx).await?;
+    let stored = store::value(&tx, row.id, row.version)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    drop(tx);
     let bound = binding(workspace, row.id, row.version, &row.name, tier);
     let opened = ctx
         .services

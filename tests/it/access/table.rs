@@ -154,6 +154,8 @@ pub const OPERATIONS: &[Operation] = &[
     op("PUT", "/api/v1/workspaces/{workspace}/secrets/{name}", "", Some(r#"{"tier":"visible","value":"theirs"}"#), &["secrets"], "aff"),
     op("DELETE", "/api/v1/workspaces/{workspace}/secrets/{name}", "", None, &["secrets"], "aff"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/{name}/reveal", "", None, &["secrets"], "aff"),
+    op("POST", "/api/v1/workspaces/{workspace}/secrets/rotate-key", "", None, &["secrets"], "fff"),
+    op("POST", "/api/v1/workspaces/{workspace}/secrets/shred-all", "", Some(r#"{"name":"Stolen"}"#), &["secrets"], "fff"),
     op("GET", "/api/v1/workspaces/{workspace}/ai", "", None, &["ai"], "aaf"),
     op("GET", "/api/v1/workspaces/{workspace}/ai/sessions", "", None, &["containers", "ai"], "aaf"),
     op("POST", "/api/v1/workspaces/{workspace}/ai/sessions", "", Some(r#"{"project_id":"{project}","container_id":"{container}"}"#), &["containers", "ai"], "nnf"),

@@ -6,5 +6,7 @@ mod confined;
 mod harness;
 mod operations;
 mod restart;
+mod rotation;
 mod system;
 mod throughput;
+mod workspace_key;
