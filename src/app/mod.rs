@@ -3,6 +3,7 @@
 mod confinement;
 mod connections;
 mod containers;
+mod doctor;
 mod health;
 mod installation;
 mod launcher;
@@ -28,6 +29,7 @@ use crate::features::{audit, identity};
 use crate::jobs;
 
 pub use confinement::{Confinement, confine};
+pub use doctor::{Check, examine};
 pub use launcher::run as launcher;
 pub use rotation::rotate_master;
 pub use services::{Held, hold, offline};

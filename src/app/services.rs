@@ -72,7 +72,7 @@ pub fn hold(config: &Config, config_file: Option<&Path>, data_dir: &Path) -> any
     })
 }
 
-fn make_folders(paths: &Paths) -> anyhow::Result<()> {
+pub(super) fn make_folders(paths: &Paths) -> anyhow::Result<()> {
     make_folder(paths.data_dir())?;
     for folder in [
         paths.run(),

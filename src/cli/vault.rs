@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Place, runtime};
+use super::{Place, credential, runtime};
 use crate::app;
 use crate::vault::server::{self, Options, Rate};
 
@@ -30,6 +30,8 @@ enum VaultCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Credentials of the installation that the vault keeps: the key of the AI provider, the mail server's password.
+    Credential(credential::CredentialArgs),
 }
 
 /// Runs the vault process, which alone reads the master secret.
@@ -79,6 +81,7 @@ pub fn run(args: VaultArgs) -> anyhow::Result<()> {
             let (loaded, data_dir) = (place.load()?, place.absolute_data_dir()?);
             runtime()?.block_on(app::rotate_master(loaded, &data_dir, copied, say))
         }
+        (Some(VaultCommand::Credential(args)), _) => runtime()?.block_on(credential::run(args)),
         (None, Some(process)) => become_process(process),
         (None, None) => anyhow::bail!("say what to do; optidev vault --help has the list"),
     }

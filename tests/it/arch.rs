@@ -94,6 +94,11 @@ const ALLOWED: &[Edge] = &[
         reason: "the upstream key may have been given to the vault on the host",
     },
     Edge {
+        from: "features/members",
+        to: "features::credentials",
+        reason: "the mail server's password may have been given to the vault on the host",
+    },
+    Edge {
         from: "features/credentials",
         to: "features::audit",
         reason: "each change is written to the audit log in its own transaction",

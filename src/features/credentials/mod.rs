@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait};
 
 use crate::context::Services;
 use crate::features::audit::{self, Action};
-use crate::kernel::{Code, Problem, SecretBytes};
+use crate::kernel::{Code, Problem, SecretBytes, SecretString};
 use crate::store::{StoreError, SystemPurpose, Unaudited};
 use crate::vault::{Sealed, SystemPurpose as Purpose};
 
@@ -118,7 +118,10 @@ pub async fn set(
 pub async fn delete(services: &Services, purpose: Purpose, name: &str) -> Result<(), Problem> {
     let tx = services.store.system(SystemPurpose::Housekeeping).await?;
     if tx.delete_where::<row::Entity>(is(purpose, name)).await? == 0 {
-        return Err(Problem::not_found());
+        return Err(Problem::new(
+            Code::NotFound,
+            format!("There is no credential {} {name}.", purpose.label()),
+        ));
     }
     let entry = audit::by_host(services, Action::CredentialDelete, purpose.label(), name);
     Ok(tx.commit(&[], entry).await?)
@@ -137,6 +140,32 @@ pub async fn find(
     let id = (purpose.label().to_owned(), name.to_owned());
     let row = tx.one(row::Entity::find_by_id(id)).await?;
     Ok(row.map(|row| Sealed(row.sealed)))
+}
+
+/// The value of the credential that the server uses for `purpose`, for the moment of its use.
+///
+/// # Errors
+/// When the vault or the database does not answer.
+pub async fn open(services: &Services, purpose: Purpose) -> Result<Option<SecretString>, Problem> {
+    let Some(name) = usual_name(purpose) else {
+        return Ok(None);
+    };
+    let Some(sealed) = find(services, purpose, name).await? else {
+        return Ok(None);
+    };
+    let value = services.vault.open(purpose, name, &sealed).await?;
+    let text = value.into_string();
+    text.map(Some)
+        .map_err(|_| Problem::internal("a credential is not UTF-8"))
+}
+
+/// The name under which the server looks for the one that it uses itself.
+pub fn usual_name(purpose: Purpose) -> Option<&'static str> {
+    match purpose {
+        Purpose::UpstreamAiKey => Some("anthropic"),
+        Purpose::Smtp => Some("smtp"),
+        _ => None,
+    }
 }
 
 fn is(purpose: Purpose, name: &str) -> Condition {

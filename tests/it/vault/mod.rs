@@ -3,6 +3,9 @@
 mod anchors;
 mod attack;
 mod confined;
+mod credential;
+mod doctor;
+mod drill;
 mod harness;
 mod operations;
 mod restart;
