@@ -37,6 +37,9 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// What a credential is for, and which of several.
+pub type Id = (Purpose, String);
+
 /// A credential, without its value.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -178,7 +181,7 @@ fn is(purpose: Purpose, name: &str) -> Condition {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn all(services: &Services) -> Result<Vec<((Purpose, String), Vec<u8>)>, StoreError> {
+pub async fn all(services: &Services) -> Result<Vec<(Id, Vec<u8>)>, StoreError> {
     let tx = services.store.system(SystemPurpose::Rotation).await?;
     let rows = tx.all(row::Entity::find()).await?;
     let known = |row: row::Model| {
@@ -194,7 +197,7 @@ pub async fn all(services: &Services) -> Result<Vec<((Purpose, String), Vec<u8>)
 /// [`StoreError`]; none was replaced then.
 pub async fn replace(
     services: &Services,
-    credentials: Vec<((Purpose, String), Vec<u8>, Vec<u8>)>,
+    credentials: Vec<(Id, Vec<u8>, Vec<u8>)>,
 ) -> Result<(), StoreError> {
     let tx = services.store.system(SystemPurpose::Rotation).await?;
     for ((purpose, name), old, new) in credentials {
