@@ -9,11 +9,6 @@
 //! What is found to hold is asked of the kernel afterwards, by trying. Sockets in the file system are not covered by
 //! landlock: what else listens for this user on the machine can be connected to.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "before the server's runtime exists there is nothing that blocking could hold up"
-)]
-
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
