@@ -5,6 +5,7 @@ mod containers;
 mod measure;
 mod report;
 mod requests;
+mod rotation;
 mod start;
 mod vault;
 mod wire;
@@ -83,6 +84,9 @@ pub async fn run(parts: &[String]) -> bool {
     }
     if chosen.any(&["vault_seal", "vault_reveal"]) {
         all.extend(vault::measure().await);
+    }
+    if chosen.any(&["vault_rotate_master"]) {
+        all.extend(rotation::measure().await);
     }
     let requests = chosen.any(&[
         "api_get_sqlite",

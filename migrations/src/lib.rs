@@ -13,6 +13,7 @@ mod m0007_invitations;
 mod m0008_audit_sinks;
 mod m0009_installation;
 mod m0010_secret_life;
+mod m0011_system_credentials;
 pub mod tables;
 mod tenant;
 
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_installation::Migration),
             Box::new(m0008_audit_sinks::Migration),
             Box::new(m0010_secret_life::Migration),
+            Box::new(m0011_system_credentials::Migration),
         ]
     }
 }

@@ -9,11 +9,6 @@
 //! What is found to hold is asked of the kernel afterwards, by trying. Sockets in the file system are not covered by
 //! landlock: what else listens for this user on the machine can be connected to.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "before the server's runtime exists there is nothing that blocking could hold up"
-)]
-
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +21,7 @@ use landlock::{
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::config::{Config, Paths};
+use crate::vault::server::rotation;
 
 /// The newest landlock whose rights are named here; an older kernel holds what it knows.
 const NEWEST: ABI = ABI::V7;
@@ -74,7 +70,8 @@ pub fn confine(
     paths: &Paths,
 ) -> anyhow::Result<Confinement> {
     let master = config.vault.master(paths);
-    let secret: Vec<PathBuf> = [paths.vault(), master.clone()]
+    // A rotation that was killed may have left its file beside the master, to be renamed over it.
+    let secret: Vec<PathBuf> = [paths.vault(), master.clone(), rotation::beside(&master)]
         .iter()
         .flat_map(|path| [path.clone(), real(path)])
         .collect();

@@ -3,11 +3,13 @@
 mod confinement;
 mod connections;
 mod containers;
+mod doctor;
 mod health;
 mod installation;
 mod launcher;
 mod listener;
 mod openapi;
+mod rotation;
 mod router;
 mod services;
 mod vault_process;
@@ -27,7 +29,9 @@ use crate::features::{audit, identity, secrets};
 use crate::jobs;
 
 pub use confinement::{Confinement, confine};
+pub use doctor::{Check, examine};
 pub use launcher::run as launcher;
+pub use rotation::rotate_master;
 pub use services::{Held, hold, offline};
 pub use vault_process::VaultProcess;
 

@@ -72,7 +72,7 @@ pub fn hold(config: &Config, config_file: Option<&Path>, data_dir: &Path) -> any
     })
 }
 
-fn make_folders(paths: &Paths) -> anyhow::Result<()> {
+pub(super) fn make_folders(paths: &Paths) -> anyhow::Result<()> {
     make_folder(paths.data_dir())?;
     for folder in [
         paths.run(),
@@ -182,6 +182,11 @@ pub struct Offline {
 }
 
 impl Offline {
+    /// Whether no server runs on this data folder, and none can start before the command ends.
+    pub fn alone(&self) -> bool {
+        self.vault.is_some()
+    }
+
     /// Ends the vault process that was started for the command, if one was.
     pub async fn close(self) {
         audit::flush(&self.services).await;

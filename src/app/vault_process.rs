@@ -155,6 +155,11 @@ impl VaultProcess {
         }
     }
 
+    /// What asks it.
+    pub fn client(&self) -> &VaultClient {
+        &self.client
+    }
+
     /// Ends it.
     pub async fn stop(self) {
         self.stopping.cancel();

@@ -187,6 +187,8 @@ permissions! {
         SecretsReveal: Secrets, "Reveal masked secrets";
         /// Have secrets of one's own, which go to one's own container only: set, reveal and delete them.
         SecretsOwn: Secrets, "Have secrets of one's own (nobody else sees them)";
+        /// Change or delete the key that all secrets are sealed with.
+        SecretsRotate: Secrets, "Rotate the key of all secrets, or shred them";
     }
     "Assistant" {
         /// Talk to the assistant.
@@ -249,7 +251,7 @@ impl Role {
             | P::SecretsWrite
             | P::SecretsReveal
             | P::AuditRead => matches!(self, Self::Owner | Self::Admin),
-            P::WorkspaceDelete | P::OwnersManage => self == Self::Owner,
+            P::WorkspaceDelete | P::OwnersManage | P::SecretsRotate => self == Self::Owner,
         }
     }
 }

@@ -1,16 +1,13 @@
 //! `optidev admin`: accounts and tokens, for automation on the host.
 
-use std::io::Read;
-
-use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::Place;
+use super::{Place, told};
 use crate::app;
 use crate::authz::{Role, Scope};
 use crate::features::identity::{self, Addition};
-use crate::kernel::{Problem, SecretString, WorkspaceId};
+use crate::kernel::{SecretString, WorkspaceId};
 
 /// Accounts and tokens.
 #[derive(clap::Args)]
@@ -93,10 +90,6 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let loaded = args.place.load()?;
     let offline = app::offline(loaded, &args.place.absolute_data_dir()?).await?;
     let services = &offline.services;
-    let say = |problem: Problem| match problem.cause {
-        Some(cause) => anyhow::anyhow!("{} ({cause})", problem.detail),
-        None => anyhow::anyhow!("{}", problem.detail),
-    };
     match args.command {
         AdminCommand::CreateOwner {
             email,
@@ -109,7 +102,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             let made =
                 identity::create_owner(services, email, name, password()?, organization, workspace)
                     .await
-                    .map_err(say)?;
+                    .map_err(told)?;
             let words = format!("made {} in {}", made.user_id, made.workspace_id);
             print(json, &serde_json::to_value(made)?, &words);
         }
@@ -128,7 +121,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             };
             let user = identity::add_member(services, workspace, &email, role, who)
                 .await
-                .map_err(say)?;
+                .map_err(told)?;
             let mut words = format!("{user} is a member of {workspace}");
             if existing {
                 words.push_str("; the account was there already, and no password was set");
@@ -150,7 +143,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
                 expires_in_days.map(|days| services.clock.now_ms() + i64::from(days) * 86_400_000);
             let token = identity::create_token(services, &user, &name, &scopes, ends)
                 .await
-                .map_err(say)?;
+                .map_err(told)?;
             print(json, &json!({"token": token}), &token);
         }
     }
@@ -167,22 +160,7 @@ fn print(json: bool, value: &serde_json::Value, words: &str) {
     }
 }
 
-/// The first line of standard input.
+/// The password on standard input.
 fn password() -> anyhow::Result<SecretString> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(4096)
-        .read_to_string(&mut text)
-        .context("reading the password from standard input")?;
-    let secret = SecretString::from(text);
-    let line = secret
-        .expose()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    if line.is_empty() {
-        bail!("standard input holds no password: send it as one line");
-    }
-    Ok(SecretString::from(line))
+    super::first_line("password")
 }

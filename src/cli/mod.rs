@@ -2,6 +2,8 @@
 
 mod admin;
 mod config;
+mod credential;
+mod doctor;
 mod launcher;
 mod logging;
 mod migrate;
@@ -9,10 +11,14 @@ mod serve;
 pub mod vault;
 mod verify;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+
+use crate::kernel::{Problem, SecretString};
 
 /// A self-hosted development platform in one executable.
 #[derive(Parser)]
@@ -32,13 +38,15 @@ enum Command {
     Config(config::ConfigArgs),
     /// Bring the database schema up to date, make the server's role on PostgreSQL, and end.
     Migrate(Place),
+    /// Say what this machine has of what keeps secrets and containers apart, and what is missing. Ends with 1 when something
+    /// that is needed is.
+    Doctor(doctor::DoctorArgs),
     /// Check what is kept: `verify audit`.
     Verify(verify::VerifyArgs),
     /// Starts containers and the vault process; the server starts it by itself.
     #[command(hide = true)]
     Launcher(Place),
-    /// The vault process; the server starts it by itself.
-    #[command(hide = true)]
+    /// The vault's master secret: `vault rotate-master`.
     Vault(vault::VaultArgs),
 }
 
@@ -83,6 +91,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             .block_on(launcher::run(&place))?,
         Command::Admin(args) => runtime()?.block_on(admin::run(args))?,
         Command::Migrate(place) => runtime()?.block_on(migrate::run(&place))?,
+        Command::Doctor(args) => return Ok(runtime()?.block_on(doctor::run(args))),
         Command::Verify(args) => return Ok(runtime()?.block_on(verify::run(args))),
     }
     Ok(ExitCode::SUCCESS)
@@ -98,4 +107,32 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
+}
+
+/// The first line of standard input, which holds a `what`.
+fn first_line(what: &str) -> anyhow::Result<SecretString> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(64 * 1024)
+        .read_to_string(&mut text)
+        .with_context(|| format!("reading the {what} from standard input"))?;
+    let secret = SecretString::from(text);
+    let line = secret
+        .expose()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    if line.is_empty() {
+        bail!("standard input holds no {what}: send it as one line");
+    }
+    Ok(SecretString::from(line))
+}
+
+/// A problem for a person at the host, with its cause.
+fn told(problem: Problem) -> anyhow::Error {
+    match problem.cause {
+        Some(cause) => anyhow::anyhow!("{} ({cause})", problem.detail),
+        None => anyhow::anyhow!("{}", problem.detail),
+    }
 }

@@ -1,49 +1,98 @@
-//! `optidev vault`: becomes the vault process. The server starts it; people need it only to look.
+//! `optidev vault`: what people do with the master secret on the host; and, with `--socket`, the vault process itself, which
+//! the server starts.
 
 use std::path::PathBuf;
 
+use clap::Subcommand;
+
+use super::{Place, credential, runtime};
+use crate::app;
 use crate::vault::server::{self, Options, Rate};
+
+/// The vault.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct VaultArgs {
+    #[command(subcommand)]
+    command: Option<VaultCommand>,
+    #[command(flatten)]
+    process: Option<ProcessArgs>,
+}
+
+#[derive(Subcommand)]
+enum VaultCommand {
+    /// Make a new master secret and put everything under it, while the server runs. A run that was broken off is finished by
+    /// the next one.
+    RotateMaster {
+        /// Every server that shares the database has the master file with both root keys, and was restarted with it.
+        #[arg(long)]
+        copied: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Credentials of the installation that the vault keeps: the key of the AI provider, the mail server's password.
+    Credential(credential::CredentialArgs),
+}
 
 /// Runs the vault process, which alone reads the master secret.
 #[derive(Debug, clap::Args)]
-pub struct VaultArgs {
+pub struct ProcessArgs {
     /// The Unix socket to listen on; one that a killed process left there is replaced.
-    #[arg(long, value_name = "PATH")]
+    #[arg(hide = true, long, value_name = "PATH")]
     pub socket: PathBuf,
     /// The file of the master secret, mode 0600; the file install-id lies beside it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(hide = true, long, value_name = "FILE")]
     pub master: PathBuf,
     /// Makes the master secret and install-id when there are none yet.
-    #[arg(long)]
+    #[arg(hide = true, long)]
     pub create_master: bool,
     /// The file to which reveals, deliveries and openings are appended, as JSON Lines.
-    #[arg(long, value_name = "FILE")]
+    #[arg(hide = true, long, value_name = "FILE")]
     pub record: PathBuf,
     /// The file of what is known of the audit log's chains [default: anchors beside the record].
-    #[arg(long, value_name = "FILE")]
+    #[arg(hide = true, long, value_name = "FILE")]
     pub anchors: Option<PathBuf>,
     /// The user id of the server, the only one that may connect [default: the vault's own].
-    #[arg(long, value_name = "UID")]
+    #[arg(hide = true, long, value_name = "UID")]
     pub parent_uid: Option<u32>,
     /// Ends when standard input does: for a parent that holds a pipe to it.
-    #[arg(long)]
+    #[arg(hide = true, long)]
     pub die_with_parent: bool,
     /// Does not start where the kernel lacks any of the hardening.
-    #[arg(long)]
+    #[arg(hide = true, long)]
     pub require_hardening: bool,
     /// How many values a minute may be revealed in one workspace.
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(hide = true, long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub reveals_per_minute: u32,
     /// How many values may be revealed at once after a pause.
-    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(hide = true, long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
     pub reveal_burst: u32,
 }
 
-/// Becomes the vault process; does not return. Call it before any thread or runtime was started.
+/// Does what people ask, or becomes the vault process and does not return. Call it before any thread or runtime was started.
 ///
 /// # Errors
-/// None: what goes wrong is said on standard error, and the exit code says its kind.
+/// Of what people ask; the process says on standard error what goes wrong, and the exit code says its kind.
 pub fn run(args: VaultArgs) -> anyhow::Result<()> {
+    match (args.command, args.process) {
+        (Some(VaultCommand::RotateMaster { copied, place }), _) => {
+            // It reads the master: no other process of this user looks into it, and no core file is left of it.
+            server::before_secrets();
+            let (loaded, data_dir) = (place.load()?, place.absolute_data_dir()?);
+            runtime()?.block_on(app::rotate_master(loaded, &data_dir, copied, say))
+        }
+        (Some(VaultCommand::Credential(args)), _) => runtime()?.block_on(credential::run(args)),
+        (None, Some(process)) => become_process(process),
+        (None, None) => anyhow::bail!("say what to do; optidev vault --help has the list"),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command's progress")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn become_process(args: ProcessArgs) -> ! {
     server::run(&Options {
         socket: args.socket,
         master: args.master,

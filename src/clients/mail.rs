@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use lettre::transport::smtp::AsyncSmtpTransportBuilder;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use crate::config::{MailConfig, MailTls};
+use crate::kernel::SecretString;
 
 /// A mail server has this long for each answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -36,6 +38,8 @@ pub enum MailError {
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
+    /// Whose password no file holds, and how to sign in with one.
+    unsigned: Option<(String, AsyncSmtpTransportBuilder)>,
 }
 
 impl Mailer {
@@ -76,9 +80,13 @@ impl Mailer {
             .port(config.smtp_port)
             .tls(tls)
             .timeout(Some(ANSWER));
+        let mut unsigned = None;
         if !config.username.is_empty() {
             let password = match &config.password_file {
-                None => String::new(),
+                None => {
+                    unsigned = Some((config.username.clone(), builder.clone()));
+                    String::new()
+                }
                 Some(file) => std::fs::read_to_string(file)
                     .map_err(|error| setting(format!("password_file {}: {error}", file.display())))?
                     .trim_end_matches(['\r', '\n'])
@@ -89,7 +97,24 @@ impl Mailer {
         Ok(Some(Self {
             transport: builder.build(),
             from,
+            unsigned,
         }))
+    }
+
+    /// Whether a user name is configured and no file with its password.
+    pub fn wants_password(&self) -> bool {
+        self.unsigned.is_some()
+    }
+
+    /// The same, signing in with `password` where no file holds one.
+    #[must_use]
+    pub fn with_password(&self, password: &SecretString) -> Self {
+        let mut signed = self.clone();
+        if let Some((username, builder)) = signed.unsigned.take() {
+            let credentials = Credentials::new(username, password.expose().clone());
+            signed.transport = builder.credentials(credentials).build();
+        }
+        signed
     }
 
     /// Sends one mail of plain text.

@@ -7,6 +7,7 @@ pub mod ai;
 pub mod audit;
 pub mod broker;
 pub mod containers;
+pub mod credentials;
 pub mod docs;
 pub mod egress;
 pub mod identity;

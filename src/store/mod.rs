@@ -18,6 +18,7 @@ mod ids;
 pub mod ledger;
 mod open;
 mod postgres;
+mod root;
 mod scope;
 mod scoped;
 mod system;

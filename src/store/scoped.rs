@@ -13,6 +13,7 @@ use sea_orm::{
 
 use super::StoreError;
 use super::ledger::{Entries, Ledger, Unaudited};
+use super::root;
 use super::scope::{Place, ScopeId};
 use crate::kernel::{OrganizationId, WorkspaceId};
 
@@ -144,6 +145,14 @@ impl<S: ScopeId> Writing<S> {
         }
     }
 
+    /// As [`SystemTx::hold_root`](super::SystemTx::hold_root).
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn hold_root(&self) -> Result<(), StoreError> {
+        root::hold(&self.tx).await
+    }
+
     async fn seal_and_commit(
         self,
         workspace: Option<WorkspaceId>,
@@ -234,6 +243,12 @@ where
     /// same order.
     pub fn for_update(mut self) -> Self {
         self.select = QuerySelect::lock_exclusive(self.select);
+        self
+    }
+
+    /// Keeps others from changing the rows until the transaction ends, and not from doing the same.
+    pub fn for_share(mut self) -> Self {
+        self.select = QuerySelect::lock_shared(self.select);
         self
     }
 

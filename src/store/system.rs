@@ -7,6 +7,7 @@ use sea_orm::{
 
 use super::StoreError;
 use super::ledger::{Entries, Ledger, Unaudited, installation};
+use super::root;
 use super::scope::Place;
 use crate::kernel::{OrganizationId, WorkspaceId};
 
@@ -29,11 +30,15 @@ pub enum SystemPurpose {
     AuditRead,
     /// Sweeps what has expired, and notes how far entries were carried.
     Housekeeping,
+    /// Puts what is sealed under the root keys of the vault under the newest of them.
+    Rotation,
+    /// Reads a credential of the installation, sealed.
+    Credentials,
 }
 
 impl SystemPurpose {
     /// All purposes, for the test that counts them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::SignInRead,
         Self::SignInWrite,
         Self::Memberships,
@@ -42,6 +47,8 @@ impl SystemPurpose {
         Self::ContainerObserve,
         Self::AuditRead,
         Self::Housekeeping,
+        Self::Rotation,
+        Self::Credentials,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -54,13 +61,19 @@ impl SystemPurpose {
             Self::ContainerObserve => "container_observe",
             Self::AuditRead => "audit_read",
             Self::Housekeeping => "housekeeping",
+            Self::Rotation => "rotation",
+            Self::Credentials => "credentials",
         }
     }
 
     pub(super) fn writes(self) -> bool {
         matches!(
             self,
-            Self::SignInWrite | Self::Setup | Self::ContainerObserve | Self::Housekeeping
+            Self::SignInWrite
+                | Self::Setup
+                | Self::ContainerObserve
+                | Self::Housekeeping
+                | Self::Rotation
         )
     }
 }
@@ -153,6 +166,23 @@ impl SystemTx {
             .exec(&self.tx)
             .await?
             .rows_affected)
+    }
+
+    /// Keeps a rotation of the master waiting until this transaction ends: what the vault seals from here on, and what is
+    /// written of it, a rotation finds.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn hold_root(&self) -> Result<(), StoreError> {
+        root::hold(&self.tx).await
+    }
+
+    /// Waits for the end of every transaction that holds the root keys, and keeps others from beginning to.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn wait_for_holders(&self) -> Result<(), StoreError> {
+        root::wait(&self.tx).await
     }
 
     /// Makes everything durable, together with what the audit log of each of these organizations says of it; without

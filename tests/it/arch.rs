@@ -90,6 +90,21 @@ const ALLOWED: &[Edge] = &[
     },
     Edge {
         from: "features/ai",
+        to: "features::credentials",
+        reason: "the upstream key may have been given to the vault on the host",
+    },
+    Edge {
+        from: "features/members",
+        to: "features::credentials",
+        reason: "the mail server's password may have been given to the vault on the host",
+    },
+    Edge {
+        from: "features/credentials",
+        to: "features::audit",
+        reason: "each change is written to the audit log in its own transaction",
+    },
+    Edge {
+        from: "features/ai",
         to: "features::containers",
         reason: "the assistant works in its user's container, entered by the owner's rule",
     },
@@ -213,6 +228,8 @@ const SYSTEM_PURPOSES: &[&str] = &[
     "ContainerObserve",
     "AuditRead",
     "Housekeeping",
+    "Rotation",
+    "Credentials",
 ];
 
 /// Why a change may be committed without an entry of the audit log. This list may only shrink, too.

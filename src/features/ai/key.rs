@@ -1,12 +1,16 @@
-//! The upstream key: read from its file once, sealed by the vault, opened at the moment of use.
+//! The upstream key: read from its file once and sealed by the vault, or given to the vault on the host; opened at the moment
+//! of use.
 
 use std::path::PathBuf;
 
 use axum::http::HeaderValue;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use crate::context::Services;
+use crate::features::credentials;
 use crate::kernel::SecretBytes;
+use crate::store::StoreError;
 use crate::vault::{Sealed, SystemPurpose, VaultClient, VaultError};
 
 /// The setting that names the file, as people are told.
@@ -19,7 +23,10 @@ const NAME: &str = "anthropic";
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The setting is not there.
-    #[error("no upstream key is configured; set {SETTING} to the path of a file that holds it")]
+    #[error(
+        "no upstream key is configured; set {SETTING} to the path of a file that holds it, or run optidev vault credential \
+         set upstream_ai_key"
+    )]
     NotConfigured,
     /// The file is not there, or holds no key.
     #[error("the file that {SETTING} names cannot be used: {0}")]
@@ -27,13 +34,19 @@ pub enum KeyError {
     /// The vault did not seal or open it.
     #[error("the vault did not give the upstream key")]
     Vault(#[from] VaultError),
+    /// The database did not answer.
+    #[error("the database did not give the upstream key")]
+    Store(#[from] StoreError),
 }
 
 /// The upstream key, as ciphertext.
 pub struct UpstreamKey {
     vault: VaultClient,
     file: Option<PathBuf>,
-    sealed: OnceCell<Sealed>,
+    /// Where the key is looked for that no file holds.
+    stored: Option<Services>,
+    /// What the file held.
+    sealed: Mutex<Option<Sealed>>,
     #[cfg(test)]
     fixed: Option<&'static str>,
 }
@@ -44,10 +57,17 @@ impl UpstreamKey {
         Self {
             vault,
             file,
-            sealed: OnceCell::new(),
+            stored: None,
+            sealed: Mutex::default(),
             #[cfg(test)]
             fixed: None,
         }
+    }
+
+    /// Without a file, takes the key that was given to the vault.
+    pub fn or_stored(mut self, services: Services) -> Self {
+        self.stored = Some(services);
+        self
     }
 
     /// A key without a vault, for tests of what is done with it.
@@ -85,40 +105,52 @@ impl UpstreamKey {
         if let Some(key) = self.fixed {
             return Ok(HeaderValue::from_static(key));
         }
-        let key = self
-            .vault
-            .open(SystemPurpose::UpstreamAiKey, NAME, self.sealed().await?)
-            .await?;
+        let open = async |sealed: Sealed| {
+            let purpose = SystemPurpose::UpstreamAiKey;
+            self.vault.open(purpose, NAME, &sealed).await
+        };
+        let key = match open(self.sealed().await?).await {
+            Err(VaultError::DoesNotDecrypt) => {
+                // Sealed before the master was rotated: what was remembered of the file is read again.
+                *self.sealed.lock().await = None;
+                open(self.sealed().await?).await?
+            }
+            opened => opened?,
+        };
         let mut value = HeaderValue::from_bytes(key.expose())
             .map_err(|_| KeyError::File("it holds characters that no key has".to_owned()))?;
         value.set_sensitive(true);
         Ok(value)
     }
 
-    async fn sealed(&self) -> Result<&Sealed, KeyError> {
-        self.sealed
-            .get_or_try_init(|| async {
-                let file = self.file.as_ref().ok_or(KeyError::NotConfigured)?;
-                let unusable =
-                    |reason: String| KeyError::File(format!("{}: {reason}", file.display()));
-                let text = Zeroizing::new(
-                    tokio::fs::read(file)
-                        .await
-                        .map_err(|error| unusable(error.to_string()))?,
-                );
-                let key = text.trim_ascii();
-                if key.is_empty() || !key.iter().all(u8::is_ascii_graphic) {
-                    return Err(unusable(
-                        "it must hold the key alone, on one line".to_owned(),
-                    ));
-                }
-                let key = SecretBytes::from(key);
-                Ok(self
-                    .vault
-                    .seal_system(SystemPurpose::UpstreamAiKey, NAME, key)
-                    .await?)
-            })
-            .await
+    async fn sealed(&self) -> Result<Sealed, KeyError> {
+        let Some(file) = &self.file else {
+            let services = self.stored.as_ref().ok_or(KeyError::NotConfigured)?;
+            let found = credentials::find(services, SystemPurpose::UpstreamAiKey, NAME).await?;
+            return found.ok_or(KeyError::NotConfigured);
+        };
+        let mut remembered = self.sealed.lock().await;
+        if let Some(sealed) = &*remembered {
+            return Ok(sealed.clone());
+        }
+        let unusable = |reason: String| KeyError::File(format!("{}: {reason}", file.display()));
+        let text = Zeroizing::new(
+            tokio::fs::read(file)
+                .await
+                .map_err(|error| unusable(error.to_string()))?,
+        );
+        let key = text.trim_ascii();
+        if key.is_empty() || !key.iter().all(u8::is_ascii_graphic) {
+            return Err(unusable(
+                "it must hold the key alone, on one line".to_owned(),
+            ));
+        }
+        let key = SecretBytes::from(key);
+        let sealed = self
+            .vault
+            .seal_system(SystemPurpose::UpstreamAiKey, NAME, key)
+            .await?;
+        Ok(remembered.insert(sealed).clone())
     }
 }
 

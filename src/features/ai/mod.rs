@@ -48,7 +48,7 @@ impl Ai {
         controller: Arc<Controller>,
     ) -> Arc<Self> {
         let file = services.config.ai.anthropic_api_key_file.clone();
-        let key = key::UpstreamKey::new(services.vault.clone(), file);
+        let key = key::UpstreamKey::new(services.vault.clone(), file).or_stored(services.clone());
         key.load_at_start().await;
         Arc::new(Self {
             upstream: Arc::new(upstream::Upstream::new(outbound, key)),

@@ -77,11 +77,16 @@ actions! {
     SecretReveal "secrets.reveal" "Revealed a secret";
     SecretRead "secrets.read" "Read visible values of secrets";
     SecretDeliver "secrets.deliver" "Delivered secrets to a container";
+    WorkspaceKeyRotate "secrets.rotate_key" "Gave the workspace's secrets a new key";
+    SecretsShred "secrets.shred" "Shredded all secrets of the workspace";
     AssistantSessionCreate "assistant.session_create" "Began a conversation with the assistant";
     AssistantTurn "assistant.turn" "Asked the assistant";
     AssistantDecision "assistant.decision" "Decided what the assistant may do";
     AssistantUndo "assistant.undo" "Undid what the assistant did";
     GatewayUse "ai.gateway" "Used the AI gateway";
+    CredentialSet "vault.credential_set" "Gave a credential of the installation to the vault";
+    CredentialDelete "vault.credential_delete" "Deleted a credential of the installation";
+    MasterRotate "vault.rotate_master" "Gave the vault a new master secret";
     AuditExport "audit.export" "Exported the audit log";
     AuditRead "audit.read" "Read the audit log";
     AuditSinkCreate "audit.sink_create" "Set where the audit log is carried to";

@@ -19,6 +19,7 @@ pub use action::Action;
 pub use anchor::flush;
 pub use lately::Lately;
 pub use pages::pages;
+pub use sinks::{SinkSecret, replace_sink_secrets, sink_secrets};
 pub use verify::{Finding, Report, VerifyError, verify};
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};

@@ -12,6 +12,7 @@ mod guesses;
 mod invitation_pages;
 mod pages;
 mod password;
+mod rewrap;
 mod second_factor;
 mod sessions;
 mod setup;
@@ -21,6 +22,7 @@ mod sweep;
 
 pub use admin::{Addition, CreatedOwner, add_member, create_owner, create_token};
 pub use pages::pages;
+pub use rewrap::{replace_totp_seeds, totp_seeds};
 pub use setup::sign_in_address;
 pub use sweep::jobs;
 

@@ -10,7 +10,7 @@ use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, Problem, SecretString, UserId};
 use crate::store::{SystemPurpose, Unaudited};
-use crate::vault::Sealed;
+use crate::vault::{Sealed, VaultError};
 
 /// What the page shows once while the person sets up their app.
 pub struct Enrolment {
@@ -83,7 +83,15 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
     let step = services
         .vault
         .totp_verify(user.bytes(), &sealed, code.trim(), ctx.now_ms(), None)
-        .await?;
+        .await
+        .map_err(|error| match error {
+            // The form holds what it was given; or the master was rotated since, and its old root key is gone.
+            VaultError::DoesNotDecrypt => Problem::new(
+                Code::BadRequest,
+                "This page is too old. Load it again, and scan the new picture.",
+            ),
+            error => error.into(),
+        })?;
     let Some(step) = step else {
         return Err(Problem::new(
             Code::Forbidden,
@@ -91,6 +99,9 @@ pub async fn enrol(ctx: &Ctx, sealed: &str, code: &str) -> Result<(), Problem> {
         ));
     };
     let tx = services.store.system(SystemPurpose::SignInWrite).await?;
+    // The seed lay in a page since before: it goes under the root key that a rotation of the master finds it under.
+    tx.hold_root().await?;
+    let sealed = services.vault.rewrap_totp(user.bytes(), &sealed).await?;
     let values = account::ActiveModel {
         totp_sealed: Set(Some(sealed.0)),
         totp_last_step: Set(Some(step)),

@@ -165,7 +165,7 @@ pub async fn make(
     link: Option<Link<'_>>,
 ) -> Result<Made, Problem> {
     let now = services.clock.now_ms();
-    let workspace = NewWorkspace::prepare(services).await?;
+    let workspace = NewWorkspace::new(services);
     let workspace_id = workspace.id;
     let password_hash = password::hash(owner.password, services.rng).await?;
     let user = UserId::new(&services.clock, &services.rng);

@@ -1,8 +1,11 @@
 //! What an invitation says by mail.
 
 use super::model::Invitation;
+use crate::clients::mail::Mailer;
 use crate::context::Ctx;
+use crate::features::credentials;
 use crate::kernel::Problem;
+use crate::vault::SystemPurpose;
 
 /// How sending ended.
 pub enum Sent {
@@ -27,10 +30,14 @@ pub async fn invite(ctx: &Ctx, invitation: &Invitation, place: &str, link: &str)
         ctx.actor.name(),
         invitation.role.as_str(),
     );
-    match mailer.send(&invitation.email, &subject(place), text).await {
+    let sent = async {
+        let mailer = signed_in(ctx, mailer).await?;
+        let sent = mailer.send(&invitation.email, &subject(place), text).await;
+        sent.map_err(Problem::internal)
+    };
+    match sent.await {
         Ok(()) => Sent::Yes,
-        Err(error) => {
-            let problem = Problem::internal(error);
+        Err(problem) => {
             tracing::warn!(
                 invitation = %invitation.id,
                 cause = problem.cause,
@@ -43,6 +50,16 @@ pub async fn invite(ctx: &Ctx, invitation: &Invitation, place: &str, link: &str)
             )
         }
     }
+}
+
+/// The mailer with the password that was given to the vault, where the settings name no file of it.
+async fn signed_in(ctx: &Ctx, mailer: &Mailer) -> Result<Mailer, Problem> {
+    if mailer.wants_password()
+        && let Some(password) = credentials::open(&ctx.services, SystemPurpose::Smtp).await?
+    {
+        return Ok(mailer.with_password(&password));
+    }
+    Ok(mailer.clone())
 }
 
 /// A name that somebody chose, in a header: on one line and not long.

@@ -11,6 +11,7 @@ mod organizations;
 mod pages;
 mod people;
 mod permissions;
+mod rewrap;
 mod rules;
 mod standing;
 #[cfg(test)]
@@ -26,10 +27,13 @@ pub use ended::announce as announce_end;
 pub use model::{Membership, organization, workspace};
 pub use ops::{
     NewWorkspace, add_member, any_workspace, create_organization, email_complaint, find_workspace,
-    memberships, name_complaint, names, normal_email, workspace_chip, workspace_key,
+    memberships, name_complaint, names, normal_email, workspace_chip,
 };
 pub use pages::pages;
 pub use permissions::permissions_markdown;
+pub use rewrap::{
+    change_key, key_in, key_to_change, key_to_use, replace_workspace_keys, workspace_keys,
+};
 pub use standing::still;
 
 /// The API of this feature.

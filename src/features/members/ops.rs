@@ -9,42 +9,44 @@ use crate::authz::membership::{self, organization_owner};
 use crate::authz::{AuthzError, Role, Scope};
 use crate::context::{Ctx, Services};
 use crate::kernel::{Code, OrganizationId, Problem, UserId, WorkspaceId};
-use crate::store::{Grant, Permission, StoreError, SystemPurpose, SystemTx, ledger};
-use crate::vault::WrappedKey;
+use crate::store::{StoreError, SystemPurpose, SystemTx, ledger};
 use crate::web::WorkspaceChip;
 
-/// A workspace about to be made: its id, and its key from the vault.
+/// A workspace about to be made.
 pub struct NewWorkspace {
     /// Its id.
     pub id: WorkspaceId,
-    key: WrappedKey,
 }
 
 impl NewWorkspace {
-    /// Has the vault make a key. Called before the transaction, which must not wait for another process.
-    ///
-    /// # Errors
-    /// When the vault does not answer.
-    pub async fn prepare(services: &Services) -> Result<Self, Problem> {
-        let id = WorkspaceId::new(&services.clock, &services.rng);
-        let key = services.vault.new_workspace_key(id.bytes()).await?;
-        Ok(Self { id, key })
+    /// One with a new id.
+    pub fn new(services: &Services) -> Self {
+        Self {
+            id: WorkspaceId::new(&services.clock, &services.rng),
+        }
     }
 
-    /// The row to insert.
-    pub(super) fn row(
+    /// Inserts the row. The vault makes its key in the transaction, so that a rotation of the master finds it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Unsealed`] when the vault does not answer.
+    pub(super) async fn insert(
         self,
+        tx: &SystemTx,
+        services: &Services,
         organization: OrganizationId,
         name: &str,
-        now_ms: i64,
-    ) -> workspace::ActiveModel {
-        workspace::ActiveModel {
+    ) -> Result<workspace::Model, StoreError> {
+        tx.hold_root().await?;
+        let key = services.vault.new_workspace_key(self.id.bytes()).await;
+        tx.insert(workspace::ActiveModel {
             id: Set(self.id),
             organization_id: Set(organization),
             name: Set(name.to_owned()),
-            wrapped_key: Set(self.key.0),
-            created_at_ms: Set(now_ms),
-        }
+            wrapped_key: Set(key.map_err(StoreError::Unsealed)?.0),
+            created_at_ms: Set(services.clock.now_ms()),
+        })
+        .await
     }
 }
 
@@ -69,7 +71,7 @@ pub async fn create_organization(
     })
     .await?;
     let workspace_id = new.id;
-    tx.insert(new.row(organization_id, workspace_name, now))
+    new.insert(tx, services, organization_id, workspace_name)
         .await?;
     tx.insert(ledger::head::ActiveModel {
         organization_id: Set(organization_id),
@@ -224,22 +226,6 @@ pub async fn workspace_chip(ctx: &Ctx, id: WorkspaceId) -> Result<WorkspaceChip,
             role: membership.role.as_str().to_owned(),
         })
         .ok_or_else(Problem::not_found)
-}
-
-/// The wrapped key of the grant's workspace.
-///
-/// # Errors
-/// [`StoreError`]; [`StoreError::Absent`] when the workspace is gone.
-pub async fn workspace_key<P: Permission>(
-    services: &Services,
-    grant: &Grant<P>,
-) -> Result<WrappedKey, StoreError> {
-    let tx = services.store.system(SystemPurpose::Memberships).await?;
-    let row = tx
-        .one(workspace::Entity::find_by_id(grant.workspace()))
-        .await?
-        .ok_or(StoreError::Absent)?;
-    Ok(WrappedKey(row.wrapped_key))
 }
 
 /// Display names of accounts.

@@ -137,7 +137,7 @@ pub async fn create_workspace(
 ) -> Result<WorkspaceItem, Problem> {
     let grant = owned(ctx, id).await?;
     ops::check_name(name)?;
-    let new = NewWorkspace::prepare(&ctx.services).await?;
+    let new = NewWorkspace::new(&ctx.services);
     let there = {
         let tx = ctx.services.store.organization_read(&grant).await?;
         tx.find::<workspace::Entity>().count().await?
@@ -151,7 +151,7 @@ pub async fn create_workspace(
     let entry = audit::entry(ctx, Action::WorkspaceCreate, new.id, name.trim());
     // An organization's owner writes no memberships, but for this first one of a workspace that is made here.
     let tx = ctx.services.store.system(SystemPurpose::Setup).await?;
-    let row = tx.insert(new.row(id, name.trim(), ctx.now_ms())).await?;
+    let row = new.insert(&tx, &ctx.services, id, name.trim()).await?;
     ops::add_member(&tx, &ctx.services, id, row.id, grant.user(), Role::Owner).await?;
     tx.commit_in(id, row.id, entry).await?;
     Ok(row.into())

@@ -6,8 +6,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Scope, SecretItem, Tier};
-use super::ops;
 use super::set::{self, NewSecret, Value};
+use super::{ops, rotate};
 use crate::context::Ctx;
 use crate::kernel::{Code, Page, Problem, SecretString, WorkspaceId};
 use crate::vault::{SUBMISSION_INFO, Submission};
@@ -189,4 +189,44 @@ pub async fn reveal(
     Ok(Json(Revealed {
         value: value.expose().clone(),
     }))
+}
+
+/// What a rotation did.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct RotatedKey {
+    /// How many values were sealed anew, earlier versions among them.
+    values: usize,
+}
+
+/// Give the workspace a new key and seal every value with it. Values stay what they are. Needs a sign-in of the last ten
+/// minutes; recorded.
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/secrets/rotate-key", tag = "Secrets",
+    params(("workspace" = String, Path)), responses((status = 200, body = RotatedKey)))]
+pub async fn rotate_key(
+    ctx: Ctx,
+    Path(workspace): Path<WorkspaceId>,
+) -> Result<Json<RotatedKey>, Problem> {
+    let values = rotate::rotate_key(&ctx, workspace).await?;
+    Ok(Json(RotatedKey { values }))
+}
+
+/// The name, typed once more.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shred {
+    /// The workspace's, as it is shown.
+    name: String,
+}
+
+/// Delete all secrets with the key that opens them: no copy of the database opens them again. Needs a sign-in of the last ten
+/// minutes; recorded.
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/secrets/shred-all", tag = "Secrets",
+    params(("workspace" = String, Path)), request_body = Shred, responses((status = 204)))]
+pub async fn shred(
+    ctx: Ctx,
+    Path(workspace): Path<WorkspaceId>,
+    Json(shred): Json<Shred>,
+) -> Result<StatusCode, Problem> {
+    rotate::shred(&ctx, workspace, &shred.name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

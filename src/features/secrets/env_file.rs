@@ -181,8 +181,9 @@ async fn export_granted<P: Permission>(
     }
     let of = scope.stored(grant.user());
     let rows = open_visible(ctx, grant, &of, Action::SecretExport).await?;
-    let key = members::workspace_key(&ctx.services, grant).await?;
     let tx = ctx.services.store.scoped(grant).await?;
+    // Key and values of one moment: both are read here.
+    let key = members::key_to_use(&tx).await?;
     let mut entries: Option<Entries> = None;
     let mut hidden = Vec::with_capacity(rows.len());
     for (row, _) in &rows {

@@ -11,6 +11,7 @@ mod model;
 mod ops;
 mod pages;
 mod references;
+mod rotate;
 mod rules;
 mod set;
 mod store;
@@ -37,4 +38,6 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(api::reveal))
         .routes(routes!(api_life::list_versions))
         .routes(routes!(api_life::roll_back))
+        .routes(routes!(api::rotate_key))
+        .routes(routes!(api::shred))
 }

@@ -37,24 +37,29 @@ pub async fn open_visible<P: Permission>(
     of: &str,
     action: Action,
 ) -> Result<Vec<(secret::Model, Option<String>)>, Problem> {
-    let key = members::workspace_key(&ctx.services, grant).await?;
     let tx = ctx.services.store.scoped_read(grant).await?;
     let rows = store::list(&tx, of).await?;
-    let mut sealed = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let visible = Tier::stored(&row.tier) == Tier::Visible;
-        sealed.push(if visible {
-            store::value(&tx, row.id, row.version).await?
-        } else {
-            None
-        });
-    }
     drop(tx);
-    let shown = sealed.iter().flatten().count();
+    let visible = |row: &secret::Model| Tier::stored(&row.tier) == Tier::Visible;
+    let shown = rows.iter().filter(|row| visible(row)).count();
     if shown > 0 {
         let detail = format!("values of {shown} visible secrets");
         audit::note(ctx, grant, action, grant.workspace(), detail).await?;
     }
+    // Key and values of one moment, and of the last: a rotation changes both.
+    let tx = ctx.services.store.scoped_read(grant).await?;
+    let key = members::key_in(&tx).await?;
+    let mut sealed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let stored = if visible(row) {
+            store::value(&tx, row.id, row.version).await?
+        } else {
+            None
+        };
+        // One that was moved to a stricter tier since is not shown any more.
+        sealed.push(stored.filter(|stored| Tier::stored(&stored.tier) == Tier::Visible));
+    }
+    drop(tx);
     let mut items = Vec::with_capacity(rows.len());
     for (row, stored) in rows.into_iter().zip(sealed) {
         let value = match stored {
@@ -235,7 +240,6 @@ async fn reveal_granted<P: Permission>(
     name: &str,
 ) -> Result<SecretString, Problem> {
     ctx.require_fresh()?;
-    let key = members::workspace_key(&ctx.services, grant).await?;
     let tx = ctx.services.store.scoped(grant).await?;
     let row = get(&tx, scope, grant.user(), name).await?;
     let tier = Tier::stored(&row.tier);
@@ -247,12 +251,17 @@ async fn reveal_granted<P: Permission>(
             ),
         ));
     }
-    let stored = store::value(&tx, row.id, row.version)
-        .await?
-        .ok_or_else(Problem::not_found)?;
     // Recorded before the value is opened: a reveal without its entry cannot happen.
     let detail = format!("version {}", row.version);
     tx.commit(told(ctx, Action::SecretReveal, &row, &detail))
         .await?;
+    // Key and value of one moment, and of the last: a rotation changes both.
+    let tx = ctx.services.store.scoped_read(grant).await?;
+    let key = members::key_in(&tx).await?;
+    let stored = store::value(&tx, row.id, row.version)
+        .await?
+        .filter(|stored| stored.tier == row.tier)
+        .ok_or_else(|| changed_meanwhile(name))?;
+    drop(tx);
     open(ctx, &key, &row, tier, stored.sealed).await
 }

@@ -7,6 +7,7 @@ use sea_orm::ActiveValue::Set;
 use super::model::{self, Scope, SecretItem, Tier, binding, secret, version, words};
 use super::ops::{changed_meanwhile, overtaken, told};
 use super::references::{self, Graph};
+use super::rotate::under_current_key;
 use super::rules::{name_complaint, value_complaint};
 use super::store;
 use crate::authz::permission::{SecretsOwn, SecretsWrite};
@@ -15,7 +16,7 @@ use crate::features::audit::Action;
 use crate::features::members;
 use crate::kernel::{Code, Problem, SecretId, SecretString, UserId, WorkspaceId};
 use crate::store::{Entries, Grant, Permission, ScopedRead};
-use crate::vault::{Sealed, Submission, VaultError, WrappedKey};
+use crate::vault::{Binding, Sealed, Submission, VaultError, WrappedKey};
 
 /// Most secrets that are set at once.
 pub const MOST_AT_ONCE: usize = 200;
@@ -138,10 +139,10 @@ async fn set_granted<P: Permission>(
         }
     }
     wrong.none()?;
-    let key = members::workspace_key(&ctx.services, grant).await?;
     // The version enters the ciphertext, so it is read first and must still be the last one when the row is written.
-    let planned = {
+    let (key, planned) = {
         let tx = ctx.services.store.scoped_read(grant).await?;
+        let key = members::key_in(&tx).await?;
         let planned = plan(ctx, &tx, &of, new, &mut wrong).await?;
         if planned.iter().any(|one| one.expand) {
             let mut graph = graph(&tx, scope, grant.user()).await?;
@@ -155,7 +156,7 @@ async fn set_granted<P: Permission>(
                 }
             }
         }
-        planned
+        (key, planned)
     };
     wrong.none()?;
     let mut sealed = Vec::with_capacity(planned.len());
@@ -167,7 +168,7 @@ async fn set_granted<P: Permission>(
         }
     }
     wrong.none()?;
-    write(ctx, grant, &of, sealed).await
+    write(ctx, grant, &of, &key, sealed).await
 }
 
 /// Everything that is not right, by name where there are several.
@@ -317,6 +318,7 @@ struct Ready {
     known: Option<secret::Model>,
     row: secret::ActiveModel,
     version: version::ActiveModel,
+    bound: Binding,
     told: String,
 }
 
@@ -372,6 +374,7 @@ async fn seal(
         name: new.name,
         known,
         row,
+        bound,
         version: version::ActiveModel {
             workspace_id: Set(workspace),
             secret_id: Set(id),
@@ -404,6 +407,7 @@ async fn write<P: Permission>(
     ctx: &Ctx,
     grant: &Grant<P>,
     of: &str,
+    key: &WrappedKey,
     ready: Vec<Ready>,
 ) -> Result<Vec<SecretItem>, Problem> {
     let tx = ctx.services.store.scoped(grant).await?;
@@ -434,7 +438,16 @@ async fn write<P: Permission>(
             tx.insert(row).await
         };
         let row = written.map_err(|error| overtaken(&one.name, error))?;
-        tx.insert(one.version)
+        let mut version = one.version;
+        let sealed = under_current_key(
+            ctx,
+            &tx,
+            key,
+            &one.bound,
+            version.sealed.take().unwrap_or_default(),
+        );
+        version.sealed = Set(sealed.await?);
+        tx.insert(version)
             .await
             .map_err(|error| overtaken(&one.name, error))?;
         let entry = told(ctx, Action::SecretSet, &row, &one.told);

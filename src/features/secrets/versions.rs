@@ -4,6 +4,7 @@ use sea_orm::ActiveValue::Set;
 
 use super::model::{Scope, SecretItem, Tier, VersionItem, binding, secret, version, words};
 use super::ops::{changed_meanwhile, get, overtaken, told};
+use super::rotate::under_current_key;
 use super::set::{description_complaint, expiry_complaint, graph, references_complaint};
 use super::{references, store};
 use crate::authz::permission::{SecretsOwn, SecretsRead, SecretsWrite};
@@ -83,9 +84,9 @@ async fn roll_back_granted<P: Permission>(
     name: &str,
     number: i64,
 ) -> Result<SecretItem, Problem> {
-    let key = members::workspace_key(&ctx.services, grant).await?;
-    let (row, earlier) = {
+    let (key, row, earlier) = {
         let tx = ctx.services.store.scoped_read(grant).await?;
+        let key = members::key_in(&tx).await?;
         let row = get(&tx, scope, grant.user(), name).await?;
         let earlier = store::value(&tx, row.id, number).await?;
         let earlier = earlier.filter(|earlier| earlier.version < row.version);
@@ -102,7 +103,7 @@ async fn roll_back_granted<P: Permission>(
                 return Err(unprocessable(format!("version: {message}")));
             }
         }
-        (row, earlier)
+        (key, row, earlier)
     };
     let was = Tier::stored(&earlier.tier);
     let tier = was.max(Tier::stored(&row.tier));
@@ -110,13 +111,15 @@ async fn roll_back_granted<P: Permission>(
     let sealed = reseal(ctx, &key, &row, (number, was), earlier.sealed, (next, tier)).await?;
     let tx = ctx.services.store.scoped(grant).await?;
     still(&tx, &row).await?;
+    let bound = binding(row.workspace_id, row.id, next, name, tier);
+    let sealed = under_current_key(ctx, &tx, &key, &bound, sealed.0).await?;
     let (now, user) = (ctx.now_ms(), ctx.actor.user());
     tx.insert(version::ActiveModel {
         workspace_id: Set(row.workspace_id),
         secret_id: Set(row.id),
         version: Set(next),
         tier: Set(tier.as_str().to_owned()),
-        sealed: Set(sealed.0),
+        sealed: Set(sealed),
         refers_to: Set(earlier.refers_to.clone()),
         created_by: Set(user),
         created_at_ms: Set(now),
@@ -180,9 +183,9 @@ async fn change_granted<P: Permission>(
     if let Some(message) = complaint {
         return Err(unprocessable(message));
     }
-    let key = members::workspace_key(&ctx.services, grant).await?;
-    let (row, refers_to, weaker) = {
+    let (key, row, refers_to, weaker) = {
         let tx = ctx.services.store.scoped_read(grant).await?;
+        let key = members::key_in(&tx).await?;
         let row = get(&tx, scope, grant.user(), name).await?;
         let refers_to = references_after(&row, &change)?;
         if !refers_to.is_empty() {
@@ -196,7 +199,7 @@ async fn change_granted<P: Permission>(
             Some(tier) => weaker_versions(&tx, &row, tier).await?,
             None => Vec::new(),
         };
-        (row, refers_to, weaker)
+        (key, row, refers_to, weaker)
     };
     let tier = change.tier.unwrap_or_else(|| Tier::stored(&row.tier));
     let mut resealed = Vec::with_capacity(weaker.len());
@@ -208,12 +211,14 @@ async fn change_granted<P: Permission>(
     let tx = ctx.services.store.scoped(grant).await?;
     still(&tx, &row).await?;
     for (number, sealed) in resealed {
+        let bound = binding(row.workspace_id, row.id, number, name, tier);
+        let sealed = under_current_key(ctx, &tx, &key, &bound, sealed.0).await?;
         tx.update(version::ActiveModel {
             workspace_id: Set(row.workspace_id),
             secret_id: Set(row.id),
             version: Set(number),
             tier: Set(tier.as_str().to_owned()),
-            sealed: Set(sealed.0),
+            sealed: Set(sealed),
             ..Default::default()
         })
         .await

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// Room for the master file: three lines of at most 76 bytes, and nothing like a key file by mistake.
-const MASTER_ROOM: usize = 1024;
+pub(super) const MASTER_ROOM: usize = 1024;
 
 /// Why the keys could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,24 @@ pub enum KeyFileError {
     /// No memory for the keys.
     #[error("cannot get memory for the keys: {0}")]
     Memory(io::Error),
+    /// It is another user's, who alone may write it anew.
+    #[error(
+        "the master secret {path} belongs to user {owner}, and this runs as user {user}: run it as its owner, or, where it is a \
+         secret of a cluster, change it there"
+    )]
+    NotYours {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The one who asks.
+        user: u32,
+    },
+    /// Another command changes it.
+    #[error(
+        "another command changes the master secret {0} at this moment: wait until it has ended"
+    )]
+    Busy(PathBuf),
 }
 
 /// Loads the master from `master` and the id from `install-id` beside it, and derives the keys.
@@ -92,7 +110,7 @@ pub fn load(master: &Path, create: bool) -> Result<(Keys, SecretPages, bool), Ke
     Ok((result?, pages, created))
 }
 
-fn read_master(path: &Path, text: &mut [u8]) -> Result<usize, KeyFileError> {
+pub(super) fn read_master(path: &Path, text: &mut [u8]) -> Result<usize, KeyFileError> {
     let failed = |error| KeyFileError::Io {
         doing: "read the master secret",
         path: path.to_owned(),
@@ -145,36 +163,23 @@ fn derive(
     };
     let mut roots = Vec::new();
     let mut has_mac_secret = false;
-    for line in text.split(|byte| *byte == b'\n') {
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
-        if let Some(digits) = line.strip_prefix(b"mac ") {
-            if has_mac_secret {
+    for line in lines(text) {
+        let (number, digits) = match line.map_err(malformed)? {
+            Line::Mac(_) if has_mac_secret => {
                 return Err(malformed(
                     "the MAC secret is there twice; keep the line that was there first",
                 ));
             }
-            decode_hex(digits.trim_ascii(), mac_secret)
-                .filter(|()| mac_secret.iter().any(|byte| *byte != 0))
-                .ok_or_else(|| {
-                    malformed("the MAC secret has 64 hexadecimal digits, not all zeroes")
-                })?;
-            has_mac_secret = true;
-            continue;
-        }
-        let (number, digits) = match line.iter().position(|byte| *byte == b' ') {
-            None => (1, line),
-            Some(space) => {
-                let (number, digits) = line.split_at(space);
-                let number = std::str::from_utf8(number)
-                    .ok()
-                    .and_then(|number| number.parse::<u32>().ok())
-                    .filter(|number| *number > 0)
-                    .ok_or_else(|| malformed("a line begins with a root key's number, from 1"))?;
-                (number, digits.trim_ascii())
+            Line::Mac(digits) => {
+                decode_hex(digits, mac_secret)
+                    .filter(|()| mac_secret.iter().any(|byte| *byte != 0))
+                    .ok_or_else(|| {
+                        malformed("the MAC secret has 64 hexadecimal digits, not all zeroes")
+                    })?;
+                has_mac_secret = true;
+                continue;
             }
+            Line::Root(number, digits) => (number, digits),
         };
         decode_hex(digits, master)
             .ok_or_else(|| malformed("each root key has 64 hexadecimal digits"))?;
@@ -189,7 +194,38 @@ fn derive(
     })
 }
 
-fn read_install(path: &Path) -> Result<[u8; 16], KeyFileError> {
+/// A line of the master file.
+pub(super) enum Line<'a> {
+    /// The MAC secret's digits.
+    Mac(&'a [u8]),
+    /// A root key's number and digits.
+    Root(u32, &'a [u8]),
+}
+
+/// The lines of `text` that hold something; an error says what is wrong with one.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Result<Line<'_>, &'static str>> {
+    let filled = |line: &&[u8]| !line.is_empty();
+    text.split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(filled)
+        .map(|line| {
+            if let Some(digits) = line.strip_prefix(b"mac ") {
+                return Ok(Line::Mac(digits.trim_ascii()));
+            }
+            let Some(space) = line.iter().position(|byte| *byte == b' ') else {
+                return Ok(Line::Root(1, line));
+            };
+            let (number, digits) = line.split_at(space);
+            std::str::from_utf8(number)
+                .ok()
+                .and_then(|number| number.parse::<u32>().ok())
+                .filter(|number| *number > 0)
+                .map(|number| Line::Root(number, digits.trim_ascii()))
+                .ok_or("a line begins with a root key's number, from 1")
+        })
+}
+
+pub(super) fn read_install(path: &Path) -> Result<[u8; 16], KeyFileError> {
     let text = fs::read(path).map_err(|error| KeyFileError::Io {
         doing: "read the installation's id",
         path: path.to_owned(),
@@ -228,11 +264,7 @@ fn write_random<const N: usize>(before: &str, path: &Path) -> Result<(), KeyFile
         .map_err(|error| failed(io::Error::other(error.to_string())))?;
     let mut text = Zeroizing::new(String::with_capacity(before.len() + N * 2 + 1));
     text.push_str(before);
-    for byte in random.iter() {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
-    }
+    push_hex(&mut text, random.as_slice());
     text.push('\n');
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
     let write = || -> io::Result<()> {
@@ -260,6 +292,15 @@ fn write_random<const N: usize>(before: &str, path: &Path) -> Result<(), KeyFile
     };
     let removed = fs::remove_file(&temporary);
     result.and(removed).map_err(failed)
+}
+
+/// Appends `bytes` as digits; `text` has the room already, so that no copy is left where it grew.
+pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+        }
+    }
 }
 
 fn decode_hex(digits: &[u8], into: &mut [u8]) -> Option<()> {

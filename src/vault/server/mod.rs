@@ -28,6 +28,7 @@ mod keys;
 mod memory;
 mod ops;
 mod record;
+pub mod rotation;
 mod seccomp;
 mod serve;
 mod submission;
@@ -43,7 +44,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use self::{anchors::Anchors, files::KeyFileError, ops::Vault, record::Record, serve::Service};
+use self::{anchors::Anchors, ops::Vault, record::Record, serve::Service};
+pub use envelope::root_number;
+pub use files::KeyFileError;
+pub use harden::before_secrets;
 pub use throttle::Rate;
 
 /// The process's exit codes at start.

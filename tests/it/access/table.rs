@@ -176,6 +176,8 @@ pub const OPERATIONS: &[Operation] = &[
     op("PATCH", "/api/v1/workspaces/{workspace}/secrets/{name}", "", Some(r#"{"description":"theirs"}"#), &["secrets"], "aaff"),
     op("GET", "/api/v1/workspaces/{workspace}/secrets/{name}/versions", "", None, &["secrets"], "aaaa"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/{name}/rollback", "", Some(r#"{"version":1}"#), &["secrets"], "aaff"),
+    op("POST", "/api/v1/workspaces/{workspace}/secrets/rotate-key", "", None, &["secrets"], "ffff"),
+    op("POST", "/api/v1/workspaces/{workspace}/secrets/shred-all", "", Some(r#"{"name":"Stolen"}"#), &["secrets"], "ffff"),
     op("GET", "/api/v1/workspaces/{workspace}/ai", "", None, &["ai"], "aaaf"),
     op("GET", "/api/v1/workspaces/{workspace}/ai/sessions", "", None, &["containers", "ai"], "aaaf"),
     op("POST", "/api/v1/workspaces/{workspace}/ai/sessions", "", Some(r#"{"project_id":"{project}","container_id":"{container}"}"#), &["containers", "ai"], "annf"),

@@ -11,6 +11,7 @@ use super::rules::Source;
 /// Files that open system transactions, with the purposes and how often.
 const SYSTEM: &[(&str, &str)] = &[
     ("src/app/installation.rs", "Setup 1"),
+    ("src/app/rotation.rs", "Rotation 2"),
     ("src/authz/authorize.rs", "Memberships 2"),
     ("src/authz/recognize.rs", "SignInRead 3, SignInWrite 2"),
     ("src/features/ai/gateway/pass.rs", "Memberships 1"),
@@ -20,10 +21,15 @@ const SYSTEM: &[(&str, &str)] = &[
         "src/features/audit/sinks/carry.rs",
         "AuditRead 2, Housekeeping 2",
     ),
+    ("src/features/audit/sinks/rewrap.rs", "Rotation 2"),
     ("src/features/audit/verify.rs", "AuditRead 3"),
     (
         "src/features/containers/store.rs",
         "ContainerObserve 4, ContainerScan 3, Memberships 1",
+    ),
+    (
+        "src/features/credentials/mod.rs",
+        "Credentials 2, Housekeeping 2, Rotation 2",
     ),
     ("src/features/identity/admin.rs", "Setup 1, SignInWrite 1"),
     (
@@ -31,6 +37,7 @@ const SYSTEM: &[(&str, &str)] = &[
         "SignInRead 1, SignInWrite 1",
     ),
     ("src/features/identity/invitation_pages.rs", "SignInWrite 1"),
+    ("src/features/identity/rewrap.rs", "Rotation 2"),
     (
         "src/features/identity/second_factor.rs",
         "SignInRead 2, SignInWrite 3",
@@ -52,13 +59,14 @@ const SYSTEM: &[(&str, &str)] = &[
         "src/features/members/invitations.rs",
         "SignInRead 1, SignInWrite 1",
     ),
-    ("src/features/members/ops.rs", "Memberships 5"),
+    ("src/features/members/ops.rs", "Memberships 4"),
     (
         "src/features/members/organizations.rs",
         "Memberships 1, Setup 1",
     ),
     ("src/features/members/people.rs", "Memberships 1"),
     ("src/features/secrets/expiry.rs", "Housekeeping 2"),
+    ("src/features/members/rewrap.rs", "Rotation 2"),
     ("src/features/tokens/ops.rs", "SignInRead 1, SignInWrite 2"),
     (
         "src/features/tokens/service.rs",
@@ -95,10 +103,14 @@ const UNAUDITED: &[(&str, &str)] = &[
     ("src/features/ai/assistant/pen.rs", "Transcript 2"),
     ("src/features/ai/assistant/turn.rs", "Transcript 1"),
     ("src/features/audit/sinks/carry.rs", "Housekeeping 2"),
+    ("src/features/audit/sinks/rewrap.rs", "Housekeeping 1"),
     ("src/features/containers/store.rs", "Observed 3"),
+    ("src/features/credentials/mod.rs", "Housekeeping 1"),
+    ("src/features/identity/rewrap.rs", "Housekeeping 1"),
     ("src/features/identity/second_factor.rs", "UsedUp 1"),
     ("src/features/identity/setup.rs", "UsedUp 1"),
     ("src/features/identity/sweep.rs", "Housekeeping 1"),
+    ("src/features/members/rewrap.rs", "Housekeeping 1"),
 ];
 
 #[test]

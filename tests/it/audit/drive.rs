@@ -125,6 +125,20 @@ impl Drive {
         self.secret_life(&secrets).await;
         let gone = format!("{secrets}/VISIBLE");
         self.desk.api.delete(&gone).await.expect(204);
+        let named = self.desk.api.get(&self.place).await.ok();
+        for (verb, body) in [
+            ("rotate-key", json!({})),
+            ("shred-all", json!({"name": named["name"]})),
+        ] {
+            let url = format!("{}/api/v1{secrets}/{verb}", self.desk.server.url());
+            let done = http_client()
+                .post(url)
+                .header(COOKIE, browser.cookie())
+                .header("x-csrf-token", field(&page, "csrf_token"))
+                .json(&body);
+            let done = done.send().await.unwrap();
+            assert!(done.status().is_success(), "{verb}: {}", done.status());
+        }
         let new = json!({"name": "Gone", "source": {"kind": "empty"}});
         let projects = format!("{}/projects", self.place);
         let made = self.desk.api.post(&projects, &new).await.expect(201).json();

@@ -63,6 +63,14 @@ pub const REFUSED: &[(&str, &str)] = &[
         "secrets_reveal",
         "asks for a person who signed in a moment ago",
     ),
+    (
+        "secrets_rotate_key",
+        "asks for a person who signed in a moment ago",
+    ),
+    (
+        "secrets_shred",
+        "asks for a person who signed in a moment ago",
+    ),
     ("assistant_send", "there is no upstream to answer"),
     ("assistant_decide", "there is no upstream that asks"),
     ("assistant_undo", "there is no upstream that changes a file"),

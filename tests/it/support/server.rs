@@ -387,7 +387,8 @@ impl Server {
         self.shared
     }
 
-    fn command(&self) -> Command {
+    /// The executable with this server's settings.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         // The developer's own settings must not change what is tested.
         for (name, _) in std::env::vars_os() {

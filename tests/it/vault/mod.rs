@@ -3,8 +3,13 @@
 mod anchors;
 mod attack;
 mod confined;
+mod credential;
+mod doctor;
+mod drill;
 mod harness;
 mod operations;
 mod restart;
+mod rotation;
 mod system;
 mod throughput;
+mod workspace_key;

@@ -128,7 +128,7 @@ async fn send(upstream: &Upstream, body: Bytes) -> Result<Response<ResponseBody>
 
 fn unsent(error: UpstreamError) -> Failure {
     let (message, again) = match &error {
-        UpstreamError::Key(KeyError::Vault(_)) => (
+        UpstreamError::Key(KeyError::Vault(_) | KeyError::Store(_)) => (
             "The vault did not give the upstream key. Try again in a few seconds.".to_owned(),
             true,
         ),

@@ -45,6 +45,7 @@ pub async fn status(ctx: &Ctx, ai: &Ai, workspace: WorkspaceId) -> Result<AiStat
         Err(KeyError::NotConfigured | KeyError::File(_)) => false,
         // No setting is missing: it goes by itself.
         Err(KeyError::Vault(cause)) => return Err(cause.into()),
+        Err(KeyError::Store(cause)) => return Err(cause.into()),
     };
     Ok(AiStatus {
         ready,
@@ -134,6 +135,7 @@ pub async fn send(
     match ai.upstream.ready().await {
         Ok(()) => {}
         Err(KeyError::Vault(cause)) => return Err(cause.into()),
+        Err(KeyError::Store(cause)) => return Err(cause.into()),
         Err(KeyError::NotConfigured | KeyError::File(_)) => {
             return Err(Problem::new(
                 Code::Conflict,

@@ -148,6 +148,7 @@ impl From<UpstreamError> for GatewayError {
     fn from(error: UpstreamError) -> Self {
         match error {
             UpstreamError::Key(KeyError::Vault(cause)) => Problem::from(cause).into(),
+            UpstreamError::Key(KeyError::Store(cause)) => Problem::from(cause).into(),
             // The status that the setting's absence has everywhere: the operator can act, the client cannot.
             UpstreamError::Key(error) => Self {
                 status: 503,

@@ -8,7 +8,9 @@ pub mod api;
 mod carry;
 pub mod model;
 pub mod ops;
+mod rewrap;
 mod syslog;
 mod webhook;
 
 pub use carry::start;
+pub use rewrap::{SinkSecret, replace_sink_secrets, sink_secrets};

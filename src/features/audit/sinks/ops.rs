@@ -97,7 +97,7 @@ pub async fn create(
                 .await?;
             (
                 Some(format!("whsec_{}", BASE64_STANDARD.encode(key))),
-                Some(sealed.0),
+                Some(sealed),
             )
         }
         Target::Syslog { .. } => (None, None),
@@ -111,6 +111,16 @@ pub async fn create(
             ),
         ));
     }
+    let sealed = match sealed {
+        Some(sealed) => {
+            // A rotation of the master may have come between: what it would not find must not be written.
+            tx.hold_root().await?;
+            let (vault, name) = (&ctx.services.vault, secret_name(id));
+            let sealed = vault.rewrap_system(SystemPurpose::Integration, &name, &sealed);
+            Some(sealed.await?.0)
+        }
+        None => None,
+    };
     let last = last_seq(&tx).await?;
     let row = tx
         .insert(sink::ActiveModel {
@@ -255,7 +265,7 @@ pub async fn secret(services: &Services, row: &sink::Model) -> Result<SecretByte
         .map_err(|error| error.to_string())
 }
 
-fn secret_name(id: AuditSinkId) -> String {
+pub(super) fn secret_name(id: AuditSinkId) -> String {
     format!("audit sink {id}")
 }
 

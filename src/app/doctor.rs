@@ -1,0 +1,232 @@
+//! `optidev doctor`: what this machine has of what keeps secrets and containers apart, and what is missing, found by trying.
+//!
+//! It starts a vault process of its own, with a master of its own that is deleted again: a running server and its secrets are
+//! not touched.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::process::Command;
+
+use super::services;
+use super::vault_process::{VaultProcess, VaultStart};
+use crate::config::{Config, Loaded, Paths};
+use crate::vault::{Hardening, KeyMemory};
+
+/// A program that is tried has this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Kernels as old as this clock were never sold: it is not set.
+const LONG_AGO_MS: i64 = 1_700_000_000_000;
+
+/// One line of the answer.
+#[derive(Debug, serde::Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether it is there.
+    pub ok: bool,
+    /// Whether OptiDev runs worse, or not at all, without it.
+    pub needed: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do when it is missing.
+    pub remedy: &'static str,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// When nothing could be looked at: the data folder cannot be made.
+pub async fn examine(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Vec<Check>> {
+    let paths = Paths::new(data_dir.to_path_buf());
+    services::make_folders(&paths)?;
+    let mut checks = hardening(&paths).await;
+    checks.push(containers().await);
+    checks.push(cgroups());
+    checks.extend(stores(loaded.config, paths).await);
+    Ok(checks)
+}
+
+async fn hardening(paths: &Paths) -> Vec<Check> {
+    let found = match probe(paths).await {
+        Ok(hardening) => hardening,
+        Err(error) => {
+            return vec![Check {
+                name: "vault process",
+                ok: false,
+                needed: true,
+                found: format!("{error:#}"),
+                remedy: "see what it printed above",
+            }];
+        }
+    };
+    let other: Vec<String> = found
+        .missing()
+        .into_iter()
+        .filter(|what| {
+            !["memfd_secret", "landlock", "system call"]
+                .iter()
+                .any(|named| what.contains(named))
+        })
+        .collect();
+    let check = |name, ok, found: String, remedy| Check {
+        name,
+        ok,
+        needed: true,
+        found,
+        remedy,
+    };
+    vec![
+        check(
+            "memfd_secret",
+            found.key_memory == KeyMemory::MemfdSecret,
+            format!("root keys are in {:?} memory", found.key_memory),
+            "a kernel with CONFIG_SECRETMEM (some need secretmem.enable=1 at boot), and RLIMIT_MEMLOCK of at least 64 KiB",
+        ),
+        check(
+            "landlock for the vault",
+            found.landlock_abi >= 4,
+            format!("ABI {}", found.landlock_abi),
+            "Linux 6.7 or newer with landlock in the list of lsm= at boot",
+        ),
+        check(
+            "landlock for the server",
+            found.landlock_abi >= 1,
+            format!("ABI {}", found.landlock_abi),
+            "Linux 5.13 or newer with landlock in the list of lsm= at boot",
+        ),
+        check(
+            "seccomp",
+            found.seccomp,
+            if found.seccomp { "in force" } else { "refused" }.to_owned(),
+            "a kernel with CONFIG_SECCOMP_FILTER, and a container runtime that allows filters",
+        ),
+        check(
+            "vault process",
+            other.is_empty(),
+            if other.is_empty() {
+                "not dumpable, no core dumps, no capabilities, no new privileges".to_owned()
+            } else {
+                format!("lacks {}", other.join(", "))
+            },
+            "run OptiDev as a user of its own, outside of a debugger",
+        ),
+    ]
+}
+
+/// What a vault process can do to itself here.
+async fn probe(paths: &Paths) -> anyhow::Result<Hardening> {
+    let own = Paths::new(paths.run().join(format!("doctor-{}", std::process::id())));
+    services::make_folders(&own)?;
+    let start = VaultStart {
+        master: own.vault().join("master"),
+        paths: own.clone(),
+        require_hardening: false,
+    };
+    let asked = async {
+        let vault = VaultProcess::supervise(start, true)?;
+        let ready = vault.ready().await;
+        let status = vault.client().status().await;
+        vault.stop().await;
+        ready?;
+        anyhow::Ok(status?.hardening)
+    };
+    let asked = asked.await;
+    tokio::fs::remove_dir_all(own.data_dir())
+        .await
+        .with_context(|| format!("removing {}", own.data_dir().display()))?;
+    asked
+}
+
+/// Whether a container can be made: every namespace unshared, as an ordinary user too.
+async fn containers() -> Check {
+    let mut command = Command::new("bwrap");
+    command
+        .args(["--unshare-all", "--ro-bind", "/", "/", "true"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let found = match tokio::time::timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) if output.status.success() => Ok("bwrap makes containers".to_owned()),
+        Ok(Ok(output)) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Ok(Err(error)) => Err(format!("bwrap: {error}")),
+        Err(_) => Err(format!("bwrap did not end within {} s", PATIENCE.as_secs())),
+    };
+    Check {
+        name: "containers",
+        ok: found.is_ok(),
+        needed: true,
+        found: found.unwrap_or_else(|error| error),
+        remedy: "install bubblewrap, and allow user namespaces (kernel.unprivileged_userns_clone=1; on Ubuntu also \
+                 kernel.apparmor_restrict_unprivileged_userns=0)",
+    }
+}
+
+fn cgroups() -> Check {
+    let controllers = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers");
+    Check {
+        name: "cgroups",
+        ok: controllers.exists(),
+        needed: false,
+        found: if controllers.exists() {
+            "version 2"
+        } else {
+            "version 2 is not mounted; containers are held by limits of their processes alone"
+        }
+        .to_owned(),
+        remedy: "boot with systemd.unified_cgroup_hierarchy=1, or mount cgroup2 at /sys/fs/cgroup",
+    }
+}
+
+async fn stores(config: Config, paths: Paths) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut push = |name, found: Result<String, String>, remedy| {
+        checks.push(Check {
+            name,
+            ok: found.is_ok(),
+            needed: true,
+            found: found.unwrap_or_else(|error| error),
+            remedy,
+        });
+    };
+    let services = match services::build(config, paths).await {
+        Ok(services) => services,
+        Err(error) => {
+            let found = Err(format!("{error:#}"));
+            push("database", found, "check [database], [mail] and [redis]");
+            return checks;
+        }
+    };
+    let database = services.store.ping().await;
+    let kind = if services.store.is_shared() {
+        "PostgreSQL"
+    } else {
+        "SQLite"
+    };
+    push(
+        "database",
+        database
+            .map(|()| format!("{kind} answers"))
+            .map_err(|error| error.to_string()),
+        "check [database] url, and that the server of the database runs",
+    );
+    let redis = match services.shared.ping().await {
+        None => Ok("not configured, which is right for one server".to_owned()),
+        Some(Ok(())) => Ok("answers".to_owned()),
+        Some(Err(error)) => Err(error.to_string()),
+    };
+    push("redis", redis, "check [redis] url, and that it runs");
+    let now = services.clock.now_ms();
+    let clock = if now > LONG_AGO_MS {
+        Ok(format!("{now} ms since 1970"))
+    } else {
+        Err(format!("{now} ms since 1970 is in the past"))
+    };
+    push(
+        "clock",
+        clock,
+        "set the clock, and keep it by NTP: one-time passwords and sessions go by it",
+    );
+    checks
+}
