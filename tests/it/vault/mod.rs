@@ -6,5 +6,6 @@ mod confined;
 mod harness;
 mod operations;
 mod restart;
+mod submission;
 mod system;
 mod throughput;
