@@ -4,6 +4,7 @@ mod anchors;
 mod attack;
 mod confined;
 mod harness;
+mod kills;
 mod operations;
 mod restart;
 mod submission;
