@@ -26,7 +26,8 @@ pub struct SetSecret {
     /// How much of it may be seen again.
     tier: Tier,
     /// The value, at most 64 KiB.
-    value: String,
+    #[schema(value_type = String)]
+    value: SecretString,
     /// For people; kept as it was without it.
     description: Option<String>,
 }
@@ -40,9 +41,8 @@ pub async fn put(
     Path((workspace, name)): Path<(WorkspaceId, String)>,
     Json(set): Json<SetSecret>,
 ) -> Result<Json<SecretItem>, Problem> {
-    let value = SecretString::from(set.value);
     Ok(Json(
-        ops::set(&ctx, workspace, &name, set.tier, value, set.description).await?,
+        ops::set(&ctx, workspace, &name, set.tier, set.value, set.description).await?,
     ))
 }
 
