@@ -60,7 +60,7 @@ pub async fn run(parts: &[String]) {
     if chosen.any(&["ready_time", "ready_time_first", "idle_rss"]) {
         all.extend(start::measure().await);
     }
-    if chosen.any(&["vault_seal", "vault_reveal"]) {
+    if chosen.any(vault::NAMES) {
         all.extend(vault::measure().await);
     }
     let requests = chosen.any(&[
