@@ -6,6 +6,7 @@ mod confined;
 mod harness;
 mod kills;
 mod operations;
+mod reseal;
 mod restart;
 mod submission;
 mod system;
