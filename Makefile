@@ -13,6 +13,10 @@ ARGS ?=
 # Cargo profile of `make run`: dev builds fastest and shares its work with `make test`.
 PROFILE ?= dev
 
+# How long `make fuzz` looks for faults in each decoder.
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS := vault_request vault_reply dotenv
+
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tools that scripts/need puts here come first; the folders need not exist.
 export PATH := $(abspath $(TARGET))/tools/bin:$(abspath $(TARGET))/tools/node/bin:$(PATH)
@@ -23,7 +27,7 @@ MODULES := assets/node_modules/.package-lock.json
 BROWSER_MODULES := tests/e2e/node_modules/.package-lock.json
 ASSET_INPUTS := $(shell find assets -path assets/node_modules -prune -o -path assets/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help run build assets test check bench
+.PHONY: help run build assets test check fuzz bench
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,7 +63,7 @@ $(ASSETS): $(MODULES) $(ASSET_INPUTS)
 	@touch $@
 
 test: ## Run all tests, in a real browser too, on SQLite and on PostgreSQL
-	@scripts/need build node runtime browser database fuzz
+	@scripts/need build node runtime browser database fuzz memory
 	@$(MAKE) assets
 	@$(MAKE) $(BROWSER_MODULES)
 	@$(STEP) "tests of the pages' scripts" npm --prefix assets test
@@ -79,6 +83,13 @@ check: ## Formatting, lints, licences, unused dependencies, spelling
 	@$(MAKE) assets
 	@$(STEP) "types and lints of the pages' scripts" npm --prefix assets run check
 	@$(STEP) "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
+
+fuzz: ## Fuzz the decoders, FUZZ_SECONDS (default 30) each
+	@scripts/need build fuzzing
+	@for target in $(FUZZ_TARGETS); do \
+		$(STEP) "fuzz $$target" cargo +nightly fuzz run --target-dir $(abspath $(TARGET))/fuzz $$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 || exit 1; \
+	done
 
 bench: ## Run the benches; writes target/bench/main.json and prints it as a table
 	@scripts/need build node runtime database

@@ -82,7 +82,7 @@ pub async fn run(parts: &[String]) -> bool {
     if chosen.any(&["ready_time", "ready_time_first", "idle_rss"]) {
         all.extend(start::measure().await);
     }
-    if chosen.any(&["vault_seal", "vault_reveal"]) {
+    if chosen.any(vault::NAMES) {
         all.extend(vault::measure().await);
     }
     if chosen.any(&["vault_rotate_master"]) {

@@ -7,6 +7,7 @@ pub mod page;
 pub mod problem;
 pub mod rng;
 pub mod secret;
+pub mod wiping;
 
 pub use clock::Clock;
 pub use ids::{

@@ -14,6 +14,9 @@
 //! let copy = value.clone();
 //! ```
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A value that is zeroized on drop and cannot be printed, serialized or copied by accident.
@@ -86,6 +89,42 @@ impl From<&[u8]> for SecretBytes {
     }
 }
 
+/// Reads a text. What is something else is refused without being repeated: the usual messages quote it.
+impl<'de> Deserialize<'de> for SecretString {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Whatever stands there is asked for: a reader that was told to expect a text writes the message itself.
+        deserializer.deserialize_any(Text)
+    }
+}
+
+struct Text;
+
+macro_rules! refuse {
+    ($($visit:ident: $type:ty),+) => {
+        $(fn $visit<E: Error>(self, _: $type) -> Result<Self::Value, E> {
+            Err(E::custom("this value must be a text, in quotation marks"))
+        })+
+    };
+}
+
+impl Visitor<'_> for Text {
+    type Value = SecretString;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(SecretString::from(text))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Secret::new(text))
+    }
+
+    refuse!(visit_bool: bool, visit_i64: i64, visit_i128: i128, visit_u64: u64, visit_u128: u128, visit_f64: f64);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +145,25 @@ mod tests {
         let wiped = Arc::new(AtomicBool::new(false));
         drop(Secret::new(Watched(Arc::clone(&wiped))));
         assert!(wiped.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_without_being_repeated() {
+        let read = serde_json::from_str::<SecretString>;
+        assert!(read("\"caf\\u00e9\"").is_ok_and(|text| text.expose() == "café"));
+        for wrong in [
+            "90125",
+            "-90125",
+            "90125.5",
+            "[\"90125\"]",
+            "{\"90125\": 1}",
+        ] {
+            let refused = read(wrong).err().map(|error| error.to_string());
+            assert!(
+                refused.is_some_and(|message| !message.contains("90125")),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod arch;
 mod assistant;
 mod audit;
 mod broker;
+mod canaries;
 mod confinement;
 mod containers;
 mod e2e;

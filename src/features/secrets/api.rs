@@ -90,7 +90,8 @@ pub struct SetSecret {
     /// How much of it may be seen again.
     pub(super) tier: Tier,
     /// The value, at most 64 KiB.
-    pub(super) value: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(super) value: Option<SecretString>,
     /// The value as a client sealed it, for this workspace, name and tier.
     pub(super) sealed: Option<SealedValue>,
     /// For people; kept as it was without it.
@@ -107,7 +108,7 @@ impl SetSecret {
     /// With its name; or what is wrong with it.
     pub fn named(self, name: String) -> Result<NewSecret, String> {
         let value = match (self.value, self.sealed) {
-            (Some(value), None) => Value::Plain(SecretString::from(value)),
+            (Some(value), None) => Value::Plain(value),
             (None, Some(sealed)) => Value::Sealed(submission(&sealed)?),
             _ => return Err("value: Give either value or sealed.".to_owned()),
         };

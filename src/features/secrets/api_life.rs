@@ -10,7 +10,7 @@ use super::model::{Scope, SecretItem, Tier, VersionItem};
 use super::set::{self, NewSecret};
 use super::versions::{self, Change};
 use crate::context::Ctx;
-use crate::kernel::{Page, Problem, WorkspaceId};
+use crate::kernel::{Page, Problem, SecretString, WorkspaceId};
 use crate::web::{Json, Path, Query};
 
 /// The versions of a secret, the newest first: who set each and when, without values.
@@ -109,7 +109,8 @@ pub struct NamedSecret {
     /// How much of it may be seen again.
     tier: Tier,
     /// The value, at most 64 KiB.
-    value: Option<String>,
+    #[schema(value_type = Option<String>)]
+    value: Option<SecretString>,
     /// The value as a client sealed it, for this workspace, name and tier.
     sealed: Option<SealedValue>,
     /// For people; kept as it was without it.
@@ -174,7 +175,8 @@ pub async fn bulk(
 #[serde(deny_unknown_fields)]
 pub struct ImportText {
     /// The text of a `.env` file.
-    text: String,
+    #[schema(value_type = String)]
+    text: SecretString,
 }
 
 /// Say what setting all that is in a `.env` file would change. Nothing is changed, and nothing stored is shown: of masked
@@ -189,7 +191,7 @@ pub async fn preview_import(
     Json(body): Json<ImportText>,
 ) -> Result<Json<ImportPreview>, Problem> {
     Ok(Json(
-        env_file::preview(&ctx, workspace, asked.scope, &body.text).await?,
+        env_file::preview(&ctx, workspace, asked.scope, body.text.expose()).await?,
     ))
 }
 

@@ -191,10 +191,16 @@ pub fn decode_request(body: &[u8]) -> Result<(u64, Request<'_>), DecodeError> {
             sealed: r.bytes("envelope")?,
             code: r.text("code")?,
             now_ms: r.i64("time")?,
-            last_step: {
-                let known = r.flag("last step")?;
-                let step = r.i64("last step")?;
-                known.then_some(step)
+            // None has one form only: no two frames mean the same.
+            last_step: match (r.flag("last step")?, r.i64("last step")?) {
+                (true, step) => Some(step),
+                (false, 0) => None,
+                (false, _) => {
+                    return Err(DecodeError::Unknown {
+                        field: "last step",
+                        number: 0,
+                    });
+                }
             },
         },
         10 => Request::SealSystem {

@@ -203,7 +203,7 @@ impl Agent {
     }
 
     /// Opens as RFC 9180 says for a receiver in base mode.
-    fn open(&self, delivery: &Delivery, info: &str) -> Option<serde_json::Value> {
+    pub fn open(&self, delivery: &Delivery, info: &str) -> Option<serde_json::Value> {
         let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&delivery.enc).ok()?;
         let text = hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeR::Base,
