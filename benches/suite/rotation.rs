@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use optidev::vault::VaultClient;
 use sea_orm::{ConnectionTrait, Database};
 
-use super::World;
 use super::report::{Better, Measurement};
+use super::{Store, World};
 
 const WORKSPACES: usize = 1_000;
 const SECRETS: usize = 100_000;
@@ -17,7 +17,7 @@ const SETTLED: Duration = Duration::from_millis(2_200);
 
 /// `vault_rotate_master`: from the command's start to its end, with 1,000 workspaces and 100,000 secrets.
 pub async fn measure() -> Vec<Measurement> {
-    let world = World::start().await;
+    let world = World::start(Store::Sqlite).await;
     fill(&world).await;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {

@@ -10,7 +10,7 @@ use super::set::{self, NewSecret, Value};
 use super::{ops, rotate};
 use crate::context::Ctx;
 use crate::kernel::{Code, Page, Problem, SecretString, WorkspaceId};
-use crate::vault::{SUBMISSION_INFO, Submission};
+use crate::vault::SUBMISSION_INFO;
 use crate::web::{Json, Path, Query};
 
 /// Whose secrets are meant.
@@ -109,7 +109,7 @@ impl SetSecret {
     pub fn named(self, name: String) -> Result<NewSecret, String> {
         let value = match (self.value, self.sealed) {
             (Some(value), None) => Value::Plain(value),
-            (None, Some(sealed)) => Value::Sealed(submission(&sealed)?),
+            (None, Some(sealed)) => Value::sealed(sealed.root, &sealed.enc, &sealed.ciphertext)?,
             _ => return Err("value: Give either value or sealed.".to_owned()),
         };
         Ok(NewSecret {
@@ -121,21 +121,6 @@ impl SetSecret {
             expand: self.expand,
             references: self.references,
         })
-    }
-}
-
-fn submission(sealed: &SealedValue) -> Result<Submission, String> {
-    let enc = BASE64_STANDARD.decode(&sealed.enc).ok();
-    let enc: Option<[u8; 32]> = enc.and_then(|bytes| bytes.try_into().ok());
-    let ciphertext = BASE64_STANDARD.decode(&sealed.ciphertext).ok();
-    match (enc, ciphertext) {
-        (Some(enc), Some(ciphertext)) => Ok(Submission {
-            root: sealed.root,
-            enc,
-            ciphertext,
-        }),
-        (None, _) => Err("sealed: enc is not 32 bytes in base64.".to_owned()),
-        (_, None) => Err("sealed: ciphertext is not base64.".to_owned()),
     }
 }
 

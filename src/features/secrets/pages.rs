@@ -106,23 +106,43 @@ struct SetForm {
     name: String,
     #[serde(default)]
     tier: String,
+    /// Absent when the page sealed it.
     #[serde(default)]
     value: String,
     #[serde(default)]
     description: String,
+    /// What the page's script puts in the place of the value, as in the API.
+    #[serde(default)]
+    root: String,
+    #[serde(default)]
+    enc: String,
+    #[serde(default)]
+    ciphertext: String,
+}
+
+impl SetForm {
+    fn value(&mut self) -> Result<Value, Problem> {
+        if self.enc.is_empty() {
+            let value = std::mem::take(&mut self.value);
+            return Ok(Value::Plain(SecretString::from(value)));
+        }
+        let root = self.root.parse().unwrap_or_default();
+        Value::sealed(root, &self.enc, &self.ciphertext)
+            .map_err(|message| Problem::new(Code::Unprocessable, message))
+    }
 }
 
 async fn set(
     Path(workspace): Path<WorkspaceId>,
-    PageForm { page, form }: PageForm<SetForm>,
+    PageForm { page, mut form }: PageForm<SetForm>,
 ) -> Result<Response, Problem> {
-    let value = SecretString::from(form.value);
-    let made = match form.tier.as_str() {
-        "visible" | "masked" | "sensitive" => {
+    let value = form.value();
+    let made = match (form.tier.as_str(), value) {
+        ("visible" | "masked" | "sensitive", Ok(value)) => {
             let new = NewSecret {
                 name: form.name.trim().to_owned(),
                 tier: Tier::stored(&form.tier),
-                value: Value::Plain(value),
+                value,
                 description: Some(form.description.clone()),
                 expires_at_ms: None,
                 expand: None,
@@ -130,7 +150,8 @@ async fn set(
             };
             set::set(&page.ctx, workspace, Scope::Workspace, new).await
         }
-        other => Err(Problem::new(
+        (_, Err(problem)) => Err(problem),
+        (other, _) => Err(Problem::new(
             Code::Unprocessable,
             format!("tier: {other:?} is not a tier. Choose one of the three."),
         )),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use sea_orm::ActiveValue::Set;
 
 use super::model::{self, Scope, SecretItem, Tier, binding, secret, version, words};
@@ -27,6 +29,27 @@ pub enum Value {
     Plain(SecretString),
     /// As a client encrypted it to the vault: nothing here can read it.
     Sealed(Submission),
+}
+
+impl Value {
+    /// A value that a client sealed, from its parts in base64.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn sealed(root: u32, enc: &str, ciphertext: &str) -> Result<Self, String> {
+        let enc = BASE64_STANDARD.decode(enc).ok();
+        let enc: Option<[u8; 32]> = enc.and_then(|bytes| bytes.try_into().ok());
+        let ciphertext = BASE64_STANDARD.decode(ciphertext).ok();
+        match (enc, ciphertext) {
+            (Some(enc), Some(ciphertext)) => Ok(Self::Sealed(Submission {
+                root,
+                enc,
+                ciphertext,
+            })),
+            (None, _) => Err("sealed: enc is not 32 bytes in base64.".to_owned()),
+            (_, None) => Err("sealed: ciphertext is not base64.".to_owned()),
+        }
+    }
 }
 
 /// What is to be set.

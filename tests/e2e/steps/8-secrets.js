@@ -16,12 +16,20 @@ export async function run(world) {
   await world.$("ide-back").click();
   await world.$("nav-secrets").click();
   await world.$("secrets-empty").waitFor();
+  const sent = [];
+  page.on("request", (request) => sent.push(request.postData() ?? ""));
   for (const { name, tier, value } of SECRETS) {
     await world.$("secret-name").fill(name);
     await world.$("secret-value-input").fill(value);
     await world.$(`tier-${tier}`).check();
     await world.$("secret-add").click();
     await world.$("secret-row", `[data-name=${name}]`).waitFor();
+  }
+  // The page encrypted them: what left the browser is for the vault alone.
+  const forms = sent.filter((body) => body.includes("ciphertext="));
+  equal(forms.length, SECRETS.length, "forms with a sealed value");
+  for (const part of ["Biscuits", "tr0ub4dor-masked", "tr0ub4dor-sensitive"]) {
+    holds(!sent.some((body) => body.includes(part)), `${part} left the page as it was typed`);
   }
   await shown(world);
 
