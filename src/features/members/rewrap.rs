@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait};
 use super::model::workspace;
 use crate::context::Services;
 use crate::kernel::WorkspaceId;
-use crate::store::{ScopedRead, ScopedTx, StoreError, SystemPurpose, Unaudited};
+use crate::store::{ScopedRead, ScopedSelect, ScopedTx, StoreError, SystemPurpose, Unaudited};
 use crate::vault::WrappedKey;
 
 /// All of them.
@@ -53,9 +53,7 @@ pub async fn replace_workspace_keys(
 /// # Errors
 /// [`StoreError::Absent`] when the workspace is gone.
 pub async fn key_in(tx: &ScopedRead) -> Result<WrappedKey, StoreError> {
-    let row = tx.find::<workspace::Entity>().one().await?;
-    let row = row.ok_or(StoreError::Absent)?;
-    Ok(WrappedKey(row.wrapped_key))
+    found(its_own(tx).one().await?)
 }
 
 /// The key of the transaction's workspace, which nobody changes until it ends: for what is sealed with it and written.
@@ -63,9 +61,7 @@ pub async fn key_in(tx: &ScopedRead) -> Result<WrappedKey, StoreError> {
 /// # Errors
 /// [`StoreError::Absent`] when the workspace is gone.
 pub async fn key_to_use(tx: &ScopedTx) -> Result<WrappedKey, StoreError> {
-    let row = tx.find::<workspace::Entity>().for_share().one().await?;
-    let row = row.ok_or(StoreError::Absent)?;
-    Ok(WrappedKey(row.wrapped_key))
+    found(its_own(tx).for_share().one().await?)
 }
 
 /// As [`key_to_use`], for [`change_key`]: nobody who uses it is under way any more.
@@ -73,7 +69,16 @@ pub async fn key_to_use(tx: &ScopedTx) -> Result<WrappedKey, StoreError> {
 /// # Errors
 /// As [`key_to_use`].
 pub async fn key_to_change(tx: &ScopedTx) -> Result<WrappedKey, StoreError> {
-    let row = tx.find::<workspace::Entity>().for_update().one().await?;
+    found(its_own(tx).for_update().one().await?)
+}
+
+/// The transaction's workspace, asked for by its id although the scope leaves no other.
+fn its_own(tx: &ScopedRead) -> ScopedSelect<'_, workspace::Entity> {
+    tx.find::<workspace::Entity>()
+        .filter(workspace::Column::Id.eq(tx.workspace()))
+}
+
+fn found(row: Option<workspace::Model>) -> Result<WrappedKey, StoreError> {
     let row = row.ok_or(StoreError::Absent)?;
     Ok(WrappedKey(row.wrapped_key))
 }

@@ -168,6 +168,8 @@ pub fn binding(
 /// Whose secrets are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+// Tokens have scopes too, and the API's document has one list of names.
+#[schema(as = SecretScope)]
 pub enum Scope {
     /// The workspace's: delivered to every member's container.
     #[default]

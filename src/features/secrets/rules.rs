@@ -79,6 +79,39 @@ pub fn value_complaint(value: &str) -> Option<String> {
     None
 }
 
+/// Why a description is not taken.
+pub fn description_complaint(text: Option<&str>) -> Option<String> {
+    let long = text.is_some_and(|text| text.chars().count() > 500);
+    let nul = text.is_some_and(|text| text.contains('\0'));
+    (long || nul).then(|| "description: At most 500 characters, none of them NUL.".to_owned())
+}
+
+/// Why an end is not taken.
+pub fn expiry_complaint(at_ms: Option<i64>, now_ms: i64) -> Option<String> {
+    const CENTURY_MS: i64 = 36_525 * 24 * 60 * 60 * 1_000;
+    let at = at_ms?;
+    let why = if at <= now_ms {
+        "has passed"
+    } else if at > now_ms.saturating_add(CENTURY_MS) {
+        "is more than a hundred years away"
+    } else {
+        return None;
+    };
+    Some(format!(
+        "expires_at_ms: {at} {why}. Give a time to come, in milliseconds since 1970."
+    ))
+}
+
+/// Why declared references are not taken.
+pub fn references_complaint(names: Option<&[String]>) -> Option<String> {
+    let names = names.unwrap_or_default();
+    if names.len() > 100 {
+        return Some("references: A value refers to 100 others at most.".to_owned());
+    }
+    let wrong = names.iter().find_map(|name| name_complaint(name));
+    wrong.map(|message| format!("references: {message}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

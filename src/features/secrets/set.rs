@@ -10,7 +10,9 @@ use super::model::{self, Scope, SecretItem, Tier, binding, secret, version, word
 use super::ops::{changed_meanwhile, overtaken, told};
 use super::references::{self, Graph};
 use super::rotate::under_current_key;
-use super::rules::{name_complaint, value_complaint};
+use super::rules::{
+    description_complaint, expiry_complaint, name_complaint, references_complaint, value_complaint,
+};
 use super::store;
 use crate::authz::permission::{SecretsOwn, SecretsWrite};
 use crate::context::Ctx;
@@ -241,39 +243,6 @@ fn complaint(new: &NewSecret, now_ms: i64) -> Option<String> {
     description_complaint(new.description.as_deref())
         .or_else(|| expiry_complaint(new.expires_at_ms, now_ms))
         .or_else(|| references_complaint(new.references.as_deref()))
-}
-
-/// Why a description is not taken.
-pub fn description_complaint(text: Option<&str>) -> Option<String> {
-    let long = text.is_some_and(|text| text.chars().count() > 500);
-    let nul = text.is_some_and(|text| text.contains('\0'));
-    (long || nul).then(|| "description: At most 500 characters, none of them NUL.".to_owned())
-}
-
-/// Why an end is not taken.
-pub fn expiry_complaint(at_ms: Option<i64>, now_ms: i64) -> Option<String> {
-    const CENTURY_MS: i64 = 36_525 * 24 * 60 * 60 * 1_000;
-    let at = at_ms?;
-    let why = if at <= now_ms {
-        "has passed"
-    } else if at > now_ms.saturating_add(CENTURY_MS) {
-        "is more than a hundred years away"
-    } else {
-        return None;
-    };
-    Some(format!(
-        "expires_at_ms: {at} {why}. Give a time to come, in milliseconds since 1970."
-    ))
-}
-
-/// Why declared references are not taken.
-pub fn references_complaint(names: Option<&[String]>) -> Option<String> {
-    let names = names.unwrap_or_default();
-    if names.len() > 100 {
-        return Some("references: A value refers to 100 others at most.".to_owned());
-    }
-    let wrong = names.iter().find_map(|name| name_complaint(name));
-    wrong.map(|message| format!("references: {message}"))
 }
 
 async fn plan(

@@ -65,8 +65,8 @@ const SYSTEM: &[(&str, &str)] = &[
         "Memberships 1, Setup 1",
     ),
     ("src/features/members/people.rs", "Memberships 1"),
-    ("src/features/secrets/expiry.rs", "Housekeeping 2"),
     ("src/features/members/rewrap.rs", "Rotation 2"),
+    ("src/features/secrets/expiry.rs", "Housekeeping 2"),
     ("src/features/tokens/ops.rs", "SignInRead 1, SignInWrite 2"),
     (
         "src/features/tokens/service.rs",

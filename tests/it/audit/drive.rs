@@ -139,6 +139,12 @@ impl Drive {
             let done = done.send().await.unwrap();
             assert!(done.status().is_success(), "{verb}: {}", done.status());
         }
+        // Set after everything was shredded, so that it is there when the server looks for what ends.
+        let in_a_day = crate::secrets::now_ms() + 24 * 60 * 60 * 1_000;
+        let value = self.canaries.plant("canary-that-ends-in-a-day");
+        let ends = json!({"tier": "masked", "value": value, "expires_at_ms": in_a_day});
+        let place = format!("{secrets}/ENDS");
+        self.desk.api.put(&place, &ends).await.expect(200);
         let new = json!({"name": "Gone", "source": {"kind": "empty"}});
         let projects = format!("{}/projects", self.place);
         let made = self.desk.api.post(&projects, &new).await.expect(201).json();
@@ -146,12 +152,11 @@ impl Drive {
         self.desk.api.delete(&one).await.expect(204);
     }
 
-    /// Changed, gone back, exported, and about to end, which the server tells of by itself.
+    /// Changed, gone back, and exported.
     async fn secret_life(&mut self, secrets: &str) {
-        let in_a_day = crate::secrets::now_ms() + 24 * 60 * 60 * 1_000;
         let again = self.canaries.plant("canary-that-is-second");
         let api = &self.desk.api;
-        let set = json!({"tier": "masked", "value": again, "expires_at_ms": in_a_day});
+        let set = json!({"tier": "masked", "value": again});
         api.put(&format!("{secrets}/MASKED"), &set)
             .await
             .expect(200);
