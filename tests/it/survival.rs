@@ -62,12 +62,16 @@ async fn a_killed_agent_is_noticed_and_comes_back_with_everything() {
 
     // Five times in five minutes is enough; asking for it is a new try.
     for _ in 0..4 {
-        let agent = server.children("optidev-agent --socket").into_iter().max();
-        processes::signal(agent.unwrap(), rustix::process::Signal::KILL);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let agent = eventually("an agent", SOON, || async {
+            server.children("optidev-agent --socket").into_iter().max()
+        })
+        .await;
+        processes::signal(agent, rustix::process::Signal::KILL);
         eventually("an end or a restart", SOON, || async {
             let now = api.get(&path).await.ok();
-            (now["state"] == "failed" || now["state"] == "running").then_some(())
+            let agents = server.children("optidev-agent --socket");
+            let again = now["state"] == "running" && agents.into_iter().max() > Some(agent);
+            (now["state"] == "failed" || again).then_some(())
         })
         .await;
     }
@@ -130,4 +134,25 @@ async fn a_killed_server_finds_its_containers_again() {
     wait_for(&api, &path, "running").await;
     assert!(server.terminate().await.success());
     assert!(processes::naming(server.data_dir()).is_empty());
+}
+
+#[tokio::test]
+async fn a_server_without_its_launcher_ends_and_says_so_and_containers_go_on() {
+    let mut server = Server::start().await;
+    let api = owner(&server).await;
+    let path = running(&api).await;
+    let agents = server.children("optidev-agent --socket");
+    let launcher = server.children(" launcher ");
+    assert_eq!(launcher.len(), 1, "one launcher");
+    processes::signal(launcher[0], rustix::process::Signal::KILL);
+    let pid = server.pid();
+    eventually("the server's end", SOON, || async {
+        (!processes::is_alive(pid)).then_some(())
+    })
+    .await;
+    assert!(!server.terminate().await.success());
+    assert!(server.logs().contains("the launcher"), "{}", server.logs());
+    assert!(agents.iter().all(|pid| processes::is_alive(*pid)));
+    server.start_again().await;
+    wait_for(&api, &path, "running").await;
 }
