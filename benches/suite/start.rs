@@ -109,8 +109,8 @@ fn measure_blocking() -> Vec<Measurement> {
             let processes = family(server.child.id());
             assert_eq!(
                 processes.len(),
-                2,
-                "an idle server is itself and its vault: {processes:?}"
+                3,
+                "an idle server is itself, its launcher and its vault: {processes:?}"
             );
             idle.push(resident_mib(&processes));
         }
