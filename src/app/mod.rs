@@ -27,6 +27,7 @@ use crate::context::Services;
 use crate::features::ai::Ai;
 use crate::features::{audit, identity, secrets};
 use crate::jobs;
+use crate::kernel::wiping;
 
 pub use confinement::{Confinement, confine};
 pub use doctor::{Check, examine};
@@ -77,6 +78,7 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     let server = connections::serve(listener, application, shutdown.clone());
     let mut server = std::pin::pin!(server);
     let lost = launcher.lost();
+    spare_memory(&services);
     announce(&address);
     tokio::select! {
         () = &mut server => anyhow::bail!("the listener ended by itself"),
@@ -131,6 +133,22 @@ async fn listen_for_changes(services: &Services) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Gives memory back that was needed for a moment: now, and every few seconds.
+fn spare_memory(services: &Services) {
+    const EVERY: Duration = Duration::from_secs(4);
+    let shutdown = services.shutdown.clone();
+    services.tasks.spawn(async move {
+        loop {
+            // On a thread that may wait: it takes the allocator's locks for about a millisecond.
+            let _ = tokio::task::spawn_blocking(wiping::give_back).await;
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    });
 }
 
 /// The one line on standard output that people and scripts wait for.

@@ -37,3 +37,13 @@ unsafe impl GlobalAlloc for Wiping {
         }
     }
 }
+
+/// Gives freed memory back to the system, as far as the C library kept it for later. A start frees more than a server
+/// that waits ever needs again, and checking a password takes 19 MiB for a moment.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) may be called at any time, from any thread; it touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
