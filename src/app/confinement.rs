@@ -44,7 +44,7 @@ const DEVICES: [&str; 5] = [
 pub struct Confinement {
     /// The landlock ABI in force, 0 for none.
     pub landlock_abi: u32,
-    /// What could be done all the same, in words.
+    /// What is not refused though it should be, as words for what is missing.
     pub open: Vec<String>,
 }
 

@@ -21,7 +21,7 @@ pub const PROGRAM: &str = "/proc/self/exe";
 /// Exit codes of what another start does not mend by itself.
 const PERMANENT: [i32; 3] = [exit::KEYS, exit::SOCKET, exit::HARDENING];
 
-/// The supervised vault process. It ends with this value's [`VaultProcess::stop`], or with the server's own end.
+/// The supervised vault process. It ends with this value's [`VaultProcess::stop`], or with the end of the process that supervises it.
 pub struct VaultProcess {
     client: VaultClient,
     /// The exit code of a process that will not start however often it is tried.
@@ -54,7 +54,7 @@ impl VaultStart {
 
 struct Running {
     child: Child,
-    /// The vault ends when this pipe closes, so that it cannot outlive a server that was killed.
+    /// The vault ends when this pipe closes, so that it cannot outlive a supervisor that was killed.
     _lifeline: Option<ChildStdin>,
 }
 
@@ -188,12 +188,7 @@ fn start(how: &VaultStart, new_install: bool) -> anyhow::Result<Running> {
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| {
-            format!(
-                "starting the vault process (exit codes from {})",
-                exit::KEYS
-            )
-        })?;
+        .context("starting the vault process")?;
     let lifeline = child.stdin.take();
     Ok(Running {
         child,

@@ -47,7 +47,7 @@ struct Open {
 type Reply = (Result<Answer, Problem>, Option<OwnedFd>);
 
 impl Launcher {
-    /// Speaks over `link` from now on, in a task of `tasks`.
+    /// Speaks over `link` from now on, in a task that outlives those of `tasks`.
     pub fn new(link: Link, tasks: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let launcher = Self(Arc::new(Inner {
             link,

@@ -337,7 +337,7 @@ pub async fn by_link(services: &Services, token: &str) -> Result<Shown, Problem>
 }
 
 /// Uses the invitation up and adds `account` as a member, in `tx`, which the caller has begun for what goes with it and
-/// which ends here. `entries` tell what goes with it.
+/// which ends here. `entry` makes the entries of the invitation, `also` are those of what goes with it.
 ///
 /// # Errors
 /// 404 when somebody was faster, it was taken back, or its inviter may not invite so any more; `conflict` when the account is a member already.

@@ -156,7 +156,7 @@ pub async fn transfer(ctx: &Ctx, workspace: WorkspaceId, to: UserId) -> Result<(
     Ok(())
 }
 
-/// The one place where a membership changes or ends. All rows are locked in the order of their key, so that of two who
+/// But for [`transfer`], the one place where a membership changes or ends. All rows are locked in the order of their key, so that of two who
 /// would each leave the other as last owner, the second sees what the first did.
 async fn change<P: Permission>(
     ctx: &Ctx,

@@ -33,9 +33,8 @@ impl Change {
                 "role: a service account cannot be an owner. Choose admin, user or viewer.",
             ));
         }
-        let touches_owners = self.from == Role::Owner || self.to == Some(Role::Owner);
         let leaves = self.own && self.to.is_none();
-        if touches_owners && self.by != Role::Owner {
+        if self.touches_owners() && self.by != Role::Owner {
             return Err(Problem::new(
                 Code::Forbidden,
                 "Only an owner of the workspace changes who its owners are. Ask one of them.",

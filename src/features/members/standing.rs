@@ -1,7 +1,7 @@
-//! The caller's role as it is in the transaction of a change.
+//! The caller's or an inviter's role as it is in the transaction of a change.
 //!
 //! A grant is minted a moment before the transaction begins, and meanwhile somebody may have taken the right away. So a
-//! change that gives rights to others reads the caller's row again, locked: what takes the right away waits for it, or
+//! change that gives rights to others reads that row again, locked: what takes the right away waits for it, or
 //! is seen by it.
 
 use sea_orm::{ColumnTrait, EntityTrait, QuerySelect};

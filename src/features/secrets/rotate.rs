@@ -1,8 +1,8 @@
 //! A new key for a workspace: with the values sealed anew, or without them.
 //!
 //! What always holds: the key and every value under it change in one transaction, in which the workspace's row is locked. Who
-//! sets a secret seals it in the transaction that writes it, with the row locked for sharing, so that none is written under a
-//! key of before.
+//! writes a value reads the key again in that transaction, locked for sharing, and has the value sealed anew if it changed
+//! ([`under_current_key`]), so that none is written under a key of before.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sea_orm::ActiveValue::Set;

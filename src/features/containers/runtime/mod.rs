@@ -1,6 +1,6 @@
 //! What runs containers. The controller knows only what is here; `local` is the embedded default, and a Kubernetes
 //! runtime goes beside it. The server is confined and cannot make namespaces: for it, the local runtime is `launched`, which
-//! asks the launcher process, where `launching` asks `local`.
+//! asks the launcher process, where `launching` asks `local`. Of `local`, the server itself serves the way out (`egress::serve`).
 //!
 //! What always holds: every step may be repeated or interrupted; user code runs only in what [`Runtime::launch`]
 //! started, and secrets go there only after [`Runtime::prove_isolation`] succeeded.
@@ -96,7 +96,7 @@ impl Runtime {
         }
     }
 
-    /// Finds the container of an earlier server that still runs.
+    /// The instance that runs already, or that of an earlier server.
     ///
     /// # Errors
     /// [`RuntimeError`].
