@@ -2,7 +2,7 @@
 //!
 //! What always holds: it is begun before the server confines itself; it reads settings at its start and never again;
 //! it ends when the server does, and containers go on; it has no listener, no database and no HTTP. [`begin`] is the
-//! server's half, [`run`] the process.
+//! server's half, [`run_launcher`] the process.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -15,7 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::vault_process::{PROGRAM, VaultProcess, VaultStart};
+use super::PROGRAM;
+use super::vault_process::{VaultProcess, VaultStart};
 use crate::clients::launcher::{self, Answer, Ask, Link, Problem, Question, Told};
 use crate::config::{Config, Paths};
 use crate::features::containers::Launching;
@@ -50,7 +51,7 @@ pub fn begin(config_file: Option<&Path>, data_dir: &Path) -> anyhow::Result<Owne
 ///
 /// # Errors
 /// When standard input is no link.
-pub async fn run(config: Config, paths: Paths) -> anyhow::Result<()> {
+pub async fn run_launcher(config: Config, paths: Paths) -> anyhow::Result<()> {
     // Who stops all processes of a service at once means the server: it stops the containers in good order first.
     for kind in [
         SignalKind::terminate(),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clients::http::Outbound;
 use crate::clients::launcher::{Ask, Launcher, Link};
@@ -31,11 +31,13 @@ use crate::kernel::wiping;
 
 pub use confinement::{Confinement, confine};
 pub use doctor::{Check, examine};
-pub use launcher::run as launcher;
+pub use launcher::run_launcher;
 pub use rotation::rotate_master;
 pub use services::{Held, hold, offline};
 pub use vault_process::VaultProcess;
 
+/// The running executable itself, whatever lies at its path by now: a file that was exchanged is not started.
+const PROGRAM: &str = "/proc/self/exe";
 /// Requests that are still running when the server stops get this long.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -45,7 +47,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// When a part cannot be started; the message says which and what to do.
 pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     let paths = held.paths().clone();
-    let (link, confinement, _lock) = held.open();
+    let (link, confinement, _lock) = held.into_parts();
     let missing = confinement.missing();
     if !missing.is_empty() {
         tracing::warn!(?missing, "the kernel does not confine the server in full");
@@ -79,13 +81,14 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     let mut server = std::pin::pin!(server);
     let lost = launcher.lost();
     spare_memory(&services);
+    let mut stop = StopSignal::watch()?;
     announce(&address);
     tokio::select! {
         () = &mut server => anyhow::bail!("the listener ended by itself"),
         () = lost.cancelled() => anyhow::bail!(
             "the launcher, which starts containers and the vault, has ended: start the server again"
         ),
-        () = stop_signal() => {}
+        () = stop.heard() => {}
     }
     tracing::info!("stopping: no new requests, the running ones may finish");
     shutdown.cancel();
@@ -162,16 +165,28 @@ fn announce(address: &str) {
     let _ = std::io::stdout().flush();
 }
 
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, the two that mean an orderly end.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    /// Begins to watch. Before the first request is answered: a signal that comes while the handler is being put in place
+    /// is heard by nobody, and who sees the server answer may stop it at once.
+    fn watch() -> anyhow::Result<Self> {
+        let watch = |kind| signal(kind).context("watching for the signals that stop the server");
+        Ok(Self {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

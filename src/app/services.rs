@@ -39,7 +39,7 @@ pub struct Held {
     paths: Paths,
     launcher: OwnedFd,
     confinement: Confinement,
-    _lock: File,
+    lock: File,
 }
 
 impl Held {
@@ -49,8 +49,8 @@ impl Held {
     }
 
     /// The parts: the link to the launcher, what came of the confinement, and the lock.
-    pub fn open(self) -> (OwnedFd, Confinement, File) {
-        (self.launcher, self.confinement, self._lock)
+    pub fn into_parts(self) -> (OwnedFd, Confinement, File) {
+        (self.launcher, self.confinement, self.lock)
     }
 }
 
@@ -68,7 +68,7 @@ pub fn hold(config: &Config, config_file: Option<&Path>, data_dir: &Path) -> any
         paths,
         launcher,
         confinement,
-        _lock: lock,
+        lock,
     })
 }
 
@@ -222,7 +222,7 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
     Ok(Offline {
         services,
         vault,
-        _lock: lock,
+        lock,
     })
 }
 

@@ -10,14 +10,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::PROGRAM;
 use crate::config::{Config, Paths};
 use crate::vault::VaultClient;
 use crate::vault::server::exit;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The running executable itself, whatever lies at its path by now: a file that was exchanged is not started.
-pub const PROGRAM: &str = "/proc/self/exe";
 /// Exit codes of what another start does not mend by itself.
 const PERMANENT: [i32; 3] = [exit::KEYS, exit::SOCKET, exit::HARDENING];
 

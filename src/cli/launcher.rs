@@ -9,5 +9,5 @@ pub async fn run(place: &Place) -> anyhow::Result<()> {
     let loaded = place.load()?;
     logging::start(&loaded.config.log)?;
     let paths = Paths::new(place.absolute_data_dir()?);
-    app::launcher(loaded.config, paths).await
+    app::run_launcher(loaded.config, paths).await
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use link::{Link, pair};
-pub use wire::{Answer, Ask, Ending, Problem, Question, Started, Told};
+pub use wire::{Answer, Ask, Ended, Problem, Question, Started, Told};
 
 /// Most containers in one [`Answer::Containers`], so that it fits a packet.
 pub const PAGE: usize = 1_000;
@@ -41,7 +41,7 @@ struct Inner {
 #[derive(Default)]
 struct Open {
     questions: HashMap<u64, oneshot::Sender<Reply>>,
-    endings: HashMap<u64, watch::Sender<Option<Ending>>>,
+    endings: HashMap<u64, watch::Sender<Option<Ended>>>,
 }
 
 type Reply = (Result<Answer, Problem>, Option<OwnedFd>);
@@ -119,7 +119,7 @@ impl Launcher {
     }
 
     /// How an instance ended, once it has.
-    pub fn ending(&self, instance: u64) -> watch::Receiver<Option<Ending>> {
+    pub fn ending(&self, instance: u64) -> watch::Receiver<Option<Ended>> {
         self.0.lock().ending(instance).subscribe()
     }
 
@@ -155,7 +155,7 @@ impl Inner {
 
 impl Open {
     /// Whoever comes first, the end or the question for it, makes the channel.
-    fn ending(&mut self, instance: u64) -> &watch::Sender<Option<Ending>> {
+    fn ending(&mut self, instance: u64) -> &watch::Sender<Option<Ended>> {
         self.endings
             .entry(instance)
             .or_insert_with(|| watch::channel(None).0)

@@ -75,7 +75,7 @@ pub enum Told {
         /// Which.
         instance: u64,
         /// How.
-        how: Ending,
+        how: Ended,
     },
 }
 
@@ -110,16 +110,26 @@ pub struct Started {
     pub boot_id: Option<String>,
 }
 
-/// How an instance ended.
+/// How a container ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum Ended {
     /// Its first process returned this code.
     Code(i32),
     /// Its first process was ended by this signal.
     Signal(i32),
-    /// It was started by an earlier server.
+    /// Nobody saw it: it was started by an earlier server, or the launcher has ended.
     Unknown,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Unknown => f.write_str("nobody saw how"),
+        }
+    }
 }
 
 /// Why something was not done.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::local::egress::{self, Egress};
+use super::egress::{self, Egress};
 use super::{EgressHandler, Ended, RuntimeError};
 use crate::clients::agent::Endpoint;
-use crate::clients::launcher::{Answer, Ask, Ending, Launcher, Problem, Started};
+use crate::clients::launcher::{Answer, Ask, Launcher, Problem, Started};
 use crate::features::containers::model::Identity;
 use crate::kernel::ContainerId;
 
@@ -20,7 +20,7 @@ pub struct Launched(Launcher);
 pub struct LaunchedInstance {
     launcher: Launcher,
     started: Started,
-    ending: watch::Receiver<Option<Ending>>,
+    ending: watch::Receiver<Option<Ended>>,
     egress: Option<Egress>,
 }
 
@@ -157,11 +157,7 @@ impl LaunchedInstance {
             // The container goes on, but nobody here can watch it any more; the server is about to end.
             () = lost.cancelled() => None,
         };
-        match ended {
-            Some(Ending::Code(code)) => Ended::Code(code),
-            Some(Ending::Signal(signal)) => Ended::Signal(signal),
-            Some(Ending::Unknown) | None => Ended::Unknown,
-        }
+        ended.unwrap_or(Ended::Unknown)
     }
 
     pub(super) async fn out_of_memory(&self) -> u64 {

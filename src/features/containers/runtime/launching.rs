@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::local::{AGENT_SOCKET, LocalRuntime, Process};
 use super::{Ended, RuntimeError};
-use crate::clients::launcher::{Answer, Ask, Ending, Link, PAGE, Problem, Started, Told};
+use crate::clients::launcher::{Answer, Ask, Link, PAGE, Problem, Started, Told};
 use crate::config::LocalRuntimeConfig;
 use crate::kernel::{Clock, ContainerId};
 
@@ -197,11 +197,6 @@ impl Launching {
     }
 
     async fn tell_ended(&self, instance: u64, how: Ended) {
-        let how = match how {
-            Ended::Code(code) => Ending::Code(code),
-            Ended::Signal(signal) => Ending::Signal(signal),
-            Ended::Unknown => Ending::Unknown,
-        };
         if let Ok(text) = serde_json::to_vec(&Told::Ended { instance, how }) {
             // A server that is gone has nobody to tell.
             let _ = self.link.send(&text, None).await;

@@ -1,14 +1,16 @@
 //! What runs containers. The controller knows only what is here; `local` is the embedded default, and a Kubernetes
 //! runtime goes beside it. The server is confined and cannot make namespaces: for it, the local runtime is `launched`, which
-//! asks the launcher process, where `launching` asks `local`. Of `local`, the server itself serves the way out (`egress::serve`).
+//! asks the launcher process, where `launching` asks `local`; the way out is served by the server itself (`egress`).
 //!
 //! What always holds: every step may be repeated or interrupted; user code runs only in what [`Runtime::launch`]
 //! started, and secrets go there only after [`Runtime::prove_isolation`] succeeded.
 
+mod egress;
 mod launched;
 mod launching;
 mod local;
 
+pub use crate::clients::launcher::Ended;
 pub use launched::{Launched, LaunchedInstance};
 pub use launching::Launching;
 
@@ -48,27 +50,6 @@ impl RuntimeError {
 
     fn io(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
         Self::Failed(format!("{what}: {error}"))
-    }
-}
-
-/// How a container ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Its first process returned this code.
-    Code(i32),
-    /// Its first process was ended by this signal.
-    Signal(i32),
-    /// It was started by an earlier server, which alone could have known.
-    Unknown,
-}
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(signal) => write!(f, "signal {signal}"),
-            Self::Unknown => f.write_str("it was started by an earlier server"),
-        }
     }
 }
 

@@ -11,7 +11,7 @@
 
 mod binary;
 mod confine;
-pub(super) mod egress;
+mod egress;
 mod etc;
 mod limits;
 mod process;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use optidev_agent::wire;
 
-use super::super::EgressHandler;
+use super::super::{EgressHandler, egress};
 use super::*;
 use crate::clients::agent::{Agent, Agents, Endpoint};
 use crate::features::containers::model::Identity;
