@@ -222,7 +222,7 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
     Ok(Offline {
         services,
         vault,
-        lock,
+        _lock: lock,
     })
 }
 
