@@ -29,8 +29,8 @@ pub use ledger::{Entries, Entry, Ledger, Seal, Unaudited};
 pub use open::Store;
 pub use scope::ScopeId;
 pub use scoped::{
-    OrganizationRead, OrganizationTx, Reading, ScopedDelete, ScopedRead, ScopedSelect, ScopedTx,
-    ScopedUpdate, Tenant, TenantRead, Writing,
+    OrganizationRead, OrganizationTx, Reading, ScopedDelete, ScopedRead, ScopedSelect,
+    ScopedSnapshot, ScopedTx, ScopedUpdate, Tenant, TenantRead, Writing,
 };
 pub use system::{SystemPurpose, SystemTx};
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use optidev_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection,
-    DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DatabaseTransaction, IsolationLevel, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 
 use super::ledger::{Ledger, Seal};
@@ -15,7 +16,7 @@ use super::postgres::{self, Address};
 use super::scope::Place;
 use super::{
     Grant, OpenError, OrganizationGrant, OrganizationRead, OrganizationTx, Permission, ScopedRead,
-    ScopedTx, StoreError, SystemPurpose, SystemTx,
+    ScopedSnapshot, ScopedTx, StoreError, SystemPurpose, SystemTx,
 };
 use crate::config::DatabaseConfig;
 
@@ -34,6 +35,8 @@ pub struct Store {
 #[derive(Clone, Copy)]
 enum Mode {
     Read,
+    /// As [`Mode::Read`], and all statements see the database as it was at the first.
+    Snapshot,
     Write,
 }
 
@@ -157,6 +160,19 @@ impl Store {
         self.workspace(grant, Mode::Read).await
     }
 
+    /// Like [`Store::scoped_read`], and what its statements read is of one moment. On SQLite every reading transaction
+    /// is so; PostgreSQL takes a round trip more for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when no connection can be had.
+    pub async fn scoped_snapshot<P: Permission>(
+        &self,
+        grant: &Grant<P>,
+    ) -> Result<ScopedSnapshot, StoreError> {
+        let reading = self.workspace(grant, Mode::Snapshot).await?;
+        Ok(ScopedSnapshot::new(reading))
+    }
+
     async fn workspace<P: Permission>(
         &self,
         grant: &Grant<P>,
@@ -263,6 +279,11 @@ impl Store {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..Default::default()
             },
+            // Reading alone, it is never refused for what others wrote meanwhile.
+            (DatabaseBackend::Postgres, Mode::Snapshot) => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                ..Default::default()
+            },
             _ => TransactionOptions::default(),
         };
         let tx = self.pool.begin_with_options(options).await?;
@@ -298,7 +319,7 @@ impl Setting {
             Self::System(purpose) => (None, String::new(), purpose.as_str()),
         };
         let read_only = match mode {
-            Mode::Read => "on",
+            Mode::Read | Mode::Snapshot => "on",
             Mode::Write => "off",
         };
         [

@@ -43,6 +43,23 @@ pub struct Writing<S> {
     ledger: Ledger,
 }
 
+/// Reads rows of one workspace as they were at one moment: for rows that mean something together only.
+pub struct ScopedSnapshot(ScopedRead);
+
+impl ScopedSnapshot {
+    pub(super) fn new(reading: ScopedRead) -> Self {
+        Self(reading)
+    }
+}
+
+impl Deref for ScopedSnapshot {
+    type Target = ScopedRead;
+
+    fn deref(&self) -> &ScopedRead {
+        &self.0
+    }
+}
+
 /// Reads rows of one workspace.
 pub type ScopedRead = Reading<WorkspaceId>;
 /// Reads and writes rows of one workspace.

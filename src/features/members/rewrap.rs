@@ -6,7 +6,9 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait};
 use super::model::workspace;
 use crate::context::Services;
 use crate::kernel::WorkspaceId;
-use crate::store::{ScopedRead, ScopedSelect, ScopedTx, StoreError, SystemPurpose, Unaudited};
+use crate::store::{
+    ScopedRead, ScopedSelect, ScopedSnapshot, ScopedTx, StoreError, SystemPurpose, Unaudited,
+};
 use crate::vault::WrappedKey;
 
 /// All of them.
@@ -48,11 +50,12 @@ pub async fn replace_workspace_keys(
     tx.commit_unaudited(Unaudited::Housekeeping).await
 }
 
-/// The key of the transaction's workspace, for what is read in the same transaction.
+/// The key of the transaction's workspace, for what is read in the same transaction: a rotation changes key and values at one
+/// moment.
 ///
 /// # Errors
 /// [`StoreError::Absent`] when the workspace is gone.
-pub async fn key_in(tx: &ScopedRead) -> Result<WrappedKey, StoreError> {
+pub async fn key_in(tx: &ScopedSnapshot) -> Result<WrappedKey, StoreError> {
     found(its_own(tx).one().await?)
 }
 

@@ -27,7 +27,7 @@ pub async fn sealed_environment<P: Permission>(
     // Before the values leave the vault: what was delivered can only be told too often, never too seldom.
     tell(services, grant, container, rows.values()).await?;
     // Key and values of one moment, and of the last: a rotation changes both.
-    let tx = services.store.scoped_read(grant).await?;
+    let tx = services.store.scoped_snapshot(grant).await?;
     let key = members::key_in(&tx).await?;
     let mut items = Vec::new();
     for row in rows.into_values() {

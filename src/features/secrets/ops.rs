@@ -47,7 +47,7 @@ pub async fn open_visible<P: Permission>(
         audit::note(ctx, grant, action, grant.workspace(), detail).await?;
     }
     // Key and values of one moment, and of the last: a rotation changes both.
-    let tx = ctx.services.store.scoped_read(grant).await?;
+    let tx = ctx.services.store.scoped_snapshot(grant).await?;
     let key = members::key_in(&tx).await?;
     let mut sealed = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -256,7 +256,7 @@ async fn reveal_granted<P: Permission>(
     tx.commit(told(ctx, Action::SecretReveal, &row, &detail))
         .await?;
     // Key and value of one moment, and of the last: a rotation changes both.
-    let tx = ctx.services.store.scoped_read(grant).await?;
+    let tx = ctx.services.store.scoped_snapshot(grant).await?;
     let key = members::key_in(&tx).await?;
     let stored = store::value(&tx, row.id, row.version)
         .await?

@@ -86,7 +86,7 @@ async fn roll_back_granted<P: Permission>(
     number: i64,
 ) -> Result<SecretItem, Problem> {
     let (key, row, earlier) = {
-        let tx = ctx.services.store.scoped_read(grant).await?;
+        let tx = ctx.services.store.scoped_snapshot(grant).await?;
         let key = members::key_in(&tx).await?;
         let row = get(&tx, scope, grant.user(), name).await?;
         let earlier = store::value(&tx, row.id, number).await?;
@@ -185,7 +185,7 @@ async fn change_granted<P: Permission>(
         return Err(unprocessable(message));
     }
     let (key, row, refers_to, weaker) = {
-        let tx = ctx.services.store.scoped_read(grant).await?;
+        let tx = ctx.services.store.scoped_snapshot(grant).await?;
         let key = members::key_in(&tx).await?;
         let row = get(&tx, scope, grant.user(), name).await?;
         let refers_to = references_after(&row, &change)?;

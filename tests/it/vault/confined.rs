@@ -26,11 +26,14 @@ fn attacker_in_the_server() {
     let paths = Paths::new(data);
     if std::env::var_os("ATTACK_FREELY").is_none() {
         // What a test thread does holds for this thread and its children: enough, because all attacks are made from it.
-        let confinement = optidev::app::confine(&Config::default(), None, &paths).unwrap();
+        let mut config = Config::default();
+        config.vault.master_file = std::env::var_os("ATTACK_MASTER").map(PathBuf::from);
+        let confinement = optidev::app::confine(&config, None, &paths).unwrap();
         assert_eq!(confinement.missing(), Vec::<String>::new());
     }
     let say = |name: &str, possible: bool| println!("ATTACK {name} {possible}");
     on_files(&paths, &say);
+    on_a_named_master(&say);
     on_processes(&paths, vault, launcher, &say);
     with_rights(&paths, &say);
 }
@@ -92,6 +95,23 @@ fn on_files(paths: &Paths, say: &dyn Fn(&str, bool)) {
     say(
         "start_a_program",
         Command::new("/bin/cat").arg(&master).output().is_ok(),
+    );
+}
+
+/// A master that the settings name among files that the server reads, and what a rotation that was killed left beside it.
+fn on_a_named_master(say: &dyn Fn(&str, bool)) {
+    let Some(master) = std::env::var_os("ATTACK_MASTER").map(PathBuf::from) else {
+        return;
+    };
+    let folder = master.parent().unwrap();
+    say("open_named_master", fs::read(&master).is_ok());
+    say(
+        "open_what_a_rotation_left",
+        fs::read(folder.join("master.rotation")).is_ok(),
+    );
+    assert!(
+        fs::read(folder.join("config.toml")).is_ok(),
+        "its other neighbours are read"
     );
 }
 
@@ -204,6 +224,13 @@ fn with_rights(paths: &Paths, say: &dyn Fn(&str, bool)) {
 async fn code_in_the_server_reaches_neither_the_master_nor_what_could_reach_it() {
     let server = Server::start().await;
     let found = |part: &str| server.children(part).into_iter().next().unwrap();
+    // Below a folder of the system's, which the server reads; only root can make one.
+    let named = tempfile::tempdir_in("/run").ok();
+    if let Some(folder) = &named {
+        for name in ["master", "master.rotation", "config.toml"] {
+            fs::write(folder.path().join(name), "1 00").unwrap();
+        }
+    }
     let attacks = |freely: bool| -> Vec<(String, bool)> {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -218,6 +245,9 @@ async fn code_in_the_server_reaches_neither_the_master_nor_what_could_reach_it()
             .process_group(0);
         if freely {
             command.env("ATTACK_FREELY", "1");
+        }
+        if let Some(folder) = &named {
+            command.env("ATTACK_MASTER", folder.path().join("master"));
         }
         let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -242,7 +272,9 @@ async fn code_in_the_server_reaches_neither_the_master_nor_what_could_reach_it()
     assert!(possible.is_empty(), "possible: {possible:?}");
     // The same attacks work for a process of this user that is not confined, so that the test can tell.
     let free = attacks(true);
-    for name in [
+    let of_the_named = ["open_named_master", "open_what_a_rotation_left"];
+    let of_the_named = of_the_named.into_iter().filter(|_| named.is_some());
+    let ordinary = [
         "open_master",
         "read_by_symlink",
         "read_by_hard_link",
@@ -251,7 +283,8 @@ async fn code_in_the_server_reaches_neither_the_master_nor_what_could_reach_it()
         "launcher_environ",
         "launcher_ptrace",
         "vault_signal",
-    ] {
+    ];
+    for name in ordinary.into_iter().chain(of_the_named) {
         assert!(
             free.contains(&(name.to_owned(), true)),
             "{name} does not even work for an ordinary process: {free:?}"

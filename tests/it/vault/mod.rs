@@ -12,6 +12,7 @@ mod operations;
 mod reseal;
 mod restart;
 mod rotation;
+mod rotation_around;
 mod submission;
 mod system;
 mod throughput;

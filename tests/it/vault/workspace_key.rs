@@ -1,5 +1,8 @@
 //! A workspace's key is changed, while secrets are set, and by who may not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use reqwest::header::COOKIE;
 use serde_json::{Value, json};
 
@@ -58,13 +61,27 @@ async fn a_workspace_gets_a_new_key_while_secrets_are_set() {
             })
         })
         .collect();
+    let rotated = Arc::new(AtomicBool::new(false));
+    // Key and values are read by two statements, between which a rotation may come.
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let (api, secrets, rotated) = (api.clone(), secrets.clone(), Arc::clone(&rotated));
+            tokio::spawn(async move {
+                while !rotated.load(Ordering::Relaxed) {
+                    let listed = api.get(&secrets).await.ok();
+                    assert_eq!(listed["items"][0]["value"], "version 2");
+                }
+            })
+        })
+        .collect();
     let rotate = format!("{secrets}/rotate-key");
     for _ in 0..8 {
         let (status, text) = post(&server, &mut browser, &rotate, &json!({})).await;
         assert_eq!(status, 200, "{text}");
     }
-    for writer in writers {
-        writer.await.unwrap();
+    rotated.store(true, Ordering::Relaxed);
+    for task in writers.into_iter().chain(readers) {
+        task.await.unwrap();
     }
     let (status, text) = post(&server, &mut browser, &rotate, &json!({})).await;
     assert_eq!(status, 200);
