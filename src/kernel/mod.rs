@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod ids;
+#[cfg(debug_assertions)]
+pub mod leaks;
 pub mod page;
 pub mod problem;
 pub mod rng;

@@ -19,8 +19,26 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use zeroize::{Zeroize, Zeroizing};
 
+/// What a [`Secret`] may hold.
+pub trait Content: Zeroize {
+    /// The value as bytes.
+    fn bytes(&self) -> &[u8];
+}
+
+impl Content for String {
+    fn bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Content for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
 /// A value that is zeroized on drop and cannot be printed, serialized or copied by accident.
-pub struct Secret<T: Zeroize>(Zeroizing<T>);
+pub struct Secret<T: Content>(Zeroizing<T>);
 
 /// A secret text, such as a password or a secret's value.
 pub type SecretString = Secret<String>;
@@ -28,10 +46,12 @@ pub type SecretString = Secret<String>;
 /// A secret value that need not be text.
 pub type SecretBytes = Secret<Vec<u8>>;
 
-impl<T: Zeroize> Secret<T> {
+impl<T: Content> Secret<T> {
     /// Wraps `value`; copies that the caller made before are the caller's to wipe.
     #[must_use]
     pub fn new(value: T) -> Self {
+        #[cfg(debug_assertions)]
+        super::leaks::remember(value.bytes());
         Self(Zeroizing::new(value))
     }
 
@@ -42,7 +62,7 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
-impl<T: Zeroize + Clone> Secret<T> {
+impl<T: Content + Clone> Secret<T> {
     /// A second copy, asked for by name because each copy is one more place to leak from.
     #[must_use]
     pub fn duplicate(&self) -> Self {
@@ -71,7 +91,7 @@ impl SecretString {
     }
 }
 
-impl<T: Zeroize> From<T> for Secret<T> {
+impl<T: Content> From<T> for Secret<T> {
     fn from(value: T) -> Self {
         Self::new(value)
     }
@@ -134,6 +154,11 @@ mod tests {
     };
 
     struct Watched(Arc<AtomicBool>);
+    impl Content for Watched {
+        fn bytes(&self) -> &[u8] {
+            b""
+        }
+    }
     impl Zeroize for Watched {
         fn zeroize(&mut self) {
             self.0.store(true, Ordering::SeqCst);

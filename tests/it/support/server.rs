@@ -434,8 +434,12 @@ impl Drop for Server {
         if self.shared && self.folder.is_some() {
             Postgres::shared().forget(&self.data_dir);
         }
+        let logs = self.logs();
         if std::thread::panicking() {
-            eprintln!("--- the server's output\n{}\n---", self.logs());
+            eprintln!("--- the server's output\n{logs}\n---");
+        } else {
+            // Debug builds leave such a line out and say so.
+            assert!(!logs.contains("held a secret and was left out"), "{logs}");
         }
     }
 }

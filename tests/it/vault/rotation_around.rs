@@ -190,7 +190,11 @@ async fn two_servers_on_one_database_are_rotated_one_after_the_other() {
     assert!(at_work.await.unwrap() > 5);
     let workspaces = format!("/organizations/{}/workspaces", owner.organization_id);
     let new = json!({"name": "at the other"});
-    let made = at_two(&two).post(&workspaces, &new).await.expect(201).json();
+    let made = at_two(&two)
+        .post(&workspaces, &new)
+        .await
+        .expect(201)
+        .json();
     let path = format!("/workspaces/{}/secrets/S", made["id"].as_str().unwrap());
     at_one.put(&path, &set).await.expect(200);
     let (status, said, error) = one.cli(&["verify", "audit"], "").await;
