@@ -5,23 +5,22 @@
 //! [`Canary::may_be`] is the table of what is allowed where; a place that is not in it must not hold the value in any
 //! encoding.
 
+mod drive;
 mod places;
 mod search;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hkdf::Hkdf;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::assistant::{Desk, to_call, to_the_end};
-use crate::containers::wait_for;
-use crate::identity::{Browser, field, totp};
-use crate::members::{signed_in, submit};
-use crate::support::api::http_client;
+use crate::members::signed_in;
 use crate::support::mail::{MailServer, Secured};
-use crate::support::server::{PASSWORD, Server};
+use crate::support::postgres::{Database, Postgres};
+use crate::support::redis::Redis;
+use crate::support::server::{Builder, PASSWORD, Server};
 use crate::support::upstream::{Turn, Upstream};
 use search::Search;
 
@@ -31,7 +30,7 @@ enum Place {
     /// What server, vault and launcher print, at trace level.
     Log,
     /// Database, write-ahead log, objects and all else below the data folder, but the inside of containers and the vault's
-    /// own folder.
+    /// own folder; PostgreSQL's and Redis' folders, where they keep the data.
     Files,
     /// Answers of the API and pages.
     Answer,
@@ -104,212 +103,6 @@ impl Answers {
     }
 }
 
-/// Each tier, set over the plain API; then errors that hold the value.
-async fn secrets(desk: &Desk, canaries: &mut Canaries, answers: &mut Answers) {
-    let secrets = format!("/workspaces/{}/secrets", desk.workspace);
-    for (tier, may_be) in [
-        ("visible", [Place::Answer, Place::Server].as_slice()),
-        ("masked", &[]),
-        ("sensitive", &[]),
-    ] {
-        for number in ["first", "second"] {
-            let name = format!("{number} {tier}");
-            let value = canaries.plant(&name, text_for(&name), may_be);
-            let body = json!({"tier": tier, "value": value});
-            let path = format!("{secrets}/{}", tier.to_uppercase());
-            answers.note(&desk.api.put(&path, &body).await.expect(200).text());
-        }
-    }
-    // Sent, and refused in one way or another: the answer must not repeat it.
-    let refused = canaries.plant("refused", text_for("refused"), &[]);
-    let path = format!("{secrets}/REFUSED");
-    let quoted = serde_json::to_string(&refused).unwrap();
-    let number = "9120481632648128256";
-    canaries.plant("number", number, &[]);
-    let long = format!("{refused}{}", "x".repeat(70_000));
-    let huge = format!("{refused}{}", "x".repeat(9 << 20));
-    for body in [
-        format!("{{\"tier\": \"sensitive\", \"value\": {quoted}"),
-        format!("{{\"tier\": \"sensitive\", \"value\": [{quoted}]}}"),
-        format!("{{\"tier\": \"sensitive\", \"value\": {{\"a\": {quoted}}}}}"),
-        format!("{{\"tier\": \"sensitive\", \"value\": {number}}}"),
-        format!("{{\"tier\": \"sensitive\", \"value\": {quoted}, \"value\": {quoted}}}"),
-        format!("{{\"tier\": \"none\", \"value\": {quoted}}}"),
-        format!("{{\"value\": {quoted}, \"more\": 1, \"tier\": \"sensitive\"}}"),
-        json!({"tier": "sensitive", "value": long}).to_string(),
-        json!({"tier": "sensitive", "value": format!("{refused}\0")}).to_string(),
-        json!({"tier": "sensitive", "value": huge}).to_string(),
-    ] {
-        let answer = desk.api.send("PUT", &path, |request| {
-            request
-                .header("content-type", "application/json")
-                .body(body.clone())
-        });
-        let answer = answer.await;
-        let start: String = body.chars().take(60).collect();
-        assert!(
-            (400..500).contains(&answer.status),
-            "{start}: {}",
-            answer.status
-        );
-        answers.note(&answer.text());
-    }
-    for path in [
-        format!("{secrets}/NOT-A-NAME"),
-        "/workspaces/ws_00000000000000000000000000/secrets/A".to_owned(),
-        "/nowhere".to_owned(),
-    ] {
-        let body = json!({"tier": "sensitive", "value": refused});
-        let answer = desk.api.put(&path, &body).await;
-        assert!((400..500).contains(&answer.status), "{path}");
-        answers.note(&answer.text());
-    }
-    let nobody = desk.server.anonymous();
-    let body = json!({"tier": "sensitive", "value": refused});
-    answers.note(&nobody.put(&path, &body).await.expect(401).text());
-}
-
-/// Reveals the masked value, which is the one answer that has it.
-async fn reveal(desk: &Desk, canaries: &mut Canaries, answers: &mut Answers) {
-    let mut browser = signed_in(&desk.server, "ada@example.com").await;
-    let page = browser.get("/account").await.2;
-    let cookie = browser.cookie().to_owned();
-    canaries.plant("cookie", cookie.split_once('=').unwrap().1, &[]);
-    let secrets = format!(
-        "{}/api/v1/workspaces/{}/secrets",
-        desk.server.url(),
-        desk.workspace
-    );
-    for (name, status) in [("MASKED", 200), ("SENSITIVE", 409)] {
-        let asked = http_client()
-            .post(format!("{secrets}/{name}/reveal"))
-            .header("cookie", &cookie)
-            .header("x-csrf-token", field(&page, "csrf_token"))
-            .json(&json!({}));
-        let answer = asked.send().await.unwrap();
-        let got = answer.status().as_u16();
-        let text = answer.text().await.unwrap();
-        if name == "MASKED" {
-            assert_eq!(got, status, "{text}");
-            let value: Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(value["value"], text_for("second masked"));
-        } else {
-            assert!((400..500).contains(&got), "{got} {text}");
-            answers.note(&text);
-        }
-    }
-}
-
-/// Started again with the values, which are inside then: told by their digests, because an output passes the server.
-async fn delivery(desk: &Desk) {
-    let (api, container) = (&desk.api, &desk.container);
-    api.post(&format!("{container}/stop"), &json!({}))
-        .await
-        .ok();
-    wait_for(api, container, "stopped").await;
-    api.post(&format!("{container}/start"), &json!({}))
-        .await
-        .ok();
-    wait_for(api, container, "running").await;
-    for tier in ["visible", "masked", "sensitive"] {
-        let script = format!("printf %s \"${}\" | sha256sum", tier.to_uppercase());
-        let digest = digest(&text_for(&format!("second {tier}")));
-        assert!(desk.sh(&script).await.starts_with(&digest), "{tier}");
-    }
-}
-
-/// Passwords, right and wrong ones, a second factor, an invitation by mail, a token.
-async fn people(desk: &Desk, canaries: &mut Canaries, answers: &mut Answers) {
-    let url = desk.server.url();
-    let wrong = canaries.plant("wrong password", text_for("wrong password"), &[]);
-    let fields = [("email", "ada@example.com"), ("password", wrong.as_str())];
-    let (_, _, page) = Browser::new(&url).post("/sign-in", &fields).await;
-    answers.note(&page);
-    let place = format!("/workspaces/{}", desk.workspace);
-    let invite = json!({"email": "new@example.com", "role": "user"});
-    let made = desk
-        .api
-        .post(&format!("{place}/invitations"), &invite)
-        .await;
-    let made = made.expect(201).json();
-    if let Some(link) = made["link"].as_str() {
-        let link = link[link.find("/invitations/").unwrap()..].to_owned();
-        let token = link.rsplit('/').next().unwrap().to_owned();
-        canaries.plant("invitation", token, &[Place::Answer, Place::Server]);
-        let password = canaries.plant("password", text_for("password"), &[]);
-        let form = [("name", "New"), ("password", password.as_str())];
-        let (status, _, page) = Browser::new(&url).post(&link, &form).await;
-        assert_eq!(status, 303, "{page}");
-        let form = [
-            ("email", "new@example.com"),
-            ("password", password.as_str()),
-        ];
-        let (status, _, page) = Browser::new(&url).post("/sign-in", &form).await;
-        assert_eq!(status, 303, "{page}");
-    }
-    let mut browser = signed_in(&desk.server, "ada@example.com").await;
-    let (_, _, page) = browser.get("/account/second-factor").await;
-    let seed = page.split("data-test=\"second-factor-secret\">").nth(1);
-    let seed = seed.unwrap().split('<').next().unwrap().to_owned();
-    canaries.plant("seed", seed.clone(), &[]);
-    let (sealed, code) = (field(&page, "sealed"), totp(&seed, 0));
-    let fields = [("sealed", sealed.as_str()), ("code", &code)];
-    let place = "/account/second-factor";
-    let (status, _, text) = submit(&mut browser, place, place, &fields).await;
-    assert_eq!(status, 303, "{text}");
-    let token = crate::tokens::make(&mut browser, "/account/tokens", "CI", "projects", "30").await;
-    canaries.plant("token", token, &[]);
-    answers.note(&desk.api.get("/me").await.text());
-}
-
-/// Follows every link of the console, and asks every GET of the API whose place is known.
-async fn walk(desk: &Desk, browser: &mut Browser, answers: &mut Answers) -> usize {
-    let (mut open, mut seen) = (vec!["/".to_owned()], BTreeSet::new());
-    while let Some(path) = open.pop() {
-        if seen.len() > 300 || !seen.insert(path.clone()) {
-            continue;
-        }
-        let (_, to, page) = browser.get(&path).await;
-        let links = page.split("href=\"").skip(1);
-        let links = links.filter_map(|rest| rest.split_once('"').map(|(link, _)| link));
-        for link in links.chain([to.as_str()]) {
-            let link = link.split('#').next().unwrap();
-            if link.starts_with('/') && !link.starts_with("//") && !link.starts_with("/assets") {
-                open.push(link.replace("&#38;", "&"));
-            }
-        }
-        answers.note(&page);
-    }
-    let pages = seen.len();
-    let document = desk.api.get("/openapi.json").await.ok();
-    let last = |path: &str| path.rsplit('/').next().unwrap().to_owned();
-    let organization = desk.api.organization().await;
-    let known = [
-        ("{workspace}", desk.workspace.clone()),
-        ("{organization}", organization),
-        ("{project}", desk.project.clone()),
-        ("{container}", last(&desk.container)),
-        ("{session}", last(&desk.session)),
-        ("{name}", "SENSITIVE".to_owned()),
-    ];
-    let mut asked = 0;
-    for (path, item) in document["paths"].as_object().unwrap() {
-        let stream = ["/events", "/watch", "/export"]
-            .iter()
-            .any(|end| path.ends_with(end));
-        let mut path = path.trim_start_matches("/api/v1").to_owned();
-        for (name, id) in &known {
-            path = path.replace(name, id);
-        }
-        if item.get("get").is_none() || stream || path.contains('{') {
-            continue;
-        }
-        answers.note(&desk.api.get(&path).await.text());
-        asked += 1;
-    }
-    pages + asked
-}
-
 /// The master and every key that is derived from it, which the vault alone may have.
 fn keys(server: &Server, canaries: &mut Canaries) {
     let folder = server.data_dir().join("vault");
@@ -345,8 +138,56 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(digit).collect()
 }
 
+/// PostgreSQL and Redis of the test's own, with all of their files.
+struct Scaled<'a> {
+    postgres: &'a Postgres,
+    database: Database<'a>,
+    redis: Redis,
+}
+
+impl Scaled<'_> {
+    fn settings(&self, builder: Builder) -> Builder {
+        let of_the_database = self.database.settings().into_iter();
+        of_the_database
+            .chain([("redis.url".to_owned(), self.redis.url())])
+            .fold(builder, |builder, (key, value)| builder.set(&key, value))
+    }
+
+    /// All that both have on disk, once everything is there.
+    fn files(&self) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        self.postgres.sql("CHECKPOINT");
+        assert_ne!(self.redis.cli(&["DBSIZE"]).trim(), "0");
+        assert_eq!(self.redis.cli(&["SAVE"]).trim(), "OK");
+        let mut files = places::files(self.postgres.folder(), &[]);
+        let ends = |files: &[(std::path::PathBuf, _)], part: &str| {
+            files
+                .iter()
+                .any(|(path, _)| path.to_string_lossy().contains(part))
+        };
+        assert!(ends(&files, "/pg_wal/0"), "no write-ahead log");
+        files.extend(places::files(self.redis.folder(), &[]));
+        assert!(ends(&files, "dump.rdb"), "no dump of Redis");
+        files
+    }
+}
+
 #[tokio::test]
 async fn planted_values_are_nowhere_but_where_they_may_be() {
+    nowhere_but_where_they_may_be(None).await;
+}
+
+#[tokio::test]
+async fn nor_in_postgresql_or_redis() {
+    let postgres = Postgres::start();
+    let scaled = Scaled {
+        database: postgres.new_database(),
+        postgres: &postgres,
+        redis: Redis::start(),
+    };
+    nowhere_but_where_they_may_be(Some(&scaled)).await;
+}
+
+async fn nowhere_but_where_they_may_be(scaled: Option<&Scaled<'_>>) {
     let folder = tempfile::tempdir().unwrap();
     let mut canaries = Canaries::default();
     let mut answers = Answers::default();
@@ -374,6 +215,10 @@ async fn planted_values_are_nowhere_but_where_they_may_be() {
         .set("mail.username", "optidev")
         .set("mail.password_file", password.to_str().unwrap())
         .set("mail.from", "OptiDev <optidev@example.com>");
+    let builder = match scaled {
+        Some(scaled) => scaled.settings(builder),
+        None => builder,
+    };
     let desk = Desk::on(builder, upstream).await;
     // The connection to the provider is kept, and with it the buffer in which its last request's head was written.
     let may_be = &[Place::Upstream, Place::Server];
@@ -383,9 +228,11 @@ async fn planted_values_are_nowhere_but_where_they_may_be() {
     canaries.plant("desk's secret", "tr0ub4dor-and-3-secret", &[]);
     keys(&desk.server, &mut canaries);
 
-    secrets(&desk, &mut canaries, &mut answers).await;
-    reveal(&desk, &mut canaries, &mut answers).await;
-    delivery(&desk).await;
+    drive::secrets(&desk, &mut canaries, &mut answers).await;
+    drive::sealed(&desk, &mut canaries, &mut answers).await;
+    drive::credential(&desk, &mut canaries).await;
+    drive::reveal(&desk, &mut canaries, &mut answers).await;
+    drive::delivery(&desk).await;
     let mut stream = desk.events("0").await;
     desk.say("Please, run it.").await;
     let (call, _) = to_call(&mut stream, "waiting").await;
@@ -402,9 +249,9 @@ async fn planted_values_are_nowhere_but_where_they_may_be() {
     });
     answers.note(&asked.await.expect(200).text());
     let mut browser = signed_in(&desk.server, "ada@example.com").await;
-    let walked = walk(&desk, &mut browser, &mut answers).await;
+    let walked = drive::walk(&desk, &mut browser, &mut answers).await;
     assert!(walked > 40, "only {walked} pages and lists were found");
-    people(&desk, &mut canaries, &mut answers).await;
+    drive::people(&desk, &mut canaries, &mut answers).await;
     let audit = format!(
         "/organizations/{}/audit/export",
         desk.api.organization().await
@@ -450,7 +297,8 @@ async fn planted_values_are_nowhere_but_where_they_may_be() {
     look(Place::Audit, "export", audit.as_bytes());
     let data = server.data_dir().to_owned();
     let apart = [data.join("containers"), data.join("vault")];
-    let files = places::files(&data, &apart);
+    let mut files = places::files(&data, &apart);
+    files.extend(scaled.map(Scaled::files).unwrap_or_default());
     for (path, bytes) in &files {
         look(Place::Files, &path.display().to_string(), bytes);
     }
@@ -481,11 +329,8 @@ async fn planted_values_are_nowhere_but_where_they_may_be() {
             .iter()
             .any(|(path, _)| path.to_string_lossy().ends_with(end))
     };
-    assert!(
-        ends("optidev.db") && ends("optidev.db-wal"),
-        "{:?}",
-        files.len()
-    );
+    let embedded = ends("optidev.db") && ends("optidev.db-wal");
+    assert_eq!(embedded, scaled.is_none(), "{} files", files.len());
     let rows: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
     there(&rows, "new@example.com");
 }
