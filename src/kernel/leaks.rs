@@ -52,7 +52,10 @@ impl Known {
         }
         let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
         for form in forms(value) {
-            let start = self.key.hash_one(&form[..WINDOW]);
+            let Some(start) = form.get(..WINDOW) else {
+                continue;
+            };
+            let start = self.key.hash_one(start);
             hashes.add(start, form.len(), self.key.hash_one(form.as_slice()));
         }
     }
@@ -103,7 +106,8 @@ fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = vec![Zeroizing::new(value.to_vec())];
     if let Ok(text) = std::str::from_utf8(value) {
         let quoted = serde_json::to_vec(text).unwrap_or_default();
-        forms.push(Zeroizing::new(quoted[1..quoted.len() - 1].to_vec()));
+        let inside = quoted.get(1..quoted.len().saturating_sub(1));
+        forms.push(Zeroizing::new(inside.unwrap_or_default().to_vec()));
         // As `Debug` writes it inside of quotation marks.
         forms.push(Zeroizing::new(text.escape_debug().to_string().into_bytes()));
     }
@@ -121,8 +125,8 @@ fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
         forms.push(Zeroizing::new(hex.collect()));
     }
     for skipped in 0..3 {
-        let whole = &value[skipped..];
-        let whole = &whole[..whole.len() / 3 * 3];
+        let whole = value.get(skipped..).unwrap_or_default();
+        let whole = whole.get(..whole.len() / 3 * 3).unwrap_or_default();
         forms.push(Zeroizing::new(
             BASE64_STANDARD_NO_PAD.encode(whole).into_bytes(),
         ));
@@ -152,7 +156,7 @@ mod tests {
             "before a \"value\" that nobody sees/é after".to_owned(),
             format!("{:?}", "a \"value\" that nobody sees/é"),
             serde_json::json!({"text": "a \"value\" that nobody sees/é"}).to_string(),
-            format!("q=a+%22value%22+that+nobody+sees%2F%C3%A9"),
+            "q=a+%22value%22+that+nobody+sees%2F%C3%A9".to_owned(),
             hex.to_uppercase(),
             hex,
             base64(""),
