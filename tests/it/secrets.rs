@@ -1,5 +1,7 @@
 //! Secrets: sealed by clients, their versions, many at once, `.env` files, references, one's own, and their end.
 
+mod delivery;
+mod delivery_rights;
 mod env_files;
 mod own;
 mod values;

@@ -14,6 +14,7 @@ mod store;
 pub use model::{ArchiveFormat, Project, Source, StoredSource};
 pub use ops::{get, source_of};
 pub use pages::pages;
+pub use store::folders;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

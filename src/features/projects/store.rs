@@ -1,6 +1,6 @@
 //! Queries of projects.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Order};
@@ -15,6 +15,15 @@ pub async fn list(tx: &ScopedRead) -> Result<Vec<project::Model>, StoreError> {
         .order_by(project::Column::CreatedAtMs, Order::Desc)
         .all()
         .await
+}
+
+/// The name of each project's folder below `projects`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn folders(tx: &ScopedRead) -> Result<BTreeMap<ProjectId, String>, StoreError> {
+    let rows = list(tx).await?.into_iter();
+    Ok(rows.map(|row| (row.id, row.slug)).collect())
 }
 
 /// One project of the workspace.

@@ -25,6 +25,8 @@ pub mod secret {
         pub name: String,
         /// A word of [`Tier`](super::Tier).
         pub tier: String,
+        /// A word of [`DeliveredAs`](super::DeliveredAs).
+        pub delivered_as: String,
         /// Whose it is: empty for the workspace's, else the id of the member whose own it is.
         pub scope: String,
         /// For people.
@@ -102,8 +104,8 @@ crate::tenant_entity!(version);
 /// Most secrets of a workspace, and of a member's own in it: a list shows them all, and a start delivers them all.
 pub const MOST: u64 = 1_000;
 
-// Beside the secrets, a delivery holds a few variables of the container's own.
-const _: () = assert!(2 * MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
+// Of a workspace, a project and a member; beside them, a delivery holds a few variables of the container's own.
+const _: () = assert!(3 * MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
 
 /// How much of a secret a person may see again.
 #[derive(
@@ -143,6 +145,39 @@ impl Tier {
             Self::Visible => crate::vault::Tier::Visible,
             Self::Masked => crate::vault::Tier::Masked,
             Self::Sensitive => crate::vault::Tier::Sensitive,
+        }
+    }
+}
+
+/// How a secret is given to containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveredAs {
+    /// As an environment variable.
+    #[default]
+    Environment,
+    /// As a file below `/run/secrets`, which is memory; the variable `NAME_FILE` says where it is.
+    File,
+    /// As both.
+    Both,
+}
+
+impl DeliveredAs {
+    /// The word in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Both => "both",
+        }
+    }
+
+    /// Reads [`DeliveredAs::as_str`]. An unknown word is what is without a choice.
+    pub fn stored(word: &str) -> Self {
+        match word {
+            "file" => Self::File,
+            "both" => Self::Both,
+            _ => Self::Environment,
         }
     }
 }
@@ -199,6 +234,8 @@ pub struct SecretItem {
     pub tier: Tier,
     /// For people.
     pub description: String,
+    /// How it is given to containers.
+    pub delivered_as: DeliveredAs,
     /// The current version, from 1.
     pub version: i64,
     /// The value of a visible secret; null for the other tiers.
@@ -235,6 +272,7 @@ impl SecretItem {
                 Scope::Own
             },
             tier: Tier::stored(&row.tier),
+            delivered_as: DeliveredAs::stored(&row.delivered_as),
             references: words(&row.refers_to),
             name: row.name,
             description: row.description,
