@@ -33,7 +33,8 @@ impl Effective {
             Scope::Project(_) => around.push((workspace(tx).await?, Graph::new())),
             Scope::Workspace => {
                 around.push((Graph::new(), Graph::new()));
-                let projects = store::of_referring_projects(tx).await?;
+                let mut projects = store::of_referring_projects(tx).await?;
+                projects.clear();
                 around.extend(
                     projects
                         .into_values()
