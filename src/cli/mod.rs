@@ -9,6 +9,7 @@ mod logging;
 mod migrate;
 mod serve;
 pub mod vault;
+mod vault_apart;
 mod verify;
 
 use std::io::Read;
@@ -46,7 +47,7 @@ enum Command {
     /// Starts containers and the vault process; the server starts it by itself.
     #[command(hide = true)]
     Launcher(Place),
-    /// The vault's master secret: `vault rotate-master`.
+    /// The vault: its master secret, what it keeps for the installation, and the process itself, when it is started apart.
     Vault(vault::VaultArgs),
 }
 

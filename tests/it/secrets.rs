@@ -70,7 +70,7 @@ fn seal(key: &Value, name: &str, tier: u8, text: &str) -> Value {
 }
 
 /// What a person who signed in a moment ago gets from the API.
-async fn as_person(
+pub async fn as_person(
     server: &Server,
     browser: &mut Browser,
     method: &str,
