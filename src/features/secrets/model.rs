@@ -112,6 +112,8 @@ pub mod project {
         /// The project.
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: ProjectId,
+        /// Display name.
+        pub name: String,
     }
 
     /// No declared relations.
