@@ -83,7 +83,7 @@ impl Scope {
         self == other
             || match self {
                 // It stands for a person's presence, so it is given by name only.
-                Self::All => true,
+                Self::All => other != Self::SecretsReveal,
                 // Who takes values may know their names.
                 Self::SecretsReveal => other == Self::SecretsRead,
                 Self::Read => other.as_str().ends_with(":read"),

@@ -270,7 +270,7 @@ impl Audience {
     pub const fn data(self) -> &'static [u8] {
         match self {
             Self::Container => b"",
-            Self::Person => b"",
+            Self::Person => b"person",
         }
     }
 }

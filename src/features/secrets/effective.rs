@@ -33,8 +33,7 @@ impl Effective {
             Scope::Project(_) => around.push((workspace(tx).await?, Graph::new())),
             Scope::Workspace => {
                 around.push((Graph::new(), Graph::new()));
-                let mut projects = store::of_referring_projects(tx).await?;
-                projects.clear();
+                let projects = store::of_referring_projects(tx).await?;
                 around.extend(
                     projects
                         .into_values()

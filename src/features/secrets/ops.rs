@@ -38,7 +38,7 @@ pub async fn open_visible<P: Permission>(
     action: Action,
 ) -> Result<Vec<(secret::Model, Option<String>)>, Problem> {
     let tx = ctx.services.store.scoped_read(grant).await?;
-    let _ = store::there;
+    require_there(store::there(&tx, scope).await?)?;
     let rows = store::list(&tx, &scope.stored(grant.user())).await?;
     drop(tx);
     let visible = |row: &secret::Model| Tier::stored(&row.tier) == Tier::Visible;
