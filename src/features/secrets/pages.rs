@@ -103,7 +103,9 @@ async fn show(
         .items;
     let names =
         members::names(&page.ctx.services, items.iter().map(|item| item.updated_by)).await?;
-    let ending = items.iter().filter(|item| item.expired || item.expires_soon);
+    let ending = items
+        .iter()
+        .filter(|item| item.expired || item.expires_soon);
     let ending = ending.map(|item| Ending {
         name: item.name.clone(),
         href: place.at(&item.name),

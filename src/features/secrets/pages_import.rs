@@ -13,8 +13,8 @@ use super::api::InScope;
 use super::env_file::{self, ImportPreview, ImportState};
 use super::model::Tier;
 use super::pages_parts::{Place, View, mistakes, refused, tier, to, unprocessable};
-use super::set::{self, NewSecret, Value};
 use super::rules;
+use super::set::{self, NewSecret, Value};
 use crate::kernel::{Code, Problem, SecretString, WorkspaceId};
 use crate::web::{Chrome, FieldError, PageCtx, PageForm, PageMultipart, Path, Query, html};
 

@@ -192,9 +192,10 @@ impl View {
                 let text = format!("In place of the one of {}", projects(first, more));
                 link(text, Scope::Project(first))
             }
-            Relation::OwnInstead => {
-                link("Your container gets your own instead".to_owned(), Scope::Own)
-            }
+            Relation::OwnInstead => link(
+                "Your container gets your own instead".to_owned(),
+                Scope::Own,
+            ),
             Relation::ProjectInstead(first, more) => {
                 let text = format!("Another one in {}", projects(first, more));
                 link(text, Scope::Project(first))

@@ -172,9 +172,7 @@ async fn again(
     let item = overview::read(&page.ctx, place.workspace, place.scope, name).await?;
     let mut typed = Draft::of(&item);
     draft(&mut typed);
-    Ok(refused(
-        show(page, place, name, Some(typed), errors).await?,
-    ))
+    Ok(refused(show(page, place, name, Some(typed), errors).await?))
 }
 
 /// `POST /workspaces/{workspace}/secrets/{name}`
