@@ -90,7 +90,7 @@ function table(rows: Row[]): HTMLElement {
 function line(row: Row): HTMLElement {
   const take = settable(row) && h("input", { type: "checkbox", name: "take", value: row.name, checked: true, "aria-label": `Import ${row.name}` });
   return h("tr", { "data-test": "import-row", "data-name": row.name, "data-state": row.state },
-    h("td", {}, take), h("td", { class: "small muted" }, row.line), h("td", { class: "secret-name" }, row.name),
+    h("td", { class: "short" }, take), h("td", { class: "small muted short" }, row.line), h("td", { class: "secret-name rest" }, row.name),
     h("td", {}, ...what(row)), h("td", {}, tierOf(row)));
 }
 

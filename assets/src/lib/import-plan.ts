@@ -57,8 +57,9 @@ function nameComplaint(name: string, reserved: string[]): string {
     return "It is not the name of an environment variable: letters, digits and _, not starting with a digit, at most 128 characters.";
   }
   const upper = name.toUpperCase();
-  const taken = reserved.some((word) => (word.endsWith("*") ? upper.startsWith(word.slice(0, -1)) : word === upper || word === name));
-  return taken ? `${name} has a meaning of its own. Choose another name.` : "";
+  if (reserved.includes(name) && name !== upper) return `${name} has a meaning of its own in the API. Choose another name.`;
+  const taken = reserved.some((word) => (word.endsWith("*") ? upper.startsWith(word.slice(0, -1)) : word === upper));
+  return taken ? `${name} is set by the container itself. Choose another name.` : "";
 }
 
 function valueComplaint(value: string): string {

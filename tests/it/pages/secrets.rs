@@ -206,7 +206,7 @@ async fn a_file_is_looked_at_and_then_imported_whole() {
     );
     assert!(!shown.contains("<b>2") && !shown.contains("</textarea><script"));
     assert!(
-        shown.contains("<td class=\"small muted\">9</td>"),
+        shown.contains("<td class=\"small muted short\">9</td>"),
         "the line of rubbish"
     );
     // Nothing was set by looking.
