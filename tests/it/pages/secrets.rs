@@ -6,7 +6,7 @@ use crate::containers::{member, owner};
 use crate::identity::{Browser, field};
 use crate::members::{signed_in, submit};
 use crate::support::api::Api;
-use crate::support::server::Server;
+use crate::support::server::{PASSWORD, Server};
 
 /// A server with Ada, a browser of hers, and the path of her workspace's secrets.
 async fn place() -> (Server, Api, Browser, String) {
@@ -265,7 +265,7 @@ async fn a_file_is_looked_at_and_then_imported_whole() {
 
 #[tokio::test]
 async fn an_export_says_what_it_leaves_out() {
-    let (_server, ada, mut browser, secrets) = place().await;
+    let (server, ada, mut browser, secrets) = place().await;
     for (name, tier) in [
         ("SEEN", "visible"),
         ("HALF", "masked"),
@@ -290,6 +290,23 @@ async fn an_export_says_what_it_leaves_out() {
         file.contains("HALF=canary-masked\n") && !file.contains("canary-sensitive"),
         "{file}"
     );
+
+    // Who signed in a while ago confirms the password for masked ones, and comes back to the scope's own page.
+    let own = format!("{page}?scope=own");
+    server
+        .execute("UPDATE login_session SET authenticated_at_ms = 1")
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(submit(&mut browser, &page, &page, &[]).await.0, 200);
+    let (status, to, _) = submit(&mut browser, &own, &own, &[("with", "masked")]).await;
+    assert_eq!(status, 303);
+    let form = [("password", PASSWORD), ("next", own.as_str())];
+    assert_eq!(field(&browser.get(&to).await.2, "next"), own);
+    let again = "/account/reauthenticate";
+    let (status, to, text) = submit(&mut browser, &to, again, &form).await;
+    assert_eq!((status, to.as_str()), (303, own.as_str()), "{text}");
+    let (status, ..) = submit(&mut browser, &own, &own, &[("with", "masked")]).await;
+    assert_eq!(status, 200);
 }
 
 #[tokio::test]
