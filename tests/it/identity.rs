@@ -353,6 +353,22 @@ async fn a_second_factor_is_asked_for_and_each_code_works_once() {
     assert_eq!(other.get("/account").await.0, 200);
 }
 
+/// Turns the second factor on for who is signed in; answers its seed.
+pub async fn enrol(browser: &mut Browser) -> String {
+    let page = "/account/second-factor";
+    let (_, _, text) = browser.get(page).await;
+    let seed = text.split("data-test=\"second-factor-secret\">").nth(1);
+    let seed = seed.unwrap().split('<').next().unwrap().to_owned();
+    let fields = [
+        ("csrf_token", &*field(&text, "csrf_token")),
+        ("sealed", &field(&text, "sealed")),
+        ("code", &totp(&seed, 0)),
+    ];
+    let (status, _, text) = browser.post(page, &fields).await;
+    assert_eq!(status, 303, "{text}");
+    seed
+}
+
 /// The code of the time step that is `ahead` of now (RFC 6238).
 pub fn totp(seed: &str, ahead: u64) -> String {
     let totp = totp_rs::Builder::new()

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +25,17 @@ pub struct Request {
 impl Request {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Fails unless the request was signed with the secret that the sink's maker was shown.
+    pub fn assert_signed_with(&self, secret: &str) {
+        let key = secret.strip_prefix("whsec_").unwrap();
+        let key = BASE64_STANDARD.decode(key).unwrap();
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+        mac.update(format!("{}.{}.", self.id, self.timestamp).as_bytes());
+        mac.update(&self.body);
+        let right = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+        assert_eq!(self.signature, format!("v1,{right}"));
     }
 
     pub fn seqs(&self) -> Vec<i64> {

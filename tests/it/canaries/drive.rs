@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::{Answers, Canaries, Place, digest, text_for};
 use crate::assistant::Desk;
 use crate::containers::wait_for;
-use crate::identity::{Browser, field, totp};
-use crate::members::{signed_in, submit};
+use crate::identity::{Browser, enrol, field};
+use crate::members::signed_in;
 use crate::support::api::http_client;
 
 /// Each tier, set over the plain API; then errors that hold the value.
@@ -222,15 +222,8 @@ pub async fn people(desk: &Desk, canaries: &mut Canaries, answers: &mut Answers)
         assert_eq!(status, 303, "{page}");
     }
     let mut browser = signed_in(&desk.server, "ada@example.com").await;
-    let (_, _, page) = browser.get("/account/second-factor").await;
-    let seed = page.split("data-test=\"second-factor-secret\">").nth(1);
-    let seed = seed.unwrap().split('<').next().unwrap().to_owned();
-    canaries.plant("seed", seed.clone(), &[]);
-    let (sealed, code) = (field(&page, "sealed"), totp(&seed, 0));
-    let fields = [("sealed", sealed.as_str()), ("code", &code)];
-    let place = "/account/second-factor";
-    let (status, _, text) = submit(&mut browser, place, place, &fields).await;
-    assert_eq!(status, 303, "{text}");
+    let seed = enrol(&mut browser).await;
+    canaries.plant("seed", seed, &[]);
     let token = crate::tokens::make(&mut browser, "/account/tokens", "CI", "projects", "30").await;
     canaries.plant("token", token, &[]);
     answers.note(&desk.api.get("/me").await.text());

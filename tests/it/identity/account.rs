@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Browser, field, totp};
+use super::{Browser, enrol, totp};
 use crate::containers::owner;
 use crate::members::{signed_in, submit};
 use crate::support::api::Api;
@@ -81,17 +81,7 @@ async fn a_second_factor_is_turned_off_by_who_is_there() {
     let (page, off) = ("/account", "/account/second-factor/disable");
     let (status, ..) = submit(&mut browser, page, off, &[]).await;
     assert_eq!(status, 409, "there is none yet");
-    let setup = "/account/second-factor";
-    let (_, _, text) = browser.get(setup).await;
-    let seed = text.split("data-test=\"second-factor-secret\">").nth(1);
-    let seed = seed.unwrap().split('<').next().unwrap().to_owned();
-    let sealed = field(&text, "sealed");
-    let form = [
-        ("csrf_token", &*field(&text, "csrf_token")),
-        ("sealed", &sealed),
-        ("code", &totp(&seed, 0)),
-    ];
-    assert_eq!(browser.post(setup, &form).await.0, 303);
+    let seed = enrol(&mut browser).await;
     assert!(sign_in(&server, PASSWORD).await.1.contains("second-factor"));
     // A session that has not shown password and code for a while shows them again.
     server

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{NO_HANGING, Pair, closed, pair};
 use crate::audit::receivers::Webhook;
 use crate::containers::{member, running};
-use crate::identity::{Browser, field, totp};
+use crate::identity::{Browser, enrol, field, totp};
 use crate::members::{signed_in, submit};
 use crate::support::api::Api;
 use crate::support::postgres::Postgres;
@@ -134,17 +134,7 @@ async fn a_start_without_redis_works_and_what_needs_certainty_waits_for_it() {
         .await;
     server.create_owner("ada@example.com").await;
     let mut page = signed_in(&server, "ada@example.com").await;
-    let (_, _, enrol) = page.get("/account/second-factor").await;
-    let secret = enrol.split("data-test=\"second-factor-secret\">").nth(1);
-    let seed = secret.unwrap().split('<').next().unwrap().to_owned();
-    let (token, sealed) = (field(&enrol, "csrf_token"), field(&enrol, "sealed"));
-    let code = totp(&seed, 0);
-    let fields = [
-        ("csrf_token", token.as_str()),
-        ("sealed", &sealed),
-        ("code", &code),
-    ];
-    assert_eq!(page.post("/account/second-factor", &fields).await.0, 303);
+    let seed = enrol(&mut page).await;
     let mut half = Browser::new(&server.url());
     let login = [("email", "ada@example.com"), ("password", PASSWORD)];
     let (_, to, _) = half.post("/sign-in", &login).await;
