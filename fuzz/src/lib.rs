@@ -8,6 +8,10 @@
 
 #[path = "../../src/kernel"]
 pub mod kernel {
+    /// There is no log here that a value could get into: debug builds of the server remember values for theirs.
+    pub mod leaks {
+        pub fn remember(_: &[u8]) {}
+    }
     pub mod secret;
     pub use secret::SecretString;
 }
