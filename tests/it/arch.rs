@@ -74,6 +74,11 @@ const ALLOWED: &[Edge] = &[
         reason: "pages show the workspace's name and the person's role",
     },
     Edge {
+        from: "features/projects",
+        to: "features::secrets",
+        reason: "a project's secrets go with it, in one transaction; secrets knows projects by their ids only",
+    },
+    Edge {
         from: "features/secrets",
         to: "features::members",
         reason: "the workspace's wrapped key and its name belong to members",

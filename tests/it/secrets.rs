@@ -2,6 +2,7 @@
 
 mod env_files;
 mod own;
+mod project_scope;
 mod values;
 mod versions;
 

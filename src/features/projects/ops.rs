@@ -8,8 +8,9 @@ use super::store;
 use crate::authz::permission::{ProjectsRead, ProjectsWrite};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
+use crate::features::secrets;
 use crate::kernel::{Code, Page, Problem, ProjectId, WorkspaceId};
-use crate::store::{Grant, Permission, ScopedRead, StoreError};
+use crate::store::{Entries, Grant, Permission, ScopedRead, StoreError};
 
 /// All projects of the workspace, newest first.
 ///
@@ -128,17 +129,21 @@ pub async fn may_import(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result
     refuse_when_full(&ctx.services.store.scoped_read(&grant).await?).await
 }
 
-/// Deletes a project and its stored archive; folders in containers stay, and no other project gets their name.
+/// Deletes a project with its secrets and its stored archive; folders in containers stay, and no other project gets their name.
 ///
 /// # Errors
 /// 404 when it is not there.
 pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<(), Problem> {
     let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
-    let row = store::find(&tx, id).await?.ok_or_else(Problem::not_found)?;
+    let row = store::lock(&tx, id).await?.ok_or_else(Problem::not_found)?;
+    let secrets = secrets::delete_with_project(ctx, &tx, id).await?;
     store::delete(&tx, id).await?;
-    tx.commit(audit::entry(ctx, Action::ProjectDelete, id, row.name))
-        .await?;
+    let mut entries = Entries::from(audit::entry(ctx, Action::ProjectDelete, id, row.name));
+    if let Some(secrets) = secrets {
+        entries = entries.and(secrets);
+    }
+    tx.commit(entries).await?;
     if let Some(key) = row.object_key {
         let _ = tokio::fs::remove_file(ctx.services.paths.objects().join(key)).await;
     }

@@ -25,6 +25,15 @@ pub async fn find(tx: &ScopedRead, id: ProjectId) -> Result<Option<project::Mode
         .await
 }
 
+/// As [`find`], and nobody makes anything that belongs to it until the transaction ends.
+pub async fn lock(tx: &ScopedTx, id: ProjectId) -> Result<Option<project::Model>, StoreError> {
+    tx.find::<project::Entity>()
+        .filter(project::Column::Id.eq(id))
+        .for_update()
+        .one()
+        .await
+}
+
 /// How many projects the workspace has.
 pub async fn count(tx: &ScopedRead) -> Result<u64, StoreError> {
     tx.find::<project::Entity>().count().await

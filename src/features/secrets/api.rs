@@ -5,11 +5,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Scope, SecretItem, Tier};
+use super::model::{Scope, ScopeWord, SecretItem, Tier};
 use super::set::{self, NewSecret, Value};
 use super::{ops, rotate};
 use crate::context::Ctx;
-use crate::kernel::{Code, Page, Problem, SecretString, WorkspaceId};
+use crate::kernel::{Code, Page, Problem, ProjectId, SecretString, WorkspaceId};
 use crate::vault::SUBMISSION_INFO;
 use crate::web::{Json, Path, Query};
 
@@ -18,9 +18,28 @@ use crate::web::{Json, Path, Query};
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct InScope {
-    /// `workspace`, which it is without it, or `own`: what only the caller's own container gets, and only they see.
+    /// `workspace`, which it is without it; `project`: what is delivered where that project is worked on; or `own`: what only
+    /// the caller's own container gets, and only they see.
     #[param(inline)]
-    pub scope: Scope,
+    scope: ScopeWord,
+    /// The project, with `scope=project` and only then.
+    #[param(value_type = Option<String>)]
+    project: Option<ProjectId>,
+}
+
+impl InScope {
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// `unprocessable` when scope and project do not go together.
+    pub fn scope(&self) -> Result<Scope, Problem> {
+        asked(self.scope, self.project)
+    }
+}
+
+/// As [`Scope::asked`], as a problem.
+pub fn asked(word: ScopeWord, project: Option<ProjectId>) -> Result<Scope, Problem> {
+    Scope::asked(word, project).map_err(|message| Problem::new(Code::Unprocessable, message))
 }
 
 /// The secrets of a workspace by name. Values are shown for visible ones only.
@@ -31,7 +50,7 @@ pub async fn list(
     Path(workspace): Path<WorkspaceId>,
     Query(asked): Query<InScope>,
 ) -> Result<Json<Page<SecretItem>>, Problem> {
-    Ok(Json(ops::list(&ctx, workspace, asked.scope).await?))
+    Ok(Json(ops::list(&ctx, workspace, asked.scope()?).await?))
 }
 
 /// What a client needs to seal values to the vault, so that the server never sees them.
@@ -134,14 +153,15 @@ pub async fn put(
     Query(asked): Query<InScope>,
     Json(body): Json<SetSecret>,
 ) -> Result<Json<SecretItem>, Problem> {
+    let scope = asked.scope()?;
     let new = match body.named(name) {
         Ok(new) => new,
         Err(message) => {
-            set::may_set(&ctx, workspace, asked.scope).await?;
+            set::may_set(&ctx, workspace, scope).await?;
             return Err(Problem::new(Code::Unprocessable, message));
         }
     };
-    Ok(Json(set::set(&ctx, workspace, asked.scope, new).await?))
+    Ok(Json(set::set(&ctx, workspace, scope, new).await?))
 }
 
 /// Delete a secret with all its versions.
@@ -152,7 +172,7 @@ pub async fn delete(
     Path((workspace, name)): Path<(WorkspaceId, String)>,
     Query(asked): Query<InScope>,
 ) -> Result<StatusCode, Problem> {
-    ops::delete(&ctx, workspace, asked.scope, &name).await?;
+    ops::delete(&ctx, workspace, asked.scope()?, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -171,7 +191,7 @@ pub async fn reveal(
     Path((workspace, name)): Path<(WorkspaceId, String)>,
     Query(asked): Query<InScope>,
 ) -> Result<Json<Revealed>, Problem> {
-    let value = ops::reveal(&ctx, workspace, asked.scope, &name).await?;
+    let value = ops::reveal(&ctx, workspace, asked.scope()?, &name).await?;
     Ok(Json(Revealed {
         value: value.expose().clone(),
     }))

@@ -4,13 +4,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer};
 
-use super::api::{InScope, SealedValue, SetSecret};
+use super::api::{InScope, SealedValue, SetSecret, asked};
 use super::env_file::{self, ImportPreview};
-use super::model::{Scope, SecretItem, Tier, VersionItem};
+use super::model::{ScopeWord, SecretItem, Tier, VersionItem};
 use super::set::{self, NewSecret};
 use super::versions::{self, Change};
 use crate::context::Ctx;
-use crate::kernel::{Page, Problem, SecretString, WorkspaceId};
+use crate::kernel::{Page, Problem, ProjectId, SecretString, WorkspaceId};
 use crate::web::{Json, Path, Query};
 
 /// The versions of a secret, the newest first: who set each and when, without values.
@@ -24,7 +24,7 @@ pub async fn list_versions(
     Query(asked): Query<InScope>,
 ) -> Result<Json<Page<VersionItem>>, Problem> {
     Ok(Json(
-        versions::list(&ctx, workspace, asked.scope, &name).await?,
+        versions::list(&ctx, workspace, asked.scope()?, &name).await?,
     ))
 }
 
@@ -50,7 +50,7 @@ pub async fn roll_back(
     Json(body): Json<RollBack>,
 ) -> Result<Json<SecretItem>, Problem> {
     Ok(Json(
-        versions::roll_back(&ctx, workspace, asked.scope, &name, body.version).await?,
+        versions::roll_back(&ctx, workspace, asked.scope()?, &name, body.version).await?,
     ))
 }
 
@@ -96,7 +96,7 @@ pub async fn change(
         references: body.references,
     };
     Ok(Json(
-        versions::change(&ctx, workspace, asked.scope, &name, change).await?,
+        versions::change(&ctx, workspace, asked.scope()?, &name, change).await?,
     ))
 }
 
@@ -166,7 +166,7 @@ pub async fn bulk(
             Err(message) => wrong.push((name, message)),
         }
     }
-    let items = set::set_many(&ctx, workspace, asked.scope, new, wrong).await?;
+    let items = set::set_many(&ctx, workspace, asked.scope()?, new, wrong).await?;
     Ok(Json(Page::whole(items)))
 }
 
@@ -191,7 +191,7 @@ pub async fn preview_import(
     Json(body): Json<ImportText>,
 ) -> Result<Json<ImportPreview>, Problem> {
     Ok(Json(
-        env_file::preview(&ctx, workspace, asked.scope, body.text.expose()).await?,
+        env_file::preview(&ctx, workspace, asked.scope()?, body.text.expose()).await?,
     ))
 }
 
@@ -200,9 +200,12 @@ pub async fn preview_import(
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ExportAsked {
-    /// `workspace`, which it is without it, or `own`.
+    /// `workspace`, which it is without it, `project` or `own`.
     #[param(inline)]
-    scope: Scope,
+    scope: ScopeWord,
+    /// The project, with `scope=project` and only then.
+    #[param(value_type = Option<String>)]
+    project: Option<ProjectId>,
     /// Whether masked secrets are in it, too. Needs a sign-in of the last ten minutes; recorded.
     masked: bool,
 }
@@ -215,9 +218,10 @@ pub struct ExportAsked {
 pub async fn export(
     ctx: Ctx,
     Path(workspace): Path<WorkspaceId>,
-    Query(asked): Query<ExportAsked>,
+    Query(query): Query<ExportAsked>,
 ) -> Result<Response, Problem> {
-    let file = env_file::export(&ctx, workspace, asked.scope, asked.masked).await?;
+    let scope = asked(query.scope, query.project)?;
+    let file = env_file::export(&ctx, workspace, scope, query.masked).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (

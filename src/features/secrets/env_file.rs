@@ -78,7 +78,7 @@ pub async fn preview(
     text: &str,
 ) -> Result<ImportPreview, Problem> {
     match scope {
-        Scope::Workspace => {
+        Scope::Workspace | Scope::Project(_) => {
             let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
             preview_granted(ctx, &grant, scope, text).await
         }
@@ -95,8 +95,7 @@ async fn preview_granted<P: Permission>(
     scope: Scope,
     text: &str,
 ) -> Result<ImportPreview, Problem> {
-    let of = scope.stored(grant.user());
-    let there = open_visible(ctx, grant, &of, Action::SecretRead).await?;
+    let there = open_visible(ctx, grant, scope, Action::SecretRead).await?;
     let there: BTreeMap<String, (Tier, Option<String>)> = there
         .into_iter()
         .map(|(row, value)| (row.name, (Tier::stored(&row.tier), value)))
@@ -159,7 +158,7 @@ pub async fn export(
             let grant = ctx.authorize::<SecretsRead>(workspace).await?;
             export_granted(ctx, &grant, scope, masked).await
         }
-        (true, Scope::Workspace) => {
+        (true, Scope::Workspace | Scope::Project(_)) => {
             let grant = ctx.authorize::<SecretsReveal>(workspace).await?;
             export_granted(ctx, &grant, scope, masked).await
         }
@@ -179,8 +178,7 @@ async fn export_granted<P: Permission>(
     if masked {
         ctx.require_fresh()?;
     }
-    let of = scope.stored(grant.user());
-    let rows = open_visible(ctx, grant, &of, Action::SecretExport).await?;
+    let rows = open_visible(ctx, grant, scope, Action::SecretExport).await?;
     let tx = ctx.services.store.scoped(grant).await?;
     // Key and values of one moment: both are read here.
     let key = members::key_to_use(&tx).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::model::{SOON_MS, secret};
+use super::model::{SOON_MS, Scope, secret};
 use crate::authz::accounts::account;
 use crate::authz::membership;
 use crate::context::Services;
@@ -102,11 +102,13 @@ async fn tell(services: &Services, row: secret::Model, told: Told) -> Result<(),
         Told::Soon => format!("expires {when}"),
         Told::Expired => format!("expired {when}"),
     };
-    let entry = if row.scope.is_empty() {
-        audit::by_server(services, Action::SecretExpire, &row.name, detail.clone())
-    } else {
-        let detail = format!("a member's own, {detail}");
-        audit::by_server(services, Action::SecretExpire, row.id, detail)
+    let entry = |object: String, detail: String| {
+        audit::by_server(services, Action::SecretExpire, object, detail)
+    };
+    let entry = match Scope::of(&row) {
+        Scope::Workspace => entry(row.name.clone(), detail.clone()),
+        Scope::Project(project) => entry(row.name.clone(), format!("of {project}, {detail}")),
+        Scope::Own => entry(row.id.to_string(), format!("a member's own, {detail}")),
     };
     tx.commit_in(place.organization_id, row.workspace_id, entry)
         .await?;

@@ -1,10 +1,11 @@
-//! Secrets of a workspace in three tiers. Values are sealed and opened by the vault process; the database holds
+//! Secrets in three tiers: a workspace's, its projects', and its members' own. Values are sealed and opened by the vault process; the database holds
 //! ciphertext, and a Sensitive value has no way back out but sealed to a container's agent.
 
 mod api;
 mod api_life;
 mod delivery;
 pub mod dotenv;
+mod effective;
 mod env_file;
 mod expiry;
 mod model;
@@ -19,6 +20,7 @@ mod versions;
 
 pub use delivery::sealed_environment;
 pub use expiry::jobs;
+pub use ops::delete_with_project;
 pub use pages::pages;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{SecretId, UserId, WorkspaceId};
+use crate::kernel::{ProjectId, SecretId, UserId, WorkspaceId};
 use crate::vault::{Binding, Purpose};
 
 /// Names, tiers and current versions.
@@ -25,7 +25,7 @@ pub mod secret {
         pub name: String,
         /// A word of [`Tier`](super::Tier).
         pub tier: String,
-        /// Whose it is: empty for the workspace's, else the id of the member whose own it is.
+        /// Whose it is: empty for the workspace's, else the id of the project, or of the member whose own it is.
         pub scope: String,
         /// For people.
         pub description: String,
@@ -96,14 +96,46 @@ pub mod version {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Which projects there are; all else about them, and every change, is their own feature's.
+pub mod project {
+    use sea_orm::entity::prelude::*;
+
+    use crate::kernel::{ProjectId, WorkspaceId};
+
+    /// A row of `project`, as far as it matters here.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "project")]
+    pub struct Model {
+        /// The tenant.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub workspace_id: WorkspaceId,
+        /// The project.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: ProjectId,
+    }
+
+    /// No declared relations.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+// For reading only.
+impl crate::store::TenantRead<WorkspaceId> for project::Entity {
+    fn scope_column() -> project::Column {
+        project::Column::WorkspaceId
+    }
+}
+
 crate::tenant_entity!(secret);
 crate::tenant_entity!(version);
 
-/// Most secrets of a workspace, and of a member's own in it: a list shows them all, and a start delivers them all.
+/// Most secrets of a workspace, of a project, and of a member's own: a list shows them all, and a start delivers them all.
 pub const MOST: u64 = 1_000;
 
 // Beside the secrets, a delivery holds a few variables of the container's own.
-const _: () = assert!(2 * MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
+const _: () = assert!(3 * MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
 
 /// How much of a secret a person may see again.
 #[derive(
@@ -165,25 +197,83 @@ pub fn binding(
     }
 }
 
-/// Whose secrets are meant.
+/// Whose secrets are meant, as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 // Tokens have scopes too, and the API's document has one list of names.
 #[schema(as = SecretScope)]
-pub enum Scope {
+pub enum ScopeWord {
     /// The workspace's: delivered to every member's container.
     #[default]
     Workspace,
-    /// The caller's own in this workspace: delivered to their container only, in place of the workspace's of the same name.
+    /// A project's: in place of the workspace's of the same name, where that project is worked on.
+    Project,
+    /// The caller's own in this workspace: delivered to their container only, in place of the others of the same name.
+    Own,
+}
+
+/// Whose secrets are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The workspace's.
+    Workspace,
+    /// A project's.
+    Project(ProjectId),
+    /// The caller's own.
     Own,
 }
 
 impl Scope {
+    /// From what is asked for.
+    ///
+    /// # Errors
+    /// What is wrong, when a project is named without need or is not named.
+    pub fn asked(word: ScopeWord, project: Option<ProjectId>) -> Result<Self, String> {
+        match (word, project) {
+            (ScopeWord::Workspace, None) => Ok(Self::Workspace),
+            (ScopeWord::Own, None) => Ok(Self::Own),
+            (ScopeWord::Project, Some(project)) => Ok(Self::Project(project)),
+            (ScopeWord::Project, None) => {
+                Err("project: With scope=project, say which: project=prj_….".to_owned())
+            }
+            (_, Some(project)) => Err(format!(
+                "project: {project} is named, and the scope is another. Add scope=project, or leave project out."
+            )),
+        }
+    }
+
     /// As the database has it, for what `user` asks. Nobody can name another member's.
     pub fn stored(self, user: UserId) -> String {
         match self {
             Self::Workspace => String::new(),
+            Self::Project(project) => project.to_string(),
             Self::Own => user.to_string(),
+        }
+    }
+
+    /// Whose a row is. What is neither the workspace's nor a project's is taken for a member's own, which is kept from others.
+    pub fn of(row: &secret::Model) -> Self {
+        match row.scope.parse() {
+            _ if row.scope.is_empty() => Self::Workspace,
+            Ok(project) => Self::Project(project),
+            Err(_) => Self::Own,
+        }
+    }
+
+    /// The word for it.
+    pub fn word(self) -> ScopeWord {
+        match self {
+            Self::Workspace => ScopeWord::Workspace,
+            Self::Project(_) => ScopeWord::Project,
+            Self::Own => ScopeWord::Own,
+        }
+    }
+
+    /// The project, if it is one's.
+    pub fn project(self) -> Option<ProjectId> {
+        match self {
+            Self::Project(project) => Some(project),
+            Self::Workspace | Self::Own => None,
         }
     }
 }
@@ -194,7 +284,9 @@ pub struct SecretItem {
     /// Name of the environment variable.
     pub name: String,
     /// Whose it is.
-    pub scope: Scope,
+    pub scope: ScopeWord,
+    /// The project, when it is a project's.
+    pub project: Option<ProjectId>,
     /// Its tier.
     pub tier: Tier,
     /// For people.
@@ -228,12 +320,10 @@ impl SecretItem {
     /// What is shown of a row at a time, with its value where that may be seen.
     pub fn of(row: secret::Model, value: Option<String>, now_ms: i64) -> Self {
         let left = row.expires_at_ms.map(|at| at.saturating_sub(now_ms));
+        let scope = Scope::of(&row);
         Self {
-            scope: if row.scope.is_empty() {
-                Scope::Workspace
-            } else {
-                Scope::Own
-            },
+            scope: scope.word(),
+            project: scope.project(),
             tier: Tier::stored(&row.tier),
             references: words(&row.refers_to),
             name: row.name,
@@ -274,6 +364,21 @@ pub struct VersionItem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_project_is_named_with_its_scope_only() {
+        let project = "prj_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let asked = Scope::asked(ScopeWord::Project, Some(project));
+        assert_eq!(asked, Ok(Scope::Project(project)));
+        for (word, project) in [
+            (ScopeWord::Project, None),
+            (ScopeWord::Workspace, Some(project)),
+            (ScopeWord::Own, Some(project)),
+        ] {
+            let message = Scope::asked(word, project).unwrap_err();
+            assert!(message.contains("scope=project"), "{message}");
+        }
+    }
 
     #[test]
     fn an_unknown_tier_is_the_strictest() {

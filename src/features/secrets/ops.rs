@@ -1,13 +1,14 @@
 //! What can be done with secrets, beside setting them.
 
+use super::effective::{Effective, Left};
 use super::model::{Scope, SecretItem, Tier, binding, secret};
 use super::store;
 use crate::authz::permission::{SecretsOwn, SecretsRead, SecretsReveal, SecretsWrite};
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::features::members;
-use crate::kernel::{Code, Page, Problem, SecretString, UserId, WorkspaceId};
-use crate::store::{Entry, Grant, Permission, ScopedRead, StoreError};
+use crate::kernel::{Code, Page, Problem, ProjectId, SecretString, UserId, WorkspaceId};
+use crate::store::{Entry, Grant, Permission, ScopedRead, ScopedTx, StoreError};
 use crate::vault::{Sealed, SubmissionKey, WrappedKey};
 
 /// All secrets of a scope by name; values of visible ones only.
@@ -20,8 +21,7 @@ pub async fn list(
     scope: Scope,
 ) -> Result<Page<SecretItem>, Problem> {
     let grant = ctx.authorize::<SecretsRead>(workspace).await?;
-    let of = scope.stored(grant.user());
-    let items = open_visible(ctx, &grant, &of, Action::SecretRead).await?;
+    let items = open_visible(ctx, &grant, scope, Action::SecretRead).await?;
     Ok(Page::whole(
         items
             .into_iter()
@@ -34,11 +34,12 @@ pub async fn list(
 pub async fn open_visible<P: Permission>(
     ctx: &Ctx,
     grant: &Grant<P>,
-    of: &str,
+    scope: Scope,
     action: Action,
 ) -> Result<Vec<(secret::Model, Option<String>)>, Problem> {
     let tx = ctx.services.store.scoped_read(grant).await?;
-    let rows = store::list(&tx, of).await?;
+    require_there(store::there(&tx, scope).await?)?;
+    let rows = store::list(&tx, &scope.stored(grant.user())).await?;
     drop(tx);
     let visible = |row: &secret::Model| Tier::stored(&row.tier) == Tier::Visible;
     let shown = rows.iter().filter(|row| visible(row)).count();
@@ -97,10 +98,22 @@ pub async fn open(
 
 /// An entry about a secret. What a member has of their own is nobody else's to know, so it has its id and not its name.
 pub fn told(ctx: &Ctx, action: Action, row: &secret::Model, detail: &str) -> Entry {
-    if row.scope.is_empty() {
-        return audit::entry(ctx, action, &row.name, detail);
+    match Scope::of(row) {
+        Scope::Workspace => audit::entry(ctx, action, &row.name, detail),
+        Scope::Project(project) => {
+            audit::entry(ctx, action, &row.name, format!("of {project}, {detail}"))
+        }
+        Scope::Own => audit::entry(ctx, action, row.id, format!("a member's own, {detail}")),
     }
-    audit::entry(ctx, action, row.id, format!("a member's own, {detail}"))
+}
+
+/// A scope whose project is not there answers what a workspace that is not there does.
+pub fn require_there(there: bool) -> Result<(), Problem> {
+    if there {
+        Ok(())
+    } else {
+        Err(Problem::not_found())
+    }
 }
 
 /// Two writers met at the same row, or the row was deleted under a writer: as one who comes second, told in one sentence.
@@ -131,6 +144,30 @@ pub async fn submission_key(
     Ok((key, ctx.services.vault.status().await?.install))
 }
 
+/// Deletes the secrets of a project that is being deleted, and says what there is to tell of it, if there were any. Its row
+/// must be locked, so that none is set meanwhile. Nothing else refers to them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn delete_with_project(
+    ctx: &Ctx,
+    tx: &ScopedTx,
+    project: ProjectId,
+) -> Result<Option<Entry>, Problem> {
+    let rows = store::delete_all(tx, &project.to_string()).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    let detail = format!("{} with their project: {}", names.len(), names.join(" "));
+    Ok(Some(audit::entry(
+        ctx,
+        Action::SecretDelete,
+        project,
+        detail,
+    )))
+}
+
 /// Deletes a secret with all its versions.
 ///
 /// # Errors
@@ -142,7 +179,7 @@ pub async fn delete(
     name: &str,
 ) -> Result<(), Problem> {
     match scope {
-        Scope::Workspace => {
+        Scope::Workspace | Scope::Project(_) => {
             let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
             delete_granted(ctx, &grant, scope, name).await
         }
@@ -161,7 +198,7 @@ async fn delete_granted<P: Permission>(
 ) -> Result<(), Problem> {
     let tx = ctx.services.store.scoped(grant).await?;
     let row = get(&tx, scope, grant.user(), name).await?;
-    refuse_when_referred_to(&tx, scope, &row).await?;
+    refuse_when_referred_to(&tx, scope, grant.user(), name).await?;
     store::delete(&tx, row.id).await?;
     tx.commit(told(ctx, Action::SecretDelete, &row, "")).await?;
     Ok(())
@@ -174,6 +211,7 @@ pub async fn get(
     user: UserId,
     name: &str,
 ) -> Result<secret::Model, Problem> {
+    // A project that is not there has no secrets.
     store::find(tx, &scope.stored(user), name)
         .await?
         .ok_or_else(Problem::not_found)
@@ -183,32 +221,21 @@ pub async fn get(
 async fn refuse_when_referred_to(
     tx: &ScopedRead,
     scope: Scope,
-    row: &secret::Model,
+    user: UserId,
+    name: &str,
 ) -> Result<(), Problem> {
-    if scope == Scope::Own && store::find(tx, "", &row.name).await?.is_some() {
-        return Ok(());
-    }
-    let others = store::list(tx, &row.scope).await?;
-    let refers = |other: &secret::Model| {
-        let names = super::model::words(&other.refers_to);
-        other.expand && other.id != row.id && names.contains(&row.name)
-    };
-    let names: Vec<String> = others
-        .into_iter()
-        .filter(refers)
-        .map(|other| other.name)
-        .collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    Err(Problem::new(
-        Code::Conflict,
-        format!(
-            "{} is referred to by {}: containers could not start without it. Change these first.",
-            row.name,
+    let mut effective = Effective::read(tx, scope, user).await?;
+    let detail = match effective.remove(name) {
+        Ok(()) => return Ok(()),
+        Err(Left::Alone(names)) => format!(
+            "{name} is referred to by {}: containers could not start without it. Change these first.",
             names.join(", ")
         ),
-    ))
+        Err(Left::Wrong(what)) => {
+            format!("Without {name}, another secret of this name takes its place. {what}")
+        }
+    };
+    Err(Problem::new(Code::Conflict, detail))
 }
 
 /// The value of a masked secret, for a person who proved themselves within the last ten minutes.
@@ -222,7 +249,7 @@ pub async fn reveal(
     name: &str,
 ) -> Result<SecretString, Problem> {
     match scope {
-        Scope::Workspace => {
+        Scope::Workspace | Scope::Project(_) => {
             let grant = ctx.authorize::<SecretsReveal>(workspace).await?;
             reveal_granted(ctx, &grant, scope, name).await
         }

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sea_orm::ActiveValue::Set;
 
-use super::model::{self, Scope, SecretItem, Tier, binding, secret, version, words};
-use super::ops::{changed_meanwhile, overtaken, told};
-use super::references::{self, Graph};
+use super::effective::Effective;
+use super::model::{self, Scope, SecretItem, Tier, binding, secret, version};
+use super::ops::{changed_meanwhile, overtaken, require_there, told};
+use super::references;
 use super::rotate::under_current_key;
 use super::rules::{
     description_complaint, expiry_complaint, name_complaint, references_complaint, value_complaint,
@@ -18,7 +19,7 @@ use crate::authz::permission::{SecretsOwn, SecretsWrite};
 use crate::context::Ctx;
 use crate::features::audit::Action;
 use crate::features::members;
-use crate::kernel::{Code, Problem, SecretId, SecretString, UserId, WorkspaceId};
+use crate::kernel::{Code, Problem, SecretId, SecretString, WorkspaceId};
 use crate::store::{Entries, Grant, Permission, ScopedRead};
 use crate::vault::{Binding, Sealed, Submission, VaultError, WrappedKey};
 
@@ -94,7 +95,9 @@ pub async fn set(
 /// 404, 403.
 pub async fn may_set(ctx: &Ctx, workspace: WorkspaceId, scope: Scope) -> Result<(), Problem> {
     match scope {
-        Scope::Workspace => ctx.authorize::<SecretsWrite>(workspace).await.map(|_| ()),
+        Scope::Workspace | Scope::Project(_) => {
+            ctx.authorize::<SecretsWrite>(workspace).await.map(|_| ())
+        }
         Scope::Own => ctx.authorize::<SecretsOwn>(workspace).await.map(|_| ()),
     }
 }
@@ -111,7 +114,7 @@ pub async fn set_many(
     wrong: Vec<(String, String)>,
 ) -> Result<Vec<SecretItem>, Problem> {
     match scope {
-        Scope::Workspace => {
+        Scope::Workspace | Scope::Project(_) => {
             let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
             set_granted(ctx, &grant, scope, new, wrong).await
         }
@@ -166,17 +169,22 @@ async fn set_granted<P: Permission>(
     wrong.none()?;
     // The version enters the ciphertext, so it is read first and must still be the last one when the row is written.
     let (key, planned) = {
+<<<<<<< HEAD
         let tx = ctx.services.store.scoped_snapshot(grant).await?;
+=======
+        let tx = ctx.services.store.scoped_read(grant).await?;
+        require_there(store::there(&tx, scope).await?)?;
+>>>>>>> bc01813 (Secrets of a project: a scope between the workspace's and a member's own)
         let key = members::key_in(&tx).await?;
         let planned = plan(ctx, &tx, &of, new, &mut wrong).await?;
         if planned.iter().any(|one| one.expand) {
-            let mut graph = graph(&tx, scope, grant.user()).await?;
+            let mut effective = Effective::read(&tx, scope, grant.user()).await?;
             for one in &planned {
-                graph.insert(one.new.name.clone(), one.refers_to.clone());
+                effective.set(&one.new.name, one.refers_to.clone());
             }
             for one in planned.iter().filter(|one| one.expand) {
                 let name = one.new.name.as_str();
-                if let Some(message) = references::complaint(&graph, std::iter::once(name)) {
+                if let Some(message) = effective.complaint(name) {
                     wrong.add(name, &format!("value: {message}"));
                 }
             }
@@ -193,7 +201,7 @@ async fn set_granted<P: Permission>(
         }
     }
     wrong.none()?;
-    write(ctx, grant, &of, &key, sealed).await
+    write(ctx, grant, scope, &key, sealed).await
 }
 
 /// Everything that is not right, by name where there are several.
@@ -285,23 +293,6 @@ async fn plan(
         });
     }
     Ok(planned)
-}
-
-/// What refers to what in the containers that a scope's secrets go to.
-pub async fn graph(tx: &ScopedRead, scope: Scope, user: UserId) -> Result<Graph, Problem> {
-    let rows = match scope {
-        Scope::Workspace => store::list(tx, "").await?,
-        Scope::Own => store::effective(tx, user).await?.into_values().collect(),
-    };
-    let edges = rows.into_iter().map(|row| {
-        let to = if row.expand {
-            words(&row.refers_to)
-        } else {
-            Vec::new()
-        };
-        (row.name, to)
-    });
-    Ok(edges.collect())
 }
 
 /// What is written of a [`Planned`] secret.
@@ -398,16 +389,19 @@ async fn not_opened(ctx: &Ctx, root: u32, name: &str, tier: Tier) -> Result<Stri
 async fn write<P: Permission>(
     ctx: &Ctx,
     grant: &Grant<P>,
-    of: &str,
+    scope: Scope,
     key: &WrappedKey,
     ready: Vec<Ready>,
 ) -> Result<Vec<SecretItem>, Problem> {
+    let of = scope.stored(grant.user());
     let tx = ctx.services.store.scoped(grant).await?;
+    // Before the rows, as whoever deletes a project does it.
+    require_there(store::keep_there(&tx, scope).await?)?;
     let names: Vec<&str> = ready.iter().map(|one| one.name.as_str()).collect();
-    let current = store::lock(&tx, of, &names).await?;
+    let current = store::lock(&tx, &of, &names).await?;
     let added = ready.iter().filter(|one| one.known.is_none()).count();
     if added > 0 {
-        refuse_when_full(&tx, of, added).await?;
+        refuse_when_full(&tx, &of, added).await?;
     }
     let (mut items, mut entries) = (Vec::new(), None::<Entries>);
     for one in ready {
@@ -420,7 +414,7 @@ async fn write<P: Permission>(
             tx.update(row).await
         } else {
             row.name = Set(one.name.clone());
-            row.scope = Set(of.to_owned());
+            row.scope = Set(of.clone());
             row.created_by = row.updated_by.clone();
             row.created_at_ms = row.updated_at_ms.clone();
             if row.description.is_not_set() {

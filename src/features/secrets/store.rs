@@ -1,11 +1,11 @@
 //! Queries of secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{ColumnTrait, Order};
 
-use super::model::{secret, version};
-use crate::kernel::{SecretId, UserId};
+use super::model::{Scope, project, secret, version};
+use crate::kernel::{ProjectId, SecretId, UserId};
 use crate::store::{ScopedRead, ScopedSelect, ScopedTx, StoreError};
 
 /// All secrets of a scope by name.
@@ -15,6 +15,47 @@ pub async fn list(tx: &ScopedRead, scope: &str) -> Result<Vec<secret::Model>, St
         .order_by(secret::Column::Name, Order::Asc)
         .all()
         .await
+}
+
+/// Whether what a scope is about is there: a project may not be.
+pub async fn there(tx: &ScopedRead, scope: Scope) -> Result<bool, StoreError> {
+    match scope.project() {
+        None => Ok(true),
+        Some(id) => Ok(the_project(tx, id).one().await?.is_some()),
+    }
+}
+
+/// As [`there`], and so until the transaction ends.
+pub async fn keep_there(tx: &ScopedTx, scope: Scope) -> Result<bool, StoreError> {
+    match scope.project() {
+        None => Ok(true),
+        Some(id) => Ok(the_project(tx, id).for_share().one().await?.is_some()),
+    }
+}
+
+fn the_project(tx: &ScopedRead, id: ProjectId) -> ScopedSelect<'_, project::Entity> {
+    tx.find::<project::Entity>()
+        .filter(project::Column::Id.eq(id))
+}
+
+/// All secrets of those projects in which some value refers to others, by project and name.
+pub async fn of_referring_projects(
+    tx: &ScopedRead,
+) -> Result<BTreeMap<String, Vec<secret::Model>>, StoreError> {
+    let referring = tx
+        .find::<secret::Entity>()
+        .filter(secret::Column::Scope.starts_with("prj_"))
+        .filter(secret::Column::Expand.eq(true))
+        .filter(secret::Column::RefersTo.ne(""))
+        .all()
+        .await?;
+    let scopes: BTreeSet<String> = referring.into_iter().map(|row| row.scope).collect();
+    let mut found = BTreeMap::new();
+    for scope in scopes {
+        let rows = list(tx, &scope).await?;
+        found.insert(scope, rows);
+    }
+    Ok(found)
 }
 
 /// What a member's container gets, by name: the workspace's, and the member's own in the place of those.
@@ -120,6 +161,21 @@ pub async fn delivered(tx: &ScopedTx, ids: Vec<SecretId>, now_ms: i64) -> Result
         .exec()
         .await?;
     Ok(())
+}
+
+/// Deletes all secrets of a scope with their versions and says which those were.
+pub async fn delete_all(tx: &ScopedTx, scope: &str) -> Result<Vec<secret::Model>, StoreError> {
+    let rows = list(tx, scope).await?;
+    let ids: Vec<SecretId> = rows.iter().map(|row| row.id).collect();
+    tx.delete_many::<version::Entity>()
+        .filter(version::Column::SecretId.is_in(ids.iter().copied()))
+        .exec()
+        .await?;
+    tx.delete_many::<secret::Entity>()
+        .filter(secret::Column::Id.is_in(ids))
+        .exec()
+        .await?;
+    Ok(rows)
 }
 
 /// Deletes a secret with all its versions and says whether it was there.

@@ -2,12 +2,12 @@
 
 use sea_orm::ActiveValue::Set;
 
+use super::effective::Effective;
 use super::model::{Scope, SecretItem, Tier, VersionItem, binding, secret, version, words};
 use super::ops::{changed_meanwhile, get, overtaken, told};
 use super::rotate::under_current_key;
 use super::rules::{description_complaint, expiry_complaint, references_complaint};
-use super::set::graph;
-use super::{references, store};
+use super::store;
 use crate::authz::permission::{SecretsOwn, SecretsRead, SecretsWrite};
 use crate::context::Ctx;
 use crate::features::audit::Action;
@@ -67,7 +67,7 @@ pub async fn roll_back(
     number: i64,
 ) -> Result<SecretItem, Problem> {
     match scope {
-        Scope::Workspace => {
+        Scope::Workspace | Scope::Project(_) => {
             let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
             roll_back_granted(ctx, &grant, scope, name, number).await
         }
@@ -98,9 +98,9 @@ async fn roll_back_granted<P: Permission>(
             ))
         })?;
         if row.expand {
-            let mut graph = graph(&tx, scope, grant.user()).await?;
-            graph.insert(row.name.clone(), words(&earlier.refers_to));
-            if let Some(message) = references::complaint(&graph, std::iter::once(name)) {
+            let mut effective = Effective::read(&tx, scope, grant.user()).await?;
+            effective.set(name, words(&earlier.refers_to));
+            if let Some(message) = effective.complaint(name) {
                 return Err(unprocessable(format!("version: {message}")));
             }
         }
@@ -159,7 +159,7 @@ pub async fn change(
     change: Change,
 ) -> Result<SecretItem, Problem> {
     match scope {
-        Scope::Workspace => {
+        Scope::Workspace | Scope::Project(_) => {
             let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
             change_granted(ctx, &grant, scope, name, change).await
         }
@@ -190,9 +190,9 @@ async fn change_granted<P: Permission>(
         let row = get(&tx, scope, grant.user(), name).await?;
         let refers_to = references_after(&row, &change)?;
         if !refers_to.is_empty() {
-            let mut graph = graph(&tx, scope, grant.user()).await?;
-            graph.insert(row.name.clone(), refers_to.clone());
-            if let Some(message) = references::complaint(&graph, std::iter::once(name)) {
+            let mut effective = Effective::read(&tx, scope, grant.user()).await?;
+            effective.set(name, refers_to.clone());
+            if let Some(message) = effective.complaint(name) {
                 return Err(unprocessable(format!("references: {message}")));
             }
         }
