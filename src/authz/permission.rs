@@ -32,7 +32,7 @@ macro_rules! scopes {
 
 scopes! {
     /// Everything that the account may do.
-    All "all" "Everything that the account may do";
+    All "all" "Everything that the account may do, but what secrets:reveal is for";
     /// Everything that only looks.
     Read "read" "What projects:read, containers:read, secrets:read, members:read and audit:read reach together";
     /// Projects.
@@ -47,6 +47,8 @@ scopes! {
     Secrets "secrets" "See names of secrets, set and delete them";
     /// Secrets, looking.
     SecretsRead "secrets:read" "See names of secrets, and values of visible ones";
+    /// Masked secrets for programs, without a person who proves that they are there.
+    SecretsReveal "secrets:reveal" "Start programs with secrets, masked ones among them; not part of all";
     /// The gateway and the assistant.
     Ai "ai" "Use the AI gateway and the assistant";
     /// Members, invitations, service accounts and the workspace itself.
@@ -80,7 +82,10 @@ impl Scope {
     pub fn includes(self, other: Self) -> bool {
         self == other
             || match self {
-                Self::All => true,
+                // It stands for a person's presence, so it is given by name only.
+                Self::All => other != Self::SecretsReveal,
+                // Who takes values may know their names.
+                Self::SecretsReveal => other == Self::SecretsRead,
                 Self::Read => other.as_str().ends_with(":read"),
                 _ => other.as_str().strip_suffix(":read") == Some(self.as_str()),
             }
@@ -185,6 +190,8 @@ permissions! {
         SecretsWrite: Secrets, "Set and delete secrets";
         /// See the value of a masked secret.
         SecretsReveal: Secrets, "Reveal masked secrets";
+        /// Take secrets for a program outside of a container: one's own, and what else one may see or reveal.
+        SecretsRun: SecretsReveal, "Start programs with the secrets that one may see or reveal (optidev run)";
         /// Have secrets of one's own, which go to one's own container only: set, reveal and delete them.
         SecretsOwn: Secrets, "Have secrets of one's own (nobody else sees them)";
         /// Change or delete the key that all secrets are sealed with.
@@ -240,9 +247,11 @@ impl Role {
             | P::ProjectsRead
             | P::ContainersRead
             | P::SecretsRead => true,
-            P::ProjectsWrite | P::ContainersUse | P::SecretsOwn | P::AssistantUse => {
-                self != Self::Viewer
-            }
+            P::ProjectsWrite
+            | P::ContainersUse
+            | P::SecretsOwn
+            | P::SecretsRun
+            | P::AssistantUse => self != Self::Viewer,
             P::WorkspaceManage
             | P::MembersManage
             | P::ServiceAccountsRead
@@ -294,8 +303,12 @@ mod tests {
         assert!(Scope::Read.includes(Scope::AuditRead));
         assert!(!Scope::Read.includes(Scope::Account));
         assert!(!Scope::Secrets.includes(Scope::ProjectsRead));
+        assert!(!Scope::Secrets.includes(Scope::SecretsReveal));
+        assert!(Scope::SecretsReveal.includes(Scope::SecretsRead));
+        assert!(!Scope::SecretsReveal.includes(Scope::Secrets));
         for scope in Scope::ALL {
-            assert!(Scope::All.includes(*scope));
+            let by_name_only = *scope == Scope::SecretsReveal;
+            assert_eq!(Scope::All.includes(*scope), !by_name_only, "{scope:?}");
             assert_eq!(scope.as_str().parse(), Ok(*scope));
         }
     }

@@ -7,6 +7,9 @@ mod doctor;
 mod launcher;
 mod logging;
 mod migrate;
+mod remote;
+mod run;
+mod secrets;
 mod serve;
 pub mod vault;
 mod verify;
@@ -46,6 +49,10 @@ enum Command {
     /// Starts containers and the vault process; the server starts it by itself.
     #[command(hide = true)]
     Launcher(Place),
+    /// Set, list, import and export secrets on a server, from anywhere. Values are sealed here: the server never sees them.
+    Secrets(secrets::SecretsArgs),
+    /// Run a command with the secrets that one may see or reveal in its environment.
+    Run(run::RunArgs),
     /// The vault's master secret: `vault rotate-master`.
     Vault(vault::VaultArgs),
 }
@@ -89,6 +96,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
             .enable_all()
             .build()?
             .block_on(launcher::run(&place))?,
+        Command::Secrets(args) => runtime()?.block_on(secrets::run(args))?,
+        Command::Run(args) => return run::run(args),
         Command::Admin(args) => runtime()?.block_on(admin::run(args))?,
         Command::Migrate(place) => runtime()?.block_on(migrate::run(&place))?,
         Command::Doctor(args) => return Ok(runtime()?.block_on(doctor::run(args))),

@@ -3,6 +3,7 @@
 //! Must not import features, web or authz.
 
 pub mod agent;
+pub mod api;
 pub mod http;
 pub mod launcher;
 pub mod mail;

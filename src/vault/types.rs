@@ -107,6 +107,7 @@ macro_rules! numbered {
 
 numbered!(Tier: Visible = "visible", Masked = "masked", Sensitive = "sensitive");
 numbered!(Purpose: Environment = "environment", Integration = "integration");
+numbered!(Audience: Container = "container", Person = "person");
 numbered!(MacPurpose:
     SessionToken = "session_token",
     ApiToken = "api_token",
@@ -253,11 +254,32 @@ pub struct DeliverItem {
     pub expand: bool,
 }
 
+/// Who opens a delivery. It is bound in the delivery, so that one for the one does not open as one for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Audience {
+    /// The agent of a container.
+    Container = 1,
+    /// A person's own program: it holds what may be revealed, and nothing that is Sensitive.
+    Person = 2,
+}
+
+impl Audience {
+    /// HPKE's additional data of a delivery.
+    #[must_use]
+    pub const fn data(self) -> &'static [u8] {
+        match self {
+            Self::Container => b"",
+            Self::Person => b"person",
+        }
+    }
+}
+
 /// A plain variable that travels in the same sealed message, such as a container's own token.
 pub type ExtraItem = (String, SecretBytes);
 
-/// An environment encrypted to an agent's key (RFC 9180, base mode, DHKEM(X25519, HKDF-SHA256),
-/// HKDF-SHA256, AES-256-GCM, empty additional data). The plaintext is a JSON object of name to value.
+/// An environment encrypted to a key of its recipient (RFC 9180, base mode, DHKEM(X25519, HKDF-SHA256),
+/// HKDF-SHA256, AES-256-GCM, with the additional data of its [`Audience`]). The plaintext is a JSON object of name to value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The encapsulated key.

@@ -75,6 +75,7 @@ actions! {
     SecretExpire "secrets.expire" "Was reminded that a secret ends";
     SecretDelete "secrets.delete" "Deleted a secret";
     SecretReveal "secrets.reveal" "Revealed a secret";
+    SecretRun "secrets.run" "Took secrets for a program outside of containers";
     SecretRead "secrets.read" "Read visible values of secrets";
     SecretDeliver "secrets.deliver" "Delivered secrets to a container";
     WorkspaceKeyRotate "secrets.rotate_key" "Gave the workspace's secrets a new key";

@@ -96,10 +96,15 @@ async fn preview_granted<P: Permission>(
     text: &str,
 ) -> Result<ImportPreview, Problem> {
     let there = open_visible(ctx, grant, scope, Action::SecretRead).await?;
-    let there: BTreeMap<String, (Tier, Option<String>)> = there
+    let there = there
         .into_iter()
         .map(|(row, value)| (row.name, (Tier::stored(&row.tier), value)))
         .collect();
+    Ok(compare(&there, text))
+}
+
+/// What setting all that is in a file would change, where this is there: by name the tier, and the value of visible ones.
+pub fn compare(there: &BTreeMap<String, (Tier, Option<String>)>, text: &str) -> ImportPreview {
     let parsed = dotenv::parse(text);
     let last: BTreeMap<String, usize> = parsed
         .entries
@@ -129,7 +134,7 @@ async fn preview_granted<P: Permission>(
             message,
         }
     };
-    Ok(ImportPreview {
+    ImportPreview {
         entries: parsed.entries.into_iter().map(judge).collect(),
         mistakes: parsed
             .mistakes
@@ -139,7 +144,7 @@ async fn preview_granted<P: Permission>(
                 message: mistake.message,
             })
             .collect(),
-    })
+    }
 }
 
 /// The secrets of a scope as a `.env` file. Masked ones are in it after re-authentication only, Sensitive ones never: a

@@ -3,6 +3,7 @@
 
 mod api;
 mod api_life;
+mod api_run;
 mod delivery;
 pub mod dotenv;
 mod effective;
@@ -14,14 +15,20 @@ mod pages;
 mod references;
 mod rotate;
 mod rules;
+mod run;
 mod set;
 mod store;
 mod versions;
 
 pub use delivery::sealed_environment;
+pub use env_file::{ImportEntry, ImportState, compare};
 pub use expiry::jobs;
+pub use model::Tier;
 pub use ops::delete_with_project;
 pub use pages::pages;
+pub use references::of as references_of;
+pub use rules::{name_complaint, value_complaint};
+pub use set::MOST_AT_ONCE;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,6 +43,7 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(api_life::bulk))
         .routes(routes!(api_life::preview_import))
         .routes(routes!(api_life::export))
+        .routes(routes!(api_run::run))
         .routes(routes!(api::put, api_life::change, api::delete))
         .routes(routes!(api::reveal))
         .routes(routes!(api_life::list_versions))

@@ -170,7 +170,8 @@ impl Tier {
         }
     }
 
-    fn vault(self) -> crate::vault::Tier {
+    /// As the vault has it.
+    pub fn vault(self) -> crate::vault::Tier {
         match self {
             Self::Visible => crate::vault::Tier::Visible,
             Self::Masked => crate::vault::Tier::Masked,

@@ -26,7 +26,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Names that are paths of the API beside the secrets' own.
-const PATHS: &[&str] = &["bulk", "export", "import"];
+const PATHS: &[&str] = &["bulk", "export", "import", "run"];
 
 /// Why a name is not taken.
 pub fn name_complaint(name: &str) -> Option<String> {

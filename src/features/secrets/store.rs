@@ -63,12 +63,20 @@ pub async fn effective(
     tx: &ScopedRead,
     user: UserId,
 ) -> Result<BTreeMap<String, secret::Model>, StoreError> {
-    let mut rows = list(tx, "").await?;
-    rows.extend(list(tx, &user.to_string()).await?);
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.name.clone(), row))
-        .collect())
+    layered(tx, &[String::new(), user.to_string()]).await
+}
+
+/// The secrets of these scopes by name, a later scope's in the place of an earlier one's.
+pub async fn layered(
+    tx: &ScopedRead,
+    scopes: &[String],
+) -> Result<BTreeMap<String, secret::Model>, StoreError> {
+    let mut found = BTreeMap::new();
+    for scope in scopes {
+        let rows = list(tx, scope).await?;
+        found.extend(rows.into_iter().map(|row| (row.name.clone(), row)));
+    }
+    Ok(found)
 }
 
 /// How many secrets the scope has.

@@ -29,8 +29,8 @@ use super::{
         decode_reply, decode_status, encode_request,
     },
     types::{
-        Anchor, Binding, DeliverItem, Delivery, ExtraItem, MAX_DELIVERY, MAX_VALUE, MacPurpose,
-        Sealed, Status, SystemPurpose, VaultError, WrappedKey,
+        Anchor, Audience, Binding, DeliverItem, Delivery, ExtraItem, MAX_DELIVERY, MAX_VALUE,
+        MacPurpose, Sealed, Status, SystemPurpose, VaultError, WrappedKey,
     },
 };
 use crate::kernel::secret::{SecretBytes, SecretString};
@@ -178,12 +178,41 @@ impl VaultClient {
         info: &str,
         extra: Vec<ExtraItem>,
     ) -> Result<Delivery, VaultError> {
+        self.deliver_to(Audience::Container, key, items, recipient, info, extra)
+            .await
+    }
+
+    /// As [`VaultClient::deliver`], to a key of a person's own program. Each hidden value counts as a reveal.
+    ///
+    /// # Errors
+    /// As there; [`VaultError::Refused`] for a Sensitive value, [`VaultError::Throttled`]. Nothing is delivered then.
+    pub async fn hand_over(
+        &self,
+        key: &WrappedKey,
+        items: Vec<DeliverItem>,
+        recipient: [u8; 32],
+        info: &str,
+    ) -> Result<Delivery, VaultError> {
+        self.deliver_to(Audience::Person, key, items, recipient, info, Vec::new())
+            .await
+    }
+
+    async fn deliver_to(
+        &self,
+        audience: Audience,
+        key: &WrappedKey,
+        items: Vec<DeliverItem>,
+        recipient: [u8; 32],
+        info: &str,
+        extra: Vec<ExtraItem>,
+    ) -> Result<Delivery, VaultError> {
         check_size(
             "the list of secrets",
             items.len() + extra.len(),
             MAX_DELIVERY,
         )?;
         let request = Request::Deliver {
+            audience,
             key: &key.0,
             recipient: &recipient,
             info,

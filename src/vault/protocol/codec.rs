@@ -5,7 +5,7 @@ use super::{
     request::{BindingRef, DeliverRef, Request, SubmissionRef},
     wire::{DecodeError, Reader, Writer},
 };
-use crate::vault::types::{MacPurpose, Purpose, SystemPurpose, Tier};
+use crate::vault::types::{Audience, MacPurpose, Purpose, SystemPurpose, Tier};
 
 /// The frame of a request.
 ///
@@ -43,12 +43,14 @@ pub fn encode_request(id: u64, request: &Request<'_>) -> Result<Buffer, DecodeEr
             w.bytes(sealed);
         }
         Request::Deliver {
+            audience,
             key,
             recipient,
             info,
             items,
             extra,
         } => {
+            w.u8(audience.number());
             w.bytes(key);
             w.fixed(*recipient);
             w.bytes(info.as_bytes());
@@ -166,6 +168,7 @@ pub fn decode_request(body: &[u8]) -> Result<(u64, Request<'_>), DecodeError> {
             sealed: r.bytes("envelope")?,
         },
         6 => Request::Deliver {
+            audience: r.number("audience", Audience::from_number)?,
             key: r.bytes("workspace key")?,
             recipient: r.fixed("recipient")?,
             info: r.text("info")?,

@@ -1,7 +1,7 @@
 //! Requests. They borrow from the frame, so that a value is not copied before it is encrypted.
 
 use crate::vault::types::{
-    Binding, DeliverItem, MacPurpose, Purpose, Submission, SystemPurpose, Tier,
+    Audience, Binding, DeliverItem, MacPurpose, Purpose, Submission, SystemPurpose, Tier,
 };
 
 /// [`Binding`], borrowed.
@@ -114,11 +114,13 @@ pub enum Request<'a> {
         /// The envelope.
         sealed: &'a [u8],
     },
-    /// Encrypts an environment to an agent; the reply is the encapsulated key and the ciphertext.
+    /// Encrypts an environment to its recipient; the reply is the encapsulated key and the ciphertext.
     Deliver {
+        /// Who that is.
+        audience: Audience,
         /// The wrapped workspace key.
         key: &'a [u8],
-        /// The agent's public key (X25519).
+        /// The recipient's public key (X25519).
         recipient: &'a [u8; 32],
         /// HPKE's `info`.
         info: &'a str,

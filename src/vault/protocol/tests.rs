@@ -1,7 +1,7 @@
 //! The codec against itself and against noise.
 
 use super::*;
-use crate::vault::types::{Anchor, MacPurpose, Purpose, SystemPurpose, Tier, VaultError};
+use crate::vault::types::{Anchor, Audience, MacPurpose, Purpose, SystemPurpose, Tier, VaultError};
 
 const ID: [u8; 16] = [7; 16];
 
@@ -35,6 +35,7 @@ fn samples() -> Vec<Request<'static>> {
             sealed: b"sealed",
         },
         Request::Deliver {
+            audience: Audience::Person,
             key: b"key",
             recipient: &[4; 32],
             info: "container",

@@ -1,6 +1,6 @@
-//! Delivery: an environment, encrypted to one start of one agent.
+//! Delivery: an environment, encrypted to one start of one agent, or to one program of a person's own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hpke::{
     Deserializable, OpModeS, Serializable, aead::AesGcm256, kdf::HkdfSha256, kem::X25519HkdfSha256,
@@ -14,15 +14,15 @@ use super::{
 };
 use crate::vault::{
     protocol::DeliverRef,
-    types::{MAX_DELIVERY, Purpose, VaultError},
+    types::{Audience, MAX_DELIVERY, Purpose, Tier, VaultError},
 };
 
 impl Vault {
     pub(super) fn deliver(
         &self,
+        audience: Audience,
         key: &[u8],
-        recipient: &[u8; 32],
-        info: &str,
+        (recipient, info): (&[u8; 32], &str),
         items: &[DeliverRef<'_>],
         extra: &[(&str, &[u8])],
     ) -> Done {
@@ -42,6 +42,9 @@ impl Vault {
                     "the variable {name} occurs twice in one delivery; keep one of them"
                 )));
             }
+        }
+        if audience == Audience::Person {
+            self.admit_to_person(items)?;
         }
         let mut values = Values::new();
         let mut unwrapped: Option<(&[u8; 16], WorkspaceKey)> = None;
@@ -72,21 +75,43 @@ impl Vault {
         let text = json.finish();
         let public =
             <X25519HkdfSha256 as hpke::Kem>::PublicKey::from_bytes(recipient).map_err(|_| {
-                refused("the recipient's key is no X25519 key; restart the container's agent")
+                refused("the recipient's key is no X25519 key; restart the container's agent, or the command")
             })?;
         let (enc, ciphertext) = hpke::single_shot_seal::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeS::Base,
             &public,
             info.as_bytes(),
             &text,
-            &[],
+            audience.data(),
         )
         .map_err(|_| {
             refused(
-                "nothing can be encrypted to the recipient's key; restart the container's agent",
+                "nothing can be encrypted to the recipient's key; restart the container's agent, or the command",
             )
         })?;
         Ok(Answer::Delivery(enc.to_bytes().into(), ciphertext))
+    }
+
+    /// What a person gets is what could be revealed to them one by one, and counts so. Claiming a weaker tier does not help:
+    /// the value does not decrypt then.
+    fn admit_to_person(&self, items: &[DeliverRef<'_>]) -> Result<(), VaultError> {
+        let mut hidden: BTreeMap<&[u8; 16], u32> = BTreeMap::new();
+        for item in items {
+            match item.binding.tier {
+                Tier::Visible => {}
+                Tier::Masked => *hidden.entry(item.binding.workspace).or_default() += 1,
+                Tier::Sensitive => {
+                    return Err(refused(&format!(
+                        "{} is Sensitive: it goes to containers, and nobody is shown it; leave it out",
+                        item.env
+                    )));
+                }
+            }
+        }
+        for (workspace, count) in hidden {
+            self.count_reveals(workspace, count)?;
+        }
+        Ok(())
     }
 }
 

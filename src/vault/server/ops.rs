@@ -1,7 +1,7 @@
 //! What the vault does for a request, and what it refuses.
 //!
 //! There is no general decrypt. Plaintext leaves in three ways only: `reveal`, never for Sensitive;
-//! `deliver`, encrypted to an agent; `open`, for a credential of the installation by its purpose. All
+//! `deliver`, encrypted to an agent or, never for Sensitive, to a person; `open`, for a credential of the installation by its purpose. All
 //! three make an entry for the record, whatever comes of them; only a Visible value that was shown as it
 //! should be makes none, because every look at the list shows it.
 
@@ -119,12 +119,13 @@ impl Vault {
                 sealed,
             } => self.reveal(key, binding, sealed),
             Request::Deliver {
+                audience,
                 key,
                 recipient,
                 info,
                 items,
                 extra,
-            } => self.deliver(key, recipient, info, items, extra),
+            } => self.deliver(*audience, key, (recipient, info), items, extra),
             Request::Mac { purpose, data } => self.keys.mac(*purpose, data).map(Answer::Mac),
             Request::TotpSeed { user } => self.totp_seed(user),
             Request::TotpVerify {
@@ -255,10 +256,19 @@ impl Vault {
         // What is shown in every list has no budget to use up: whoever reloads a page would block the others' reveals.
         // A hidden value that is named Visible does not decrypt.
         if binding.tier != Tier::Visible {
-            take(&self.reveals, *binding.workspace, self.started.elapsed())?;
+            take(&self.reveals, *binding.workspace, 1, self.started.elapsed())?;
         }
         let key = self.keys.unwrap(binding.workspace, key)?;
         self.open_secret(&key, binding, sealed).map(Answer::Bytes)
+    }
+
+    /// Counts `hidden` values that a person is to get at once as so many reveals.
+    pub(super) fn count_reveals(
+        &self,
+        workspace: &[u8; 16],
+        hidden: u32,
+    ) -> Result<(), VaultError> {
+        take(&self.reveals, *workspace, hidden, self.started.elapsed())
     }
 
     pub(super) fn open_secret(
@@ -290,7 +300,7 @@ impl Vault {
         now_ms: i64,
         last_step: Option<i64>,
     ) -> Done {
-        take(&self.totp_tries, *user, self.started.elapsed())?;
+        take(&self.totp_tries, *user, 1, self.started.elapsed())?;
         let seed = self.keys.open_system(Kind::Totp, &[user], sealed)?;
         totp::verify(&seed, code, now_ms, last_step).map(Answer::Step)
     }
@@ -320,11 +330,18 @@ fn cipher(bytes: Vec<u8>) -> Answer {
 fn take(
     throttle: &Mutex<Throttle<[u8; 16]>>,
     key: [u8; 16],
+    count: u32,
     now: Duration,
 ) -> Result<(), VaultError> {
     let mut throttle = throttle.lock().unwrap_or_else(PoisonError::into_inner);
+    if count > throttle.most() {
+        return Err(refused(&format!(
+            "these are {count} hidden values, and at most {} are shown at once; ask for fewer",
+            throttle.most()
+        )));
+    }
     throttle
-        .take(key, now)
+        .take(key, count, now)
         .map_err(|retry_after_ms| VaultError::Throttled { retry_after_ms })
 }
 

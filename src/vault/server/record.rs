@@ -80,9 +80,11 @@ pub struct CredentialEntry {
 /// A delivery's recipient in an entry.
 #[derive(Serialize)]
 pub struct DeliveryEntry {
-    /// The agent's public key.
+    /// What the recipient is: `container` or `person`.
+    pub audience: &'static str,
+    /// The recipient's public key.
     pub recipient: String,
-    /// HPKE's info, which names the container.
+    /// HPKE's info, which names the container or the workspace.
     pub info: String,
     /// The names of the plain variables.
     pub extra: Vec<String>,
@@ -144,6 +146,7 @@ pub fn entry<T>(
         }
         Request::Reveal { binding, .. } => entry.secrets.push(SecretEntry::from(binding)),
         Request::Deliver {
+            audience,
             recipient,
             info,
             items,
@@ -155,6 +158,7 @@ pub fn entry<T>(
                 .map(|item| SecretEntry::from(&item.binding))
                 .collect();
             entry.delivery = Some(DeliveryEntry {
+                audience: audience.label(),
                 recipient: hex(*recipient),
                 info: shorten(info),
                 extra: extra.iter().map(|(name, _)| shorten(name)).collect(),

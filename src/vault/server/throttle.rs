@@ -42,11 +42,16 @@ impl<K: Eq + Hash> Throttle<K> {
         }
     }
 
-    /// Takes one token.
+    /// The most that can be taken at once.
+    pub fn most(&self) -> u32 {
+        self.rate.burst
+    }
+
+    /// Takes `count` tokens, at most [`Throttle::most`], or none.
     ///
     /// # Errors
-    /// How many milliseconds until there is one.
-    pub fn take(&mut self, key: K, now: Duration) -> Result<(), u64> {
+    /// How many milliseconds until there are so many.
+    pub fn take(&mut self, key: K, count: u32, now: Duration) -> Result<(), u64> {
         if self.buckets.len() >= MANY {
             let (rate, full) = (self.rate, self.full());
             self.buckets
@@ -62,13 +67,14 @@ impl<K: Eq + Hash> Throttle<K> {
             level: available,
             at: now,
         };
-        match available.checked_sub(TOKEN) {
+        let cost = u64::from(count) * TOKEN;
+        match available.checked_sub(cost) {
             Some(left) => {
                 bucket.level = left;
                 Ok(())
             }
             None => {
-                let missing = TOKEN - available;
+                let missing = cost - available;
                 Err((missing * 60).div_ceil(u64::from(self.rate.per_minute) * 1000))
             }
         }
@@ -105,29 +111,39 @@ mod tests {
     fn gives_the_burst_then_the_rate_and_says_when() {
         let mut throttle = Throttle::new(RATE);
         for _ in 0..3 {
-            assert_eq!(throttle.take(1, at(0)), Ok(()));
+            assert_eq!(throttle.take(1, 1, at(0)), Ok(()));
         }
-        assert_eq!(throttle.take(1, at(0)), Err(1000));
-        assert_eq!(throttle.take(1, at(400)), Err(600));
+        assert_eq!(throttle.take(1, 1, at(0)), Err(1000));
+        assert_eq!(throttle.take(1, 1, at(400)), Err(600));
         assert_eq!(
-            throttle.take(2, at(400)),
+            throttle.take(2, 1, at(400)),
             Ok(()),
             "another key has its own bucket"
         );
-        assert_eq!(throttle.take(1, at(1000)), Ok(()));
-        assert_eq!(throttle.take(1, at(1000)), Err(1000));
+        assert_eq!(throttle.take(1, 1, at(1000)), Ok(()));
+        assert_eq!(throttle.take(1, 1, at(1000)), Err(1000));
         // A long pause gives the burst and no more.
         for _ in 0..3 {
-            assert_eq!(throttle.take(1, at(1_000_000)), Ok(()));
+            assert_eq!(throttle.take(1, 1, at(1_000_000)), Ok(()));
         }
-        assert!(throttle.take(1, at(1_000_000)).is_err());
+        assert!(throttle.take(1, 1, at(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn several_are_taken_together_or_not_at_all() {
+        let mut throttle = Throttle::new(RATE);
+        assert_eq!(throttle.take(1, 2, at(0)), Ok(()));
+        assert_eq!(throttle.take(1, 2, at(0)), Err(1000));
+        assert_eq!(throttle.take(1, 1, at(0)), Ok(()), "the refusal took none");
+        assert_eq!(throttle.take(1, 3, at(0)), Err(3000));
+        assert_eq!(throttle.take(1, 3, at(3000)), Ok(()));
     }
 
     #[test]
     fn does_not_grow_without_bound() {
         let mut throttle = Throttle::new(RATE);
         for key in 0..20_000_u64 {
-            assert_eq!(throttle.take(key, at(key * 10)), Ok(()));
+            assert_eq!(throttle.take(key, 1, at(key * 10)), Ok(()));
         }
         assert!(throttle.buckets.len() <= MANY);
     }
