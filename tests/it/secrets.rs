@@ -1,8 +1,10 @@
 //! Secrets: sealed by clients, their versions, many at once, `.env` files, references, one's own, and their end.
 
+mod cli;
 mod env_files;
 mod own;
 mod project_scope;
+mod run;
 mod values;
 mod versions;
 

@@ -173,6 +173,7 @@ pub const OPERATIONS: &[Operation] = &[
     op("GET", "/api/v1/workspaces/{workspace}/secrets/export", "", None, &["secrets"], "aaaa"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/bulk", "", Some(r#"{"secrets":[{"name":"{name}","tier":"visible","value":"theirs"}]}"#), &["secrets"], "aaff"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/import/preview", "", Some(r#"{"text":"A=b"}"#), &["secrets"], "aaff"),
+    op("POST", "/api/v1/workspaces/{workspace}/secrets/run", "", Some(r#"{"public_key":"3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="}"#), &["secrets:reveal"], "aaaf"),
     op("PATCH", "/api/v1/workspaces/{workspace}/secrets/{name}", "", Some(r#"{"description":"theirs"}"#), &["secrets"], "aaff"),
     op("GET", "/api/v1/workspaces/{workspace}/secrets/{name}/versions", "", None, &["secrets"], "aaaa"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/{name}/rollback", "", Some(r#"{"version":1}"#), &["secrets"], "aaff"),

@@ -64,6 +64,10 @@ pub const REFUSED: &[(&str, &str)] = &[
         "asks for a person who signed in a moment ago",
     ),
     (
+        "secrets_run",
+        "asks for a scope that no other includes, and the fuzzer's token has all others",
+    ),
+    (
         "secrets_rotate_key",
         "asks for a person who signed in a moment ago",
     ),

@@ -28,7 +28,12 @@ fn referring(value: &str) -> Value {
 }
 
 /// A POST of the browser's session with a body.
-async fn post(server: &Server, browser: &mut Browser, path: &str, body: &Value) -> (u16, String) {
+pub async fn post(
+    server: &Server,
+    browser: &mut Browser,
+    path: &str,
+    body: &Value,
+) -> (u16, String) {
     let page = browser.get("/account").await.2;
     let sent = http_client()
         .post(format!("{}/api/v1{path}", server.url()))

@@ -9,6 +9,7 @@ mod drill;
 mod harness;
 mod kills;
 mod operations;
+mod person;
 mod reseal;
 mod restart;
 mod rotation;
