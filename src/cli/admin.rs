@@ -70,7 +70,7 @@ enum AdminCommand {
         /// The account's address.
         #[arg(long)]
         user: String,
-        /// What the token is for, separated by commas: all, projects, containers, secrets, ai.
+        /// What the token is for, separated by commas, such as all, projects, secrets, or secrets:reveal, which all does not include.
         #[arg(long, value_delimiter = ',', required = true)]
         scopes: Vec<Scope>,
         /// A name to recognise it by.
