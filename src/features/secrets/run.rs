@@ -78,7 +78,7 @@ async fn run_granted<P: Permission>(
     // Before the values leave the vault: what was taken can only be told too often, never too seldom.
     tell(ctx, grant, &rows).await?;
     // Key and values of one moment, and of the last: a rotation changes both.
-    let tx = ctx.services.store.scoped_read(grant).await?;
+    let tx = ctx.services.store.scoped_snapshot(grant).await?;
     let key = members::key_in(&tx).await?;
     let mut items = Vec::with_capacity(rows.len());
     for row in rows {

@@ -169,12 +169,8 @@ async fn set_granted<P: Permission>(
     wrong.none()?;
     // The version enters the ciphertext, so it is read first and must still be the last one when the row is written.
     let (key, planned) = {
-<<<<<<< HEAD
         let tx = ctx.services.store.scoped_snapshot(grant).await?;
-=======
-        let tx = ctx.services.store.scoped_read(grant).await?;
         require_there(store::there(&tx, scope).await?)?;
->>>>>>> bc01813 (Secrets of a project: a scope between the workspace's and a member's own)
         let key = members::key_in(&tx).await?;
         let planned = plan(ctx, &tx, &of, new, &mut wrong).await?;
         if planned.iter().any(|one| one.expand) {

@@ -243,6 +243,7 @@ fn mutated_requests_never_panic() {
 fn announced_sizes_cost_nothing_before_they_arrive() {
     // A list of four thousand million items in a frame of a few bytes.
     let mut w = Writer::new(1, 6, 0);
+    w.u8(Audience::Container.number());
     w.bytes(b"key");
     w.fixed(&[0; 32]);
     w.bytes(b"info");
