@@ -14,6 +14,7 @@ use crate::ids;
 use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::sealing::KeyPair;
+use crate::secret_files::SecretFiles;
 use crate::terminals::Terminals;
 
 /// Shared by all handlers.
@@ -27,6 +28,7 @@ pub struct State {
     pub started_at_ms: i64,
     pub keys: KeyPair,
     pub variables: Variables,
+    pub secret_files: SecretFiles,
     pub scratch: Arc<Scratch>,
     pub locks: Locks,
     pub terminals: Terminals,

@@ -23,16 +23,18 @@ use crate::home::Home;
 use crate::ids;
 use crate::scratch::Scratch;
 use crate::sealing::KeyPair;
+use crate::secret_files::SecretFiles;
 use crate::server;
 use crate::terminals::Terminals;
 
 const USAGE: &str = "\
-usage: optidev-agent --socket PATH --home DIR --state DIR
+usage: optidev-agent --socket PATH --home DIR --state DIR --secrets DIR
                      [--egress-socket PATH --proxy 127.0.0.1:3128] [--shell PATH]
 
   --socket PATH         Unix socket to serve agent protocol v1 on (made with mode 0600)
   --home DIR            the home folder; no request reaches beyond it
   --state DIR           terminal history and scratch records; made when missing
+  --secrets DIR         where secrets that are files are written: memory, never a disk
   --egress-socket PATH  where the server's egress listens
   --proxy ADDRESS       loopback address of the HTTP proxy that is relayed there
   --shell PATH          shell of terminals (default /bin/bash)
@@ -44,6 +46,7 @@ pub struct Arguments {
     pub socket: PathBuf,
     pub home: PathBuf,
     pub state: PathBuf,
+    pub secrets: PathBuf,
     /// Proxy address and egress socket, both or neither.
     pub egress: Option<(String, PathBuf)>,
     pub shell: PathBuf,
@@ -53,7 +56,7 @@ impl Arguments {
     /// # Errors
     /// A line for people which names the argument.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
-        let (mut socket, mut home, mut state) = (None, None, None);
+        let (mut socket, mut home, mut state, mut secrets) = (None, None, None, None);
         let (mut egress, mut proxy, mut shell) = (None, None, None);
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
@@ -61,6 +64,7 @@ impl Arguments {
                 Some("--socket") => &mut socket,
                 Some("--home") => &mut home,
                 Some("--state") => &mut state,
+                Some("--secrets") => &mut secrets,
                 Some("--egress-socket") => &mut egress,
                 Some("--proxy") => &mut proxy,
                 Some("--shell") => &mut shell,
@@ -80,6 +84,7 @@ impl Arguments {
             socket: socket.ok_or("--socket is missing")?,
             home: home.ok_or("--home is missing")?,
             state: state.ok_or("--state is missing")?,
+            secrets: secrets.ok_or("--secrets is missing")?,
             egress,
             shell: shell.unwrap_or_else(|| "/bin/bash".into()),
         })
@@ -125,6 +130,7 @@ pub async fn run(arguments: Arguments) -> io::Result<()> {
         socket,
         home,
         state,
+        secrets,
         egress,
         shell,
     } = arguments;
@@ -144,6 +150,7 @@ pub async fn run(arguments: Arguments) -> io::Result<()> {
             state.display()
         ))
     })?;
+    let secret_files = SecretFiles::open(&secrets).map_err(about("--secrets", &secrets))?;
     let scratch = Scratch::open(&state, &home).map_err(about("--state", &state))?;
     let terminals = Terminals::open(&state).map_err(about("--state", &state))?;
     let proxy = match egress {
@@ -167,6 +174,7 @@ pub async fn run(arguments: Arguments) -> io::Result<()> {
         started_at_ms: ids::now_ms(),
         keys: KeyPair::generate(),
         variables: Variables::default(),
+        secret_files,
         scratch: Arc::new(scratch),
         locks: Locks::new(),
         terminals,
@@ -223,7 +231,9 @@ mod tests {
 
     #[test]
     fn arguments() {
-        let all = parse("--socket s --home h --state t --egress-socket e --proxy 127.0.0.1:3128");
+        let all = parse(
+            "--socket s --home h --state t --secrets r --egress-socket e --proxy 127.0.0.1:3128",
+        );
         assert_eq!(
             all.unwrap().egress,
             Some(("127.0.0.1:3128".into(), "e".into()))
@@ -240,6 +250,11 @@ mod tests {
                 .contains("twice")
         );
         assert!(parse("--socket").unwrap_err().contains("value"));
-        assert!(parse("--socket s --home h --state t --proxy p").is_err());
+        assert!(
+            parse("--socket s --home h --state t")
+                .unwrap_err()
+                .contains("--secrets")
+        );
+        assert!(parse("--socket s --home h --state t --secrets r --proxy p").is_err());
     }
 }

@@ -77,7 +77,10 @@ fn spawn(app: &App, request: &ExecRequest) -> Result<Child, Problem> {
     Command::new(program)
         .args(arguments)
         .env_clear()
-        .envs(processes::environment(app))
+        .envs(processes::environment(
+            app,
+            folder.project(&app.home).as_deref(),
+        ))
         .envs(&request.env)
         .current_dir(folder.path())
         .process_group(0)

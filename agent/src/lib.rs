@@ -4,12 +4,12 @@
 //! rules), [`sealing`] (how variables are delivered), [`linger`] (refusals that arrive).
 //!
 //! The agent itself, lowest first: `ids`, `home` (the only way to a path), `scratch` (temporary
-//! names that are swept after a crash), `processes` (environment and groups), `app` (state), then
+//! names that are swept after a crash), `secret_files`, `processes` (environment and groups), `app` (state), then
 //! one module per resource: `files`, `search`, `watch`, `projects`, `terminals`, `exec`, `ports`,
 //! `proxy`, `environment`; `server` lists the routes; `cli` starts it all.
 //!
 //! Always holds: no path of a request reaches the kernel but through `home::Home`; no delivered
-//! variable is written to disk; whatever was shown to a client survives `kill -9`.
+//! value is written anywhere but below the folder for secret files, which is memory; whatever was shown to a client survives `kill -9`.
 
 pub mod archive;
 pub mod cli;
@@ -34,5 +34,6 @@ mod projects;
 mod proxy;
 mod scratch;
 mod search;
+mod secret_files;
 mod terminals;
 mod watch;

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -19,8 +19,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const PASSED: &[&str] = &["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"];
 const PASSED_PREFIX: &str = "npm_config_";
 
-/// The environment of a new process: the base, then the delivered variables over it.
-pub fn environment(app: &State) -> Vec<(OsString, OsString)> {
+/// The environment of a new process in `project`'s folder, or outside of all: the base, then the delivered variables over
+/// it.
+pub fn environment(app: &State, project: Option<&str>) -> Vec<(OsString, OsString)> {
     let mut all: Vec<(OsString, OsString)> = Vec::new();
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     all.push(("PATH".into(), path));
@@ -48,8 +49,20 @@ pub fn environment(app: &State) -> Vec<(OsString, OsString)> {
             .is_some_and(|name| PASSED.contains(&name) || name.starts_with(PASSED_PREFIX))
     }));
     app.variables
-        .each(|name, value| all.push((name.into(), value.into())));
+        .each(project, |name, value| all.push((name.into(), value.into())));
     all
+}
+
+/// The folder of the project that `path`, relative to the home, is in.
+pub fn project_of(path: &Path) -> Option<&str> {
+    let mut parts = path.components();
+    if parts.next()? != Component::Normal("projects".as_ref()) {
+        return None;
+    }
+    match parts.next()? {
+        Component::Normal(folder) => folder.to_str(),
+        _ => None,
+    }
 }
 
 /// A folder beneath the home in which a process starts; keep it until then.
@@ -71,6 +84,12 @@ impl Folder {
     /// is looked up again.
     pub fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+
+    /// The folder of the project that it is in, wherever a link led.
+    pub fn project(&self, home: &Home) -> Option<String> {
+        let real = std::fs::read_link(self.path()).ok()?;
+        project_of(real.strip_prefix(home.path()).ok()?).map(str::to_owned)
     }
 }
 
@@ -144,4 +163,23 @@ fn members(session: Pid) -> Vec<Pid> {
             (alive && fields.nth(2)? == session).then_some(process)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_is_the_first_folder_below_projects() {
+        for (path, project) in [
+            ("projects/app", Some("app")),
+            ("projects/app/src/deep", Some("app")),
+            ("projects", None),
+            ("", None),
+            ("other/projects/app", None),
+            ("project/app", None),
+        ] {
+            assert_eq!(project_of(Path::new(path)), project, "{path}");
+        }
+    }
 }

@@ -209,10 +209,12 @@ async fn run_git(
     if let Some(branch) = &request.branch {
         command.args(["--branch", branch]);
     }
+    // Git works in a folder with a name for the time being: what counts is the project that comes of it.
+    let project = processes::project_of(Path::new(&request.folder));
     let mut child = command
         .args(["--", &request.url, "."])
         .env_clear()
-        .envs(processes::environment(app))
+        .envs(processes::environment(app, project))
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS)
         .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")

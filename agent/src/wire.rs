@@ -43,12 +43,36 @@ pub struct Hello {
     pub started_at_ms: i64,
 }
 
-/// `PUT /v1/environment`: the variables, sealed to [`Hello::hpke_public_key`].
+/// `PUT /v1/environment`: everything that is delivered. It takes the place of all that was delivered before, or nothing
+/// of it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
+    /// For processes outside of every project that is named below.
+    pub workspace: Context,
+    /// For processes below `projects/<folder>`, by the folder's name.
+    #[serde(default)]
+    pub projects: BTreeMap<String, Context>,
+}
+
+/// What processes in one place get: a JSON object of names and values, sealed to [`Hello::hpke_public_key`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
     pub sealed: Sealed,
     /// The HPKE `info` string; it must be the one that was used for sealing.
     pub info: String,
+    /// Those of its names that are files as well as variables, or instead of them.
+    #[serde(default)]
+    pub files: BTreeMap<String, FileForm>,
+}
+
+/// How a value that is a file is given to processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileForm {
+    /// As a file alone; the variable `NAME_FILE` says where it is.
+    File,
+    /// As a file and as a variable.
+    Both,
 }
 
 /// An HPKE base-mode message (RFC 9180), both parts standard base64.

@@ -61,7 +61,10 @@ pub fn spawn(app: &App, record: &Record) -> Result<Shell, Problem> {
     command
         .args(arguments)
         .env_clear()
-        .envs(processes::environment(app))
+        .envs(processes::environment(
+            app,
+            folder.project(&app.home).as_deref(),
+        ))
         .env("TERM", "xterm-256color")
         .env("COLORTERM", "truecolor")
         .current_dir(folder.path());

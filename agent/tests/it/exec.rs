@@ -1,10 +1,9 @@
-//! Commands and the delivered environment.
+//! Commands, and the agent's end.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use optidev_agent::sealing;
-use optidev_agent::wire::{Activity, Environment, ExecResult, Hello};
+use optidev_agent::wire::{Activity, ExecResult};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
@@ -114,59 +113,6 @@ async fn a_client_that_leaves_ends_its_command() {
     until("the command is gone", || !runs(&pid)).await;
     let activity: Activity = agent.get("/v1/activity").await.json();
     assert_eq!(activity.commands, 0);
-}
-
-#[tokio::test]
-async fn delivered_variables_reach_processes_and_no_disk() {
-    let agent = Agent::start();
-    let hello: Hello = agent.get("/v1/hello").await.json();
-    assert_eq!(hello.protocol, 1);
-    let seal = |info: &str, plain: &str| Environment {
-        sealed: sealing::seal(&hello.hpke_public_key, info.as_bytes(), plain.as_bytes()).unwrap(),
-        info: info.to_owned(),
-    };
-    let put = async |environment: &Environment| {
-        agent
-            .put(
-                "/v1/environment",
-                serde_json::to_string(environment).unwrap(),
-            )
-            .await
-    };
-    put(&seal("ctr_1", r#"{"TOKEN":"c4nary-value"}"#))
-        .await
-        .is(204);
-    let show = json!({"command": ["sh", "-c", "echo ${TOKEN-unset} $HTTP_PROXY"]});
-    let result: ExecResult = agent.post("/v1/exec", show.clone()).await.json();
-    assert!(
-        result.stdout.starts_with("c4nary-value http://127.0.0.1:"),
-        "{}",
-        result.stdout
-    );
-
-    let mut wrong = seal("ctr_1", r#"{"TOKEN":"other"}"#);
-    wrong.info = "ctr_2".into();
-    put(&wrong).await.is(422);
-    for bad in [
-        r#"["c4nary-value"]"#,
-        r#"{"A B":"c4nary-value"}"#,
-        r#"{"A":7}"#,
-        r#"{"A":"c4nary-value\u0000"}"#,
-    ] {
-        let answer = put(&seal("ctr_1", bad)).await.is(422);
-        assert!(!answer.text().contains("c4nary"), "{}", answer.text());
-    }
-    let result: ExecResult = agent.post("/v1/exec", show.clone()).await.json();
-    assert!(result.stdout.starts_with("c4nary-value "));
-    let found = std::process::Command::new("grep")
-        .args(["-rl", "c4nary"])
-        .arg(agent.dir.path())
-        .output()
-        .unwrap();
-    assert!(found.stdout.is_empty(), "{found:?}");
-    put(&seal("ctr_1", "{}")).await.is(204);
-    let result: ExecResult = agent.post("/v1/exec", show).await.json();
-    assert!(result.stdout.starts_with("unset "));
 }
 
 #[tokio::test]

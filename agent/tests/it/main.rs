@@ -1,6 +1,7 @@
 //! The agent as its server sees it: the real executable, over its Unix socket.
 
 mod archives;
+mod delivered;
 mod exec;
 mod files;
 mod ports;

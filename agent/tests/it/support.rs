@@ -56,6 +56,8 @@ fn start(dir: &Path) -> Child {
         .arg(dir.join("home"))
         .arg("--state")
         .arg(dir.join("state"))
+        .arg("--secrets")
+        .arg(dir.join("secrets"))
         .arg("--egress-socket")
         .arg(dir.join("egress"))
         .stdin(Stdio::null())
@@ -76,6 +78,7 @@ impl Agent {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("home")).unwrap();
+        std::fs::create_dir(dir.path().join("secrets")).unwrap();
         let child = start(dir.path());
         Self { dir, child }
     }
