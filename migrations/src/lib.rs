@@ -14,6 +14,7 @@ mod m0008_audit_sinks;
 mod m0009_installation;
 mod m0010_secret_life;
 mod m0011_system_credentials;
+mod m0012_delivery;
 pub mod tables;
 mod tenant;
 
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_audit_sinks::Migration),
             Box::new(m0010_secret_life::Migration),
             Box::new(m0011_system_credentials::Migration),
+            Box::new(m0012_delivery::Migration),
         ]
     }
 }

@@ -10,7 +10,7 @@ pub const APPEND_ONLY: [&str; 2] = ["audit_event", "installation"];
 pub const WITHOUT_POLICY: [&str; 0] = [];
 
 /// Whose rows each table of a tenant holds. A server compares the policies that it finds with these.
-pub const ROWS: [(&str, Rows); 17] = [
+pub const ROWS: [(&str, Rows); 18] = [
     ("assistant_checkpoint", Rows::Workspace),
     ("assistant_event", Rows::Workspace),
     ("assistant_message", Rows::Workspace),
@@ -26,6 +26,7 @@ pub const ROWS: [(&str, Rows); 17] = [
     ("project", Rows::Workspace),
     ("project_slug", Rows::Workspace),
     ("secret", Rows::Workspace),
+    ("secret_delivery", Rows::Workspace),
     ("secret_version", Rows::Workspace),
     ("workspace", Rows::Both("id")),
 ];

@@ -6,8 +6,11 @@ use crate::clients::agent::Agents;
 use crate::clients::launcher::Launcher;
 use crate::context::Services;
 use crate::features::broker::Preview;
-use crate::features::containers::{Controller, EgressHandler, Launched, Parts, Runtime};
+use crate::features::containers::{
+    Controller, DeliverHandler, EgressHandler, Launched, Parts, Runtime,
+};
 use crate::features::egress::Egress;
+use crate::features::secrets::{self, By, Deliveries};
 
 /// The parts that routes need.
 pub struct Containers {
@@ -17,6 +20,8 @@ pub struct Containers {
     pub preview: Preview,
     /// Lets them out.
     pub egress: Egress,
+    /// Gives them secrets while they run.
+    pub deliveries: Deliveries,
 }
 
 /// Prepares this machine for containers, and starts the controller.
@@ -37,15 +42,24 @@ pub async fn start(services: &Services, launcher: Launcher) -> anyhow::Result<Co
         let egress = way_out.clone();
         Box::pin(async move { egress.serve(who, stream).await })
     });
+    let giver = services.clone();
+    let deliver: DeliverHandler = Arc::new(move |who, agent, hello| {
+        let services = giver.clone();
+        Box::pin(
+            async move { Ok(secrets::deliver(&services, who, &agent, &hello, By::Start).await?) },
+        )
+    });
     let parts = Parts {
         runtime: Runtime::Local(launched),
         agents: agents.clone(),
         egress: handler,
+        deliver,
     };
     let controller = Controller::new(services.clone(), parts);
     controller.start();
     Ok(Containers {
         preview: Preview::new(services.clone(), agents),
+        deliveries: Deliveries::new(Arc::clone(&controller)),
         controller,
         egress,
     })

@@ -41,6 +41,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
         .merge(tokens::pages())
         .merge(projects::pages(max_import_bytes))
         .merge(secrets::pages())
+        .merge(secrets::delivery_pages(containers.deliveries.clone()))
         .merge(audit::pages())
         .merge(docs::routes(docs::Document::new(&document)?))
         .merge(api)
@@ -81,6 +82,7 @@ fn api(containers: &Containers, ai: Arc<Ai>, max_import_bytes: usize) -> OpenApi
         .merge(tokens::routes())
         .merge(projects::routes(max_import_bytes))
         .merge(secrets::routes())
+        .merge(secrets::delivery_routes(containers.deliveries.clone()))
         .merge(audit::routes())
         .merge(containers::routes(Arc::clone(&containers.controller)))
         .merge(broker::routes(

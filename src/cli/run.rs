@@ -107,7 +107,7 @@ async fn fetch(args: RunArgs) -> anyhow::Result<Variables> {
     let answer: Answer = remote.api.ask(Method::POST, &path, Some(&body)).await?;
     if !answer.left_out.is_empty() {
         say(&format!(
-            "optidev: without {} (Sensitive, not to be revealed by you, or referring to such)",
+            "optidev: without {} (Sensitive, not to be revealed by you, a file, or referring to such)",
             answer.left_out.join(", ")
         ));
     }

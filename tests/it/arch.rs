@@ -159,9 +159,9 @@ const ALLOWED: &[Edge] = &[
         reason: "bringing a project into a container needs to know where its code comes from",
     },
     Edge {
-        from: "features/containers",
-        to: "features::secrets",
-        reason: "a start delivers the workspace's secrets, sealed to the agent",
+        from: "features/secrets",
+        to: "features::containers",
+        reason: "secrets go to running containers, and the page says which of them have old ones",
     },
     Edge {
         from: "features/containers",

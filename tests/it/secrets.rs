@@ -1,6 +1,8 @@
 //! Secrets: sealed by clients, their versions, many at once, `.env` files, references, one's own, and their end.
 
 mod cli;
+mod delivery;
+mod delivery_rights;
 mod env_files;
 mod own;
 mod project_scope;

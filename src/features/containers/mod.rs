@@ -6,6 +6,7 @@
 mod api;
 mod checkout;
 mod controller;
+mod known;
 mod liveness;
 mod model;
 mod ops;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use controller::{Controller, Parts};
+pub use controller::{Controller, DeliverHandler, Parts};
+pub use known::{Known, known};
 pub use liveness::Standing;
-pub use model::{Checkout, CheckoutState, Container, Identity, State, Wanted};
+pub use model::{Checkout, CheckoutState, Container, Identity, Owner, State, Wanted};
 pub use ops::{Access, Entered, create, enter, list, start, stop};
 pub use runtime::{EgressHandler, Launched, Launching, Runtime, RuntimeError};
 

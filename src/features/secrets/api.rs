@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Scope, ScopeWord, SecretItem, Tier};
+use super::model::{DeliveredAs, Scope, ScopeWord, SecretItem, Tier};
 use super::set::{self, NewSecret, Value};
 use super::{ops, rotate};
 use crate::context::Ctx;
@@ -121,6 +121,8 @@ pub struct SetSecret {
     pub(super) expand: Option<bool>,
     /// The names that a sealed value refers to, when it is expanded.
     pub(super) references: Option<Vec<String>>,
+    /// How it is given to containers: as a variable, a file, or both. Kept as it was without it; of a new one, a variable.
+    pub(super) delivered_as: Option<DeliveredAs>,
 }
 
 impl SetSecret {
@@ -139,11 +141,12 @@ impl SetSecret {
             expires_at_ms: self.expires_at_ms,
             expand: self.expand,
             references: self.references,
+            delivered_as: self.delivered_as,
         })
     }
 }
 
-/// Set a secret. Running containers get the new value at their next start.
+/// Set a secret. Running containers get the new value at their next start, or when it is delivered to them.
 #[utoipa::path(put, path = "/api/v1/workspaces/{workspace}/secrets/{name}", tag = "Secrets",
     params(("workspace" = String, Path), ("name" = String, Path), InScope), request_body = SetSecret,
     responses((status = 200, body = SecretItem)))]

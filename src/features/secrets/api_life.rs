@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::api::{InScope, SealedValue, SetSecret, asked};
 use super::env_file::{self, ImportPreview};
-use super::model::{ScopeWord, SecretItem, Tier, VersionItem};
+use super::model::{DeliveredAs, ScopeWord, SecretItem, Tier, VersionItem};
 use super::set::{self, NewSecret};
 use super::versions::{self, Change};
 use crate::context::Ctx;
@@ -71,6 +71,8 @@ pub struct ChangeSecret {
     expand: Option<bool>,
     /// The names that the value refers to: needed to have a value expanded that was not.
     references: Option<Vec<String>>,
+    /// How it is given to containers.
+    delivered_as: Option<DeliveredAs>,
 }
 
 /// Tells null from nothing.
@@ -94,6 +96,7 @@ pub async fn change(
         expires_at_ms: body.expires_at_ms,
         expand: body.expand,
         references: body.references,
+        delivered_as: body.delivered_as,
     };
     Ok(Json(
         versions::change(&ctx, workspace, asked.scope()?, &name, change).await?,
@@ -121,6 +124,8 @@ pub struct NamedSecret {
     expand: Option<bool>,
     /// The names that a sealed value refers to, when it is expanded.
     references: Option<Vec<String>>,
+    /// How it is given to containers; kept as it was without it.
+    delivered_as: Option<DeliveredAs>,
 }
 
 impl NamedSecret {
@@ -133,6 +138,7 @@ impl NamedSecret {
             expires_at_ms: self.expires_at_ms,
             expand: self.expand,
             references: self.references,
+            delivered_as: self.delivered_as,
         };
         set.named(self.name)
     }

@@ -43,7 +43,7 @@ pub struct RunAnswer {
     /// HPKE's `info`, as text.
     info: String,
     /// The names of secrets that are not in it: Sensitive ones, masked ones that the caller may not reveal or did not ask for,
-    /// and those that refer to such.
+    /// those that are delivered as files, and those that refer to such.
     left_out: Vec<String>,
 }
 

@@ -167,6 +167,7 @@ mod tests {
                 id: Set(SecretId::new(&services.clock, &services.rng)),
                 name: Set(format!("S{number}")),
                 tier: Set("masked".into()),
+                delivered_as: Set("environment".into()),
                 scope: Set(String::new()),
                 description: Set(String::new()),
                 expand: Set(false),

@@ -12,6 +12,7 @@ mod expiry;
 mod model;
 mod ops;
 mod pages;
+mod pages_delivery;
 mod references;
 mod rotate;
 mod rules;
@@ -20,7 +21,8 @@ mod set;
 mod store;
 mod versions;
 
-pub use delivery::sealed_environment;
+pub use delivery::ops::Deliveries;
+pub use delivery::{By, DeliveryError, deliver};
 pub use env_file::{ImportEntry, ImportState, compare};
 pub use expiry::jobs;
 pub use model::Tier;
@@ -29,11 +31,20 @@ pub use pages::pages;
 pub use references::of as references_of;
 pub use rules::{name_complaint, value_complaint};
 pub use set::MOST_AT_ONCE;
+pub use pages_delivery::pages as delivery_pages;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::context::Services;
+
+/// The API of what goes to running containers.
+pub fn delivery_routes(deliveries: Deliveries) -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(delivery::api::deliver))
+        .routes(routes!(delivery::api::list_containers))
+        .layer(axum::Extension(deliveries))
+}
 
 /// The API of this feature.
 pub fn routes() -> OpenApiRouter<Services> {

@@ -25,6 +25,8 @@ pub mod secret {
         pub name: String,
         /// A word of [`Tier`](super::Tier).
         pub tier: String,
+        /// A word of [`DeliveredAs`](super::DeliveredAs).
+        pub delivered_as: String,
         /// Whose it is: empty for the workspace's, else the id of the project, or of the member whose own it is.
         pub scope: String,
         /// For people.
@@ -112,6 +114,8 @@ pub mod project {
         /// The project.
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: ProjectId,
+        /// The name of its folder below `projects` in containers.
+        pub slug: String,
     }
 
     /// No declared relations.
@@ -134,7 +138,7 @@ crate::tenant_entity!(version);
 /// Most secrets of a workspace, of a project, and of a member's own: a list shows them all, and a start delivers them all.
 pub const MOST: u64 = 1_000;
 
-// Beside the secrets, a delivery holds a few variables of the container's own.
+// Of a workspace, a project and a member; beside them, a delivery holds a few variables of the container's own.
 const _: () = assert!(3 * MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
 
 /// How much of a secret a person may see again.
@@ -176,6 +180,39 @@ impl Tier {
             Self::Visible => crate::vault::Tier::Visible,
             Self::Masked => crate::vault::Tier::Masked,
             Self::Sensitive => crate::vault::Tier::Sensitive,
+        }
+    }
+}
+
+/// How a secret is given to containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveredAs {
+    /// As an environment variable.
+    #[default]
+    Environment,
+    /// As a file below `/run/secrets`, which is memory; the variable `NAME_FILE` says where it is.
+    File,
+    /// As both.
+    Both,
+}
+
+impl DeliveredAs {
+    /// The word in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Both => "both",
+        }
+    }
+
+    /// Reads [`DeliveredAs::as_str`]. An unknown word is what is without a choice.
+    pub fn stored(word: &str) -> Self {
+        match word {
+            "file" => Self::File,
+            "both" => Self::Both,
+            _ => Self::Environment,
         }
     }
 }
@@ -252,10 +289,16 @@ impl Scope {
         }
     }
 
-    /// Whose a row is. What is neither the workspace's nor a project's is taken for a member's own, which is kept from others.
+    /// Whose a row is.
     pub fn of(row: &secret::Model) -> Self {
-        match row.scope.parse() {
-            _ if row.scope.is_empty() => Self::Workspace,
+        Self::read(&row.scope)
+    }
+
+    /// Reads [`Scope::stored`]. What is neither the workspace's nor a project's is taken for a member's own, which is kept from
+    /// others.
+    pub fn read(stored: &str) -> Self {
+        match stored.parse() {
+            _ if stored.is_empty() => Self::Workspace,
             Ok(project) => Self::Project(project),
             Err(_) => Self::Own,
         }
@@ -292,6 +335,8 @@ pub struct SecretItem {
     pub tier: Tier,
     /// For people.
     pub description: String,
+    /// How it is given to containers.
+    pub delivered_as: DeliveredAs,
     /// The current version, from 1.
     pub version: i64,
     /// The value of a visible secret; null for the other tiers.
@@ -326,6 +371,7 @@ impl SecretItem {
             scope: scope.word(),
             project: scope.project(),
             tier: Tier::stored(&row.tier),
+            delivered_as: DeliveredAs::stored(&row.delivered_as),
             references: words(&row.refers_to),
             name: row.name,
             description: row.description,

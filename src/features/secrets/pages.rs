@@ -8,8 +8,8 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::model::{Scope, SecretItem, Tier};
-use super::ops;
 use super::set::{self, NewSecret, Value};
+use super::{ops, pages_delivery};
 use crate::authz::{PermissionId, Role};
 use crate::context::Services;
 use crate::features::members;
@@ -55,6 +55,7 @@ struct Index {
     errors: Vec<FieldError>,
     may_write: bool,
     may_reveal: bool,
+    containers: pages_delivery::Section,
 }
 
 async fn show(
@@ -93,6 +94,7 @@ async fn show(
         errors,
         may_write: may(PermissionId::SecretsWrite),
         may_reveal: may(PermissionId::SecretsReveal),
+        containers: pages_delivery::section(&page.ctx, workspace).await?,
     })
 }
 
@@ -147,6 +149,7 @@ async fn set(
                 expires_at_ms: None,
                 expand: None,
                 references: None,
+                delivered_as: None,
             };
             set::set(&page.ctx, workspace, Scope::Workspace, new).await
         }

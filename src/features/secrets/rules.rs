@@ -1,5 +1,7 @@
 //! What a secret may be called, and what may be its value.
 
+use super::model::DeliveredAs;
+
 /// Names that containers set themselves: a secret must not replace them.
 const RESERVED: &[&str] = &[
     "PATH",
@@ -26,7 +28,10 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Names that are paths of the API beside the secrets' own.
-const PATHS: &[&str] = &["bulk", "export", "import", "run"];
+const PATHS: &[&str] = &["bulk", "containers", "deliver", "export", "import", "run"];
+
+/// The folder of projects' files, beside those of the workspace's secrets.
+const PROJECTS: &str = "projects";
 
 /// Why a name is not taken.
 pub fn name_complaint(name: &str) -> Option<String> {
@@ -84,6 +89,17 @@ pub fn description_complaint(text: Option<&str>) -> Option<String> {
     let long = text.is_some_and(|text| text.chars().count() > 500);
     let nul = text.is_some_and(|text| text.contains('\0'));
     (long || nul).then(|| "description: At most 500 characters, none of them NUL.".to_owned())
+}
+
+/// Why a secret of this name cannot be given to containers in this way.
+pub fn delivered_as_complaint(name: &str, form: Option<DeliveredAs>) -> Option<String> {
+    let file = matches!(form, Some(DeliveredAs::File | DeliveredAs::Both));
+    (file && name == PROJECTS).then(|| {
+        format!(
+            "delivered_as: {name} cannot be a file: below /run/secrets the folder of projects' files has this name. Choose \
+             another name, or environment."
+        )
+    })
 }
 
 /// Why an end is not taken.

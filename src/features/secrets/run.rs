@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::model::{Scope, Tier, binding, secret, words};
+use super::model::{DeliveredAs, Scope, Tier, binding, secret, words};
 use super::ops::{changed_meanwhile, require_there, told};
 use super::store;
 use crate::authz::permission::{SecretsRead, SecretsRun};
@@ -36,7 +36,7 @@ pub struct Taken {
     pub delivery: Delivery,
     /// HPKE's `info`.
     pub info: String,
-    /// Names that it does not get: Sensitive ones, masked ones that the caller may not reveal, and what refers to those.
+    /// Names that it does not get: Sensitive ones, masked ones that the caller may not reveal, files, and what refers to those.
     pub left_out: Vec<String>,
 }
 
@@ -125,6 +125,8 @@ async fn chosen<P: Permission>(
     let all = store::layered(tx, &scopes).await?;
     let reveals = grant.role().allows(PermissionId::SecretsReveal);
     let gets = |row: &secret::Model| match Tier::stored(&row.tier) {
+        // Its value may be one that no variable can have.
+        _ if DeliveredAs::stored(&row.delivered_as) == DeliveredAs::File => false,
         Tier::Visible => true,
         Tier::Masked => wanted.masked && (reveals || Scope::of(row) == Scope::Own),
         Tier::Sensitive => false,

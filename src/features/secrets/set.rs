@@ -7,12 +7,13 @@ use base64::prelude::BASE64_STANDARD;
 use sea_orm::ActiveValue::Set;
 
 use super::effective::Effective;
-use super::model::{self, Scope, SecretItem, Tier, binding, secret, version};
+use super::model::{self, DeliveredAs, Scope, SecretItem, Tier, binding, secret, version};
 use super::ops::{changed_meanwhile, overtaken, require_there, told};
 use super::references;
 use super::rotate::under_current_key;
 use super::rules::{
-    description_complaint, expiry_complaint, name_complaint, references_complaint, value_complaint,
+    delivered_as_complaint, description_complaint, expiry_complaint, name_complaint,
+    references_complaint, value_complaint,
 };
 use super::store;
 use crate::authz::permission::{SecretsOwn, SecretsWrite};
@@ -71,6 +72,8 @@ pub struct NewSecret {
     pub expand: Option<bool>,
     /// What a value that the server cannot read refers to.
     pub references: Option<Vec<String>>,
+    /// How it is given to containers; kept as it was without it.
+    pub delivered_as: Option<DeliveredAs>,
 }
 
 /// Sets a secret: a new one, or a new version. To a weaker tier it moves only because the value is a new one.
@@ -247,6 +250,7 @@ fn complaint(new: &NewSecret, now_ms: i64) -> Option<String> {
     description_complaint(new.description.as_deref())
         .or_else(|| expiry_complaint(new.expires_at_ms, now_ms))
         .or_else(|| references_complaint(new.references.as_deref()))
+        .or_else(|| delivered_as_complaint(&new.name, new.delivered_as))
 }
 
 async fn plan(
@@ -348,6 +352,9 @@ async fn seal(
     if let Some(description) = new.description {
         row.description = Set(description);
     }
+    if let Some(form) = new.delivered_as {
+        row.delivered_as = Set(form.as_str().to_owned());
+    }
     Ok(Ok(Ready {
         told: format!("version {number}, {}{how}", tier.as_str()),
         name: new.name,
@@ -415,6 +422,9 @@ async fn write<P: Permission>(
             row.created_at_ms = row.updated_at_ms.clone();
             if row.description.is_not_set() {
                 row.description = Set(String::new());
+            }
+            if row.delivered_as.is_not_set() {
+                row.delivered_as = Set(DeliveredAs::default().as_str().to_owned());
             }
             row.last_delivered_at_ms = Set(None);
             tx.insert(row).await

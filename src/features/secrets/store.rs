@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sea_orm::{ColumnTrait, Order};
 
 use super::model::{Scope, project, secret, version};
-use crate::kernel::{ProjectId, SecretId, UserId};
+use crate::kernel::{ProjectId, SecretId};
 use crate::store::{ScopedRead, ScopedSelect, ScopedTx, StoreError};
 
 /// All secrets of a scope by name.
@@ -56,14 +56,6 @@ pub async fn of_referring_projects(
         found.insert(scope, rows);
     }
     Ok(found)
-}
-
-/// What a member's container gets, by name: the workspace's, and the member's own in the place of those.
-pub async fn effective(
-    tx: &ScopedRead,
-    user: UserId,
-) -> Result<BTreeMap<String, secret::Model>, StoreError> {
-    layered(tx, &[String::new(), user.to_string()]).await
 }
 
 /// The secrets of these scopes by name, a later scope's in the place of an earlier one's.

@@ -3,10 +3,14 @@
 use sea_orm::ActiveValue::Set;
 
 use super::effective::Effective;
-use super::model::{Scope, SecretItem, Tier, VersionItem, binding, secret, version, words};
+use super::model::{
+    DeliveredAs, Scope, SecretItem, Tier, VersionItem, binding, secret, version, words,
+};
 use super::ops::{changed_meanwhile, get, overtaken, told};
 use super::rotate::under_current_key;
-use super::rules::{description_complaint, expiry_complaint, references_complaint};
+use super::rules::{
+    delivered_as_complaint, description_complaint, expiry_complaint, references_complaint,
+};
 use super::store;
 use crate::authz::permission::{SecretsOwn, SecretsRead, SecretsWrite};
 use crate::context::Ctx;
@@ -52,6 +56,8 @@ pub struct Change {
     pub expand: Option<bool>,
     /// What the value refers to.
     pub references: Option<Vec<String>>,
+    /// How it is given to containers.
+    pub delivered_as: Option<DeliveredAs>,
 }
 
 /// Makes the value of an earlier version the current one again, as a new version and without showing it. Its tier is the
@@ -180,7 +186,8 @@ async fn change_granted<P: Permission>(
     let now = ctx.now_ms();
     let complaint = description_complaint(change.description.as_deref())
         .or_else(|| expiry_complaint(change.expires_at_ms.flatten(), now))
-        .or_else(|| references_complaint(change.references.as_deref()));
+        .or_else(|| references_complaint(change.references.as_deref()))
+        .or_else(|| delivered_as_complaint(name, change.delivered_as));
     if let Some(message) = complaint {
         return Err(unprocessable(message));
     }
@@ -245,6 +252,10 @@ async fn change_granted<P: Permission>(
     }
     if change.expand.is_some() || change.references.is_some() {
         what.push("references");
+    }
+    if let Some(form) = change.delivered_as {
+        new.delivered_as = Set(form.as_str().to_owned());
+        what.push(form.as_str());
     }
     let changed = tx
         .update(new)

@@ -177,6 +177,8 @@ pub const OPERATIONS: &[Operation] = &[
     op("PATCH", "/api/v1/workspaces/{workspace}/secrets/{name}", "", Some(r#"{"description":"theirs"}"#), &["secrets"], "aaff"),
     op("GET", "/api/v1/workspaces/{workspace}/secrets/{name}/versions", "", None, &["secrets"], "aaaa"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/{name}/rollback", "", Some(r#"{"version":1}"#), &["secrets"], "aaff"),
+    op("GET", "/api/v1/workspaces/{workspace}/secrets/containers", "", None, &["secrets"], "aaaa"),
+    op("POST", "/api/v1/workspaces/{workspace}/secrets/deliver", "", Some(r#"{"containers":"all"}"#), &["secrets"], "aaff"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/rotate-key", "", None, &["secrets"], "afff"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/shred-all", "", Some(r#"{"name":"Stolen"}"#), &["secrets"], "afff"),
     op("GET", "/api/v1/workspaces/{workspace}/ai", "", None, &["ai"], "aaaf"),

@@ -134,6 +134,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/workspaces/{workspace}/secrets", &[], "saaaann"),
     route("POST", "/workspaces/{workspace}/secrets", &[("name", "MINE"), ("tier", "visible"), ("value", "v")], "saaffnn"),
     route("POST", "/workspaces/{workspace}/secrets/{name}/delete", &[], "saaffnn"),
+    route("POST", "/workspaces/{workspace}/secrets/deliver", &[], "saaafnn"),
     route("GET", "/workspaces/{workspace}/service-accounts", &[], "saaffnn"),
     route("POST", "/workspaces/{workspace}/service-accounts", &[("name", "Mine"), ("role", "user")], "saaffnn"),
     route("GET", "/workspaces/{workspace}/service-accounts/{service}", &[], "saaffnn"),

@@ -17,6 +17,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use optidev_agent::wire::Hello;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +46,13 @@ pub struct Parts {
     pub agents: Agents,
     /// Takes containers' connections to the outside.
     pub egress: EgressHandler,
+    /// Gives a container that starts its secrets.
+    pub deliver: DeliverHandler,
 }
+
+/// Delivers secrets to a container whose isolation was proven. The secrets feature's operation, given by `app`.
+pub type DeliverHandler =
+    Arc<dyn Fn(Identity, Agent, Hello) -> BoxFuture<'static, Result<(), Problem>> + Send + Sync>;
 
 /// The controller.
 pub struct Controller {

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use optidev_agent::wire;
 
 use super::progress::Progress;
@@ -12,7 +10,6 @@ use crate::authz::{authorize_user_now, permission};
 use crate::clients::agent::{Agent, AgentError};
 use crate::features::containers::model::{Identity, StepName};
 use crate::features::containers::runtime::{Instance, RuntimeError};
-use crate::features::secrets;
 use crate::store::Grant;
 
 /// Longest wait for the agent's first answer.
@@ -144,7 +141,11 @@ async fn open(
     );
 
     progress.enter(StepName::Secrets);
-    deliver(controller, who, &agent, &hello).await?;
+    // This process carries ciphertext.
+    let deliver = &controller.parts.deliver;
+    deliver(who, agent.clone(), hello.clone())
+        .await
+        .map_err(|problem| StartError::Secrets(problem.detail.into_owned()))?;
     progress.done(
         StepName::Secrets,
         Some("sealed by the vault to the agent's key".to_owned()),
@@ -199,42 +200,7 @@ async fn first_answer(agent: &Agent, instance: &mut Instance) -> Result<wire::He
     }
 }
 
-/// Delivers the environment, which the vault seals to the agent's key: this process carries ciphertext.
-async fn deliver(
-    controller: &Controller,
-    who: Identity,
-    agent: &Agent,
-    hello: &wire::Hello,
-) -> Result<(), StartError> {
-    let key: Option<[u8; 32]> = STANDARD
-        .decode(&hello.hpke_public_key)
-        .ok()
-        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let key = key.ok_or_else(|| {
-        AgentError::Protocol("hpke_public_key is not 32 bytes in base64".to_owned())
-    })?;
-    // Bound to this container and this start of its agent: a delivery recorded earlier does not open.
-    let info = format!(
-        "optidev environment v1 {} {}",
-        who.container,
-        short(&hello.boot_id)
-    );
-    let grant = owner_grant(controller, who).await?;
-    let (services, container) = (&controller.services, who.container);
-    let delivery = secrets::sealed_environment(services, &grant, container, key, &info)
-        .await
-        .map_err(|problem| StartError::Secrets(problem.detail.into_owned()))?;
-    let sealed = wire::Sealed {
-        enc: STANDARD.encode(delivery.enc),
-        ciphertext: STANDARD.encode(delivery.ciphertext),
-    };
-    agent
-        .put_environment(&wire::Environment { sealed, info })
-        .await?;
-    Ok(())
-}
-
-/// Text of the agent in a message or a binding: letters, digits and dots, not long.
+/// Text of the agent in a message: letters, digits and dots, not long.
 fn short(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::procfs::status_line;
-use super::sandbox::UID;
+use super::sandbox::{SECRETS, UID};
 
 const NAMESPACES: [&str; 7] = ["user", "pid", "net", "mnt", "ipc", "uts", "cgroup"];
 
@@ -117,6 +117,13 @@ fn mounts(mountinfo: &str, expected: &[String]) -> Result<(), String> {
         if !expected.contains(point.as_str()) && !below_toolchain() {
             return Err(format!("{point} is mounted and should not be"));
         }
+        let kind = fields.skip_while(|field| *field != "-").nth(1);
+        if point == SECRETS && kind != Some("tmpfs") {
+            return Err(format!(
+                "{point} is not memory but {}",
+                kind.unwrap_or("unknown")
+            ));
+        }
         if !options.split(',').any(|option| option == "nosuid") {
             return Err(format!("{point} is mounted without nosuid"));
         }
@@ -200,5 +207,9 @@ mod tests {
             .is_err()
         );
         assert!(mounts(&good.replace("ro,nosuid -", "ro -"), &expected).is_err());
+        let secrets = "1 0 0:5 / /run/secrets rw,nosuid shared:1 - tmpfs t rw\n";
+        let expected = [SECRETS.to_owned()];
+        mounts(secrets, &expected).unwrap();
+        assert!(mounts(&secrets.replace("tmpfs", "ext4"), &expected).is_err());
     }
 }

@@ -12,6 +12,10 @@ const HOME: &str = "/home/dev";
 const STATE: &str = "/var/lib/optidev";
 const SOCKETS: &str = "/run/optidev/socket";
 const EGRESS: &str = "/run/optidev/egress";
+/// Secrets that are files: memory, which only the container's user reads.
+pub const SECRETS: &str = "/run/secrets";
+/// Most of that, in bytes: twice what an agent takes in one delivery, for what is new is written beside what is there.
+const SECRETS_BYTES: u64 = 64 << 20;
 const AGENT: &str = "/run/optidev/bin/optidev-agent";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -40,13 +44,14 @@ pub struct Sources {
 
 /// Refuses settings that no container could start with.
 pub fn check(config: &LocalRuntimeConfig) -> Result<(), RuntimeError> {
-    const TAKEN: [&str; 8] = [
+    const TAKEN: [&str; 9] = [
         "/",
         "/proc",
         "/dev",
         "/tmp",
         "/etc",
         "/run",
+        SECRETS,
         "/home",
         "/var/lib/optidev",
     ];
@@ -162,6 +167,14 @@ pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> V
     }
     args.add(&["--symlink", "/tmp", "/var/tmp"]);
     args.add(&[
+        "--perms",
+        "0700",
+        "--size",
+        &SECRETS_BYTES.to_string(),
+        "--tmpfs",
+        SECRETS,
+    ]);
+    args.add(&[
         "--bind",
         &text(&sources.home),
         HOME,
@@ -205,6 +218,8 @@ pub fn command(shell: &str) -> Vec<String> {
         HOME,
         "--state",
         STATE,
+        "--secrets",
+        SECRETS,
     ]);
     args.add(&[
         "--egress-socket",
@@ -233,6 +248,7 @@ pub fn mount_points(config: &LocalRuntimeConfig) -> Vec<String> {
         "/dev/pts",
         "/dev/shm",
         "/tmp",
+        SECRETS,
         HOME,
         STATE,
         SOCKETS,

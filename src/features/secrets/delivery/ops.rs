@@ -1,0 +1,266 @@
+//! Delivery to running containers on request, and which of them have something old.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::contexts::Stock;
+use super::record::{self, OutdatedSecret};
+use super::{By, DeliveryError, deliver};
+use crate::authz::PermissionId;
+use crate::authz::permission::{ContainersUse, SecretsRead, SecretsWrite};
+use crate::clients::agent::AgentError;
+use crate::context::Ctx;
+use crate::features::containers::{Controller, Identity, Known, Owner, known};
+use crate::features::members;
+use crate::kernel::{Code, ContainerId, Problem, UserId, WorkspaceId};
+use crate::store::{Grant, Permission};
+
+/// How many containers are delivered to at once.
+const AT_ONCE: usize = 4;
+/// How many turns there are: containers whose ids end alike wait for each other.
+const TURNS: usize = 16;
+
+/// What delivers to running containers. Cheap to clone.
+#[derive(Clone)]
+pub struct Deliveries {
+    controller: Arc<Controller>,
+    /// One delivery to a container at a time: else the one that read first could come last.
+    turns: Arc<[Mutex<()>; TURNS]>,
+}
+
+impl Deliveries {
+    /// Delivers to what the controller makes run.
+    pub fn new(controller: Arc<Controller>) -> Self {
+        Self {
+            controller,
+            turns: Arc::new(std::array::from_fn(|_| Mutex::new(()))),
+        }
+    }
+
+    /// What makes containers run.
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    fn turn(&self, container: ContainerId) -> Option<&Mutex<()>> {
+        let last = container.bytes().last().copied().unwrap_or_default();
+        self.turns.get(usize::from(last) % TURNS)
+    }
+}
+
+/// Whose containers are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// The caller's own.
+    Mine,
+    /// Those of all members of the workspace.
+    All,
+}
+
+/// What came of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryOutcome {
+    /// The container has them: files at once, variables for processes that start from now on.
+    Delivered,
+    /// It does not run. It gets them when it starts.
+    NotRunning,
+    /// It has what it had before; `reason` says why.
+    Failed,
+}
+
+/// A container, and what came of the delivery to it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct DeliveredTo {
+    /// `ctr_...`
+    pub container: ContainerId,
+    /// Whom it belongs to.
+    pub owner: Owner,
+    /// What came of it.
+    pub outcome: DeliveryOutcome,
+    /// Why it failed, for people.
+    pub reason: Option<String>,
+}
+
+/// Delivers anew: to the caller's own container, or to all of the workspace that run. Each gets what its own owner may have.
+///
+/// # Errors
+/// 404, 403. That a delivery failed is told of its container.
+pub async fn deliver_now(
+    ctx: &Ctx,
+    deliveries: &Deliveries,
+    workspace: WorkspaceId,
+    whose: Whose,
+) -> Result<Vec<DeliveredTo>, Problem> {
+    let all = match whose {
+        Whose::Mine => {
+            let grant = ctx.authorize::<ContainersUse>(workspace).await?;
+            let mut all = containers_of(ctx, &grant).await?;
+            all.retain(|one| one.identity().owner == grant.user());
+            all
+        }
+        Whose::All => {
+            let grant = ctx.authorize::<SecretsWrite>(workspace).await?;
+            containers_of(ctx, &grant).await?
+        }
+    };
+    let names = names(ctx, all.iter().map(|one| one.identity().owner)).await?;
+    let each = stream::iter(all).map(|one| deliver_one(ctx, deliveries, one));
+    let outcomes: Vec<(Identity, DeliveryOutcome, Option<String>)> =
+        each.buffered(AT_ONCE).collect().await;
+    let told = outcomes
+        .into_iter()
+        .map(|(who, outcome, reason)| DeliveredTo {
+            container: who.container,
+            owner: owner(&names, who.owner),
+            outcome,
+            reason,
+        });
+    Ok(told.collect())
+}
+
+async fn deliver_one(
+    ctx: &Ctx,
+    deliveries: &Deliveries,
+    container: Known,
+) -> (Identity, DeliveryOutcome, Option<String>) {
+    let who = container.identity();
+    if !container.is_running(Some(&deliveries.controller)) {
+        return (who, DeliveryOutcome::NotRunning, None);
+    }
+    let delivered = async {
+        let _turn = match deliveries.turn(who.container) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        let agent = container.agent(&deliveries.controller)?;
+        let hello = agent.hello().await?;
+        deliver(&ctx.services, who, &agent, &hello, By::Request(ctx)).await
+    }
+    .await;
+    match delivered {
+        Ok(()) => (who, DeliveryOutcome::Delivered, None),
+        Err(error) => {
+            tracing::warn!(container = %who.container, %error, "secrets could not be delivered on request");
+            let reason = reason(error, who.owner == ctx.actor.user());
+            (who, DeliveryOutcome::Failed, Some(reason))
+        }
+    }
+}
+
+/// Why it failed. What an agent says is its owner's doing, and shown to them alone.
+fn reason(error: DeliveryError, mine: bool) -> String {
+    match error {
+        DeliveryError::Agent(AgentError::Refused { .. }) if !mine => {
+            "The agent in the container refused them. Its owner sees why when they deliver; to stop and start the container \
+             helps."
+                .to_owned()
+        }
+        DeliveryError::Server(problem) if matches!(problem.code, Code::NotFound | Code::Forbidden) => {
+            "Its owner may not have a container here any more.".to_owned()
+        }
+        error => Problem::from(error).detail.into_owned(),
+    }
+}
+
+/// What a running container has of the secrets that it should have.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct SecretsInContainer {
+    /// `ctr_...`
+    pub container: ContainerId,
+    /// Whom it belongs to.
+    pub owner: Owner,
+    /// When something was delivered to it last, milliseconds since the epoch.
+    pub delivered_at_ms: Option<i64>,
+    /// Whether it has the current version of everything, and nothing else.
+    pub current: bool,
+    /// What is not current in it.
+    pub outdated: Vec<OutdatedSecret>,
+    /// How many more are not current that are its owner's own: those are named to nobody else.
+    pub outdated_own: usize,
+}
+
+/// What running containers have: those of all members for who may set the workspace's secrets, else the caller's own.
+/// Without the controller they are those of which it was written last that they run.
+///
+/// # Errors
+/// 404, 403.
+pub async fn in_containers(
+    ctx: &Ctx,
+    controller: Option<&Controller>,
+    workspace: WorkspaceId,
+) -> Result<Vec<SecretsInContainer>, Problem> {
+    let grant = ctx.authorize::<SecretsRead>(workspace).await?;
+    let all = may_see_all(ctx, workspace).await?;
+    let tx = ctx.services.store.scoped_read(&grant).await?;
+    let mut running = known(&tx).await?;
+    running
+        .retain(|one| one.is_running(controller) && (all || one.identity().owner == grant.user()));
+    let owners: BTreeSet<UserId> = running.iter().map(|one| one.identity().owner).collect();
+    let stock = Stock::read(&tx, &owners).await?;
+    let given = record::read(&tx).await?;
+    drop(tx);
+    let names = names(ctx, owners.into_iter()).await?;
+    let nothing = BTreeMap::new();
+    let shown = running.iter().map(|one| {
+        let who = one.identity();
+        let gets = record::all_of(&stock.of(who.owner));
+        let (has, delivered_at_ms) = match given.get(&who.container) {
+            Some((has, at)) => (has, Some(*at)),
+            None => (&nothing, None),
+        };
+        let outdated = record::outdated(has, &gets, grant.user());
+        SecretsInContainer {
+            container: who.container,
+            owner: owner(&names, who.owner),
+            delivered_at_ms,
+            current: outdated.named.is_empty() && outdated.others == 0,
+            outdated: outdated.named,
+            outdated_own: outdated.others,
+        }
+    });
+    Ok(shown.collect())
+}
+
+/// Whether the caller sees what is in others' containers: who may not is answered about their own.
+async fn may_see_all(ctx: &Ctx, workspace: WorkspaceId) -> Result<bool, Problem> {
+    match ctx.authorize::<SecretsWrite>(workspace).await {
+        Ok(_) => Ok(true),
+        Err(problem) if problem.code == Code::Forbidden => Ok(false),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Whose containers the caller may deliver to: `None` for nobody's.
+pub fn may_deliver(role: crate::authz::Role) -> Option<Whose> {
+    if role.allows(PermissionId::SecretsWrite) {
+        Some(Whose::All)
+    } else {
+        role.allows(PermissionId::ContainersUse)
+            .then_some(Whose::Mine)
+    }
+}
+
+async fn containers_of<P: Permission>(ctx: &Ctx, grant: &Grant<P>) -> Result<Vec<Known>, Problem> {
+    let tx = ctx.services.store.scoped_read(grant).await?;
+    Ok(known(&tx).await?)
+}
+
+async fn names(
+    ctx: &Ctx,
+    owners: impl Iterator<Item = UserId>,
+) -> Result<HashMap<UserId, String>, Problem> {
+    Ok(members::names(&ctx.services, owners).await?)
+}
+
+fn owner(names: &HashMap<UserId, String>, id: UserId) -> Owner {
+    Owner {
+        id,
+        name: names.get(&id).cloned().unwrap_or_default(),
+    }
+}
