@@ -221,7 +221,10 @@ mod tests {
 
     use super::*;
 
-    fn files(all: &[(Option<&str>, &[(&str, &str)])]) -> BTreeMap<Option<String>, Files> {
+    /// A project, if it is one's, and names with contents.
+    type Of<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)]);
+
+    fn files(all: &[Of<'_>]) -> BTreeMap<Option<String>, Files> {
         let each = all.iter().map(|(project, files)| {
             let file = |(name, content): &(&str, &str)| {
                 ((*name).to_owned(), Zeroizing::new((*content).to_owned()))
