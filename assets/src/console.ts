@@ -17,5 +17,6 @@ docsFilter();
 containerLine();
 enrolment();
 onceOnly();
-// One page needs it, and it is larger than all the others.
+// Few pages need these, which are larger than all the others.
 if (find("form[data-seal]")) void import("./console/sealing").then((module) => module.sealing());
+if (find("form[data-import]")) void import("./console/import").then((module) => module.importing());

@@ -84,6 +84,42 @@ fn conversation() -> Vec<Turn> {
     ]
 }
 
+/// `node` with a script of `tests/e2e`, which signs in to the server and leaves its pictures in a folder of that name.
+fn browser(server: &Server, script: &str, pictures: &str) -> Command {
+    let main = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/e2e")
+        .join(script);
+    assert!(
+        main.with_file_name("node_modules/playwright-core").exists(),
+        "the driver's packages are missing: run `make test`, or `npm --prefix tests/e2e ci`"
+    );
+    let mut node = Command::new("node");
+    node.arg(&main)
+        .env("PATH", path_variable())
+        .env("E2E_SIGN_IN", server.sign_in_url().unwrap())
+        .env("E2E_OUTPUT", output_dir(pictures))
+        .kill_on_drop(true);
+    node
+}
+
+#[tokio::test]
+async fn the_life_of_secrets_in_a_browser() {
+    let server = Server::start().await;
+    let mut driver = browser(&server, "secrets.js", "e2e-secrets");
+    let status = tokio::time::timeout(LIMIT, driver.status()).await;
+    let status = status.unwrap_or_else(|_| panic!("the driver did not end within {LIMIT:?}"));
+    assert!(
+        status.unwrap().success(),
+        "the driver's words are above, its pictures in {}",
+        output_dir("e2e-secrets").display()
+    );
+    let logs = server.logs();
+    assert!(
+        !logs.contains("tr0ub4dor"),
+        "a value is in the log:\n{logs}"
+    );
+}
+
 /// Runs the driver to its end and answers what it asks for.
 async fn drive(
     server: &mut Server,
@@ -92,23 +128,13 @@ async fn drive(
     key_file: &Path,
 ) {
     let started = Instant::now();
-    let main = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/main.js");
-    assert!(
-        main.with_file_name("node_modules/playwright-core").exists(),
-        "the driver's packages are missing: run `make test`, or `npm --prefix tests/e2e ci`"
-    );
-    let mut driver = Command::new("node")
-        .arg(&main)
-        .env("PATH", path_variable())
-        .env("E2E_SIGN_IN", server.sign_in_url().unwrap())
+    let mut driver = browser(server, "main.js", "e2e")
         .env("E2E_ARCHIVE", archive)
         .env("E2E_ZIP", zip)
-        .env("E2E_OUTPUT", output_dir("e2e"))
         .env("E2E_HEADING", HEADING)
         .env("E2E_NEW_HEADING", NEW_HEADING)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .kill_on_drop(true)
         .spawn()
         .expect("node does not start: run `scripts/need node browser`");
     let mut answers = driver.stdin.take().unwrap();

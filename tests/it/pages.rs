@@ -5,6 +5,7 @@
 
 mod forms;
 mod routes;
+mod secrets;
 mod table;
 
 use std::collections::BTreeSet;
@@ -126,7 +127,9 @@ async fn ask(person: &mut Person, route: &Route, names: &Names, csrf: Option<&st
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let (status, to, text) = if route.path.ends_with("/projects/new") {
+    let upload = ["/projects/new", "/secrets/import"];
+    let upload = upload.iter().any(|end| route.path.ends_with(end));
+    let (status, to, text) = if upload {
         person.browser.post_multipart(&path, &fields).await
     } else {
         person.browser.post(&path, &fields).await

@@ -1,4 +1,7 @@
-/** Reveals a masked secret for a minute. The value is held by the shown text node only and goes with it. */
+/**
+ * Reveals a masked secret for a minute, or until the page is not looked at any more. The value is held by the shown text node
+ * only and goes with it; what was copied stays in the clipboard, and the page says so.
+ */
 import { callJson, here, Problem } from "../lib/api";
 import { find, findAll, h } from "../lib/dom";
 import { fail } from "../lib/toast";
@@ -21,7 +24,7 @@ async function reveal(button: HTMLButtonElement): Promise<void> {
     const masked = shown.textContent;
     shown.textContent = value;
     shown.classList.remove("faint");
-    countdown(cell, () => {
+    countdown(cell, shown, () => {
       shown.textContent = masked;
       shown.classList.add("faint");
       button.hidden = false;
@@ -38,25 +41,40 @@ async function reveal(button: HTMLButtonElement): Promise<void> {
   }
 }
 
-function countdown(cell: HTMLElement, done: () => void): void {
+function countdown(cell: HTMLElement, shown: HTMLElement, done: () => void): void {
   const text = h("span", { class: "countdown", "data-test": "secret-countdown", "aria-live": "off" });
   const until = Date.now() + SHOWN_S * 1000;
   const hide = () => {
     clearInterval(timer);
     text.remove();
+    copy.remove();
     now.remove();
     removeEventListener("pagehide", hide);
+    document.removeEventListener("visibilitychange", tick);
     done();
   };
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
-    if (left <= 0) return hide();
+    if (left <= 0 || document.hidden) return hide();
     text.textContent = `Hidden again in ${left} s`;
   };
   const now = h("button", { type: "button", class: "btn btn-s", "data-test": "secret-hide", onclick: hide }, "Hide");
+  const copy = h("button", { type: "button", class: "btn btn-s", "data-test": "secret-copy", onclick: () => void copied(cell, shown) }, "Copy");
   const timer = setInterval(tick, 250);
   // The back-forward cache must not keep it readable.
   addEventListener("pagehide", hide);
-  cell.append(text, now);
+  document.addEventListener("visibilitychange", tick);
+  cell.append(copy, now, text);
   tick();
+}
+
+async function copied(cell: HTMLElement, shown: HTMLElement): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(shown.textContent ?? "");
+    find("[data-test=secret-copied]", cell)?.remove();
+    cell.append(h("span", { class: "small muted", role: "status", "data-test": "secret-copied" },
+      "Copied. The clipboard keeps it until something else is copied."));
+  } catch {
+    fail(new Error("This browser does not let the page copy here: that takes https or localhost. Select the value and copy it."));
+  }
 }

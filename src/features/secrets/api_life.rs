@@ -228,6 +228,11 @@ pub async fn export(
 ) -> Result<Response, Problem> {
     let scope = asked(query.scope, query.project)?;
     let file = env_file::export(&ctx, workspace, scope, query.masked).await?;
+    Ok(attachment(file))
+}
+
+/// An export as a file for the person's disk.
+pub fn attachment(file: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (
@@ -235,5 +240,5 @@ pub async fn export(
             "attachment; filename=\"secrets.env\"",
         ),
     ];
-    Ok((headers, file).into_response())
+    (headers, file).into_response()
 }

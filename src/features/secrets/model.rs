@@ -116,6 +116,8 @@ pub mod project {
         pub id: ProjectId,
         /// The name of its folder below `projects` in containers.
         pub slug: String,
+        /// Display name.
+        pub name: String,
     }
 
     /// No declared relations.

@@ -1,42 +1,74 @@
-//! The page of secrets.
+//! The page of secrets: the list of a scope, and the form that adds one.
 
 use askama::Template;
 use axum::Router;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use serde::Deserialize;
 
-use super::model::{Scope, SecretItem, Tier};
-use super::set::{self, NewSecret, Value};
-use super::{ops, pages_delivery};
-use crate::authz::{PermissionId, Role};
+use super::api::InScope;
+use super::model::SecretItem;
+use super::pages_parts::{Link, Place, ValueForm, View, mistakes, refused, to, unprocessable};
+use super::{ops, overview, pages_delivery, pages_export, pages_import, pages_secret, set};
 use crate::context::Services;
 use crate::features::members;
-use crate::kernel::{Code, Problem, SecretString, WorkspaceId};
-use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, html, time};
+use crate::kernel::{Problem, WorkspaceId};
+use crate::web::{Chrome, FieldError, PageCtx, PageForm, Path, Query, html, time};
 
-/// The routes of this page.
+/// The routes of these pages.
 pub fn pages() -> Router<Services> {
     Router::new()
-        .route("/workspaces/{workspace}/secrets", get(index).post(set))
+        .route("/workspaces/{workspace}/secrets", get(index).post(add))
+        .route(
+            "/workspaces/{workspace}/secrets/import",
+            get(pages_import::ask).post(pages_import::check),
+        )
+        .route(
+            "/workspaces/{workspace}/secrets/import/confirm",
+            post(pages_import::confirm),
+        )
+        .route(
+            "/workspaces/{workspace}/secrets/export",
+            get(pages_export::ask).post(pages_export::download),
+        )
+        .route(
+            "/workspaces/{workspace}/secrets/{name}",
+            get(pages_secret::index).post(pages_secret::set_value),
+        )
+        .route(
+            "/workspaces/{workspace}/secrets/{name}/change",
+            post(pages_secret::change),
+        )
+        .route(
+            "/workspaces/{workspace}/secrets/{name}/rollback",
+            post(pages_secret::roll_back),
+        )
         .route(
             "/workspaces/{workspace}/secrets/{name}/delete",
-            post(delete),
+            post(pages_secret::delete),
         )
 }
 
 struct Row {
     name: String,
-    tier: String,
+    href: String,
+    reveal: String,
+    tier: &'static str,
     description: String,
     version: i64,
     value: Option<String>,
     updated: String,
     updated_by: String,
-    expires: Option<String>,
     expired: bool,
-    delivered: Option<String>,
+    expires_soon: bool,
+    notes: Vec<Link>,
+}
+
+/// A secret whose value is good no more, or not for long.
+struct Ending {
+    name: String,
+    href: String,
+    when: String,
+    expired: bool,
 }
 
 #[derive(Default)]
@@ -44,157 +76,110 @@ struct Fields {
     name: String,
     tier: String,
     description: String,
+    expires: String,
+    expand: bool,
+    delivered_as: String,
 }
 
 #[derive(Template)]
 #[template(path = "secrets/index.html")]
 struct Index {
     chrome: Chrome,
+    view: View,
     secrets: Vec<Row>,
+    ending: Vec<Ending>,
     form: Fields,
     errors: Vec<FieldError>,
-    may_write: bool,
-    may_reveal: bool,
     containers: pages_delivery::Section,
 }
 
 async fn show(
     page: &PageCtx,
-    workspace: WorkspaceId,
+    place: Place,
     form: Fields,
     errors: Vec<FieldError>,
 ) -> Result<Response, Problem> {
-    let chip = members::workspace_chip(&page.ctx, workspace).await?;
-    let role: Option<Role> = chip.role.parse().ok();
-    let may = |permission| role.is_some_and(|role| role.allows(permission));
-    let items = ops::list(&page.ctx, workspace, Scope::Workspace)
+    let (view, chrome) = View::open(page, place).await?;
+    let items = ops::list(&page.ctx, place.workspace, place.scope)
         .await?
         .items;
     let names =
         members::names(&page.ctx.services, items.iter().map(|item| item.updated_by)).await?;
+    let ending = items
+        .iter()
+        .filter(|item| item.expired || item.expires_soon);
+    let ending = ending.map(|item| Ending {
+        name: item.name.clone(),
+        href: place.at(&item.name),
+        when: item.expires_at_ms.map(time::day).unwrap_or_default(),
+        expired: item.expired,
+    });
+    let ending = ending.collect();
     let row = |item: SecretItem| Row {
+        href: place.at(&item.name),
+        reveal: place.api(&format!("{}/reveal", item.name)),
+        notes: view.notes(&item.name),
         name: item.name,
-        tier: item.tier.as_str().to_owned(),
+        tier: item.tier.as_str(),
         description: item.description,
         version: item.version,
         value: item.value,
         updated: time::minute(item.updated_at_ms),
-        expires: item.expires_at_ms.map(time::minute),
+        updated_by: names.get(&item.updated_by).cloned().unwrap_or_default(),
         expired: item.expired,
-        delivered: item.last_delivered_at_ms.map(time::minute),
-        updated_by: names
-            .get(&item.updated_by)
-            .cloned()
-            .unwrap_or_else(|| "a former member".to_owned()),
+        expires_soon: item.expires_soon,
     };
     html(&Index {
-        chrome: Chrome::of(page, Some(chip), "secrets"),
+        chrome,
         secrets: items.into_iter().map(row).collect(),
+        ending,
+        view,
         form,
         errors,
-        may_write: may(PermissionId::SecretsWrite),
-        may_reveal: may(PermissionId::SecretsReveal),
-        containers: pages_delivery::section(&page.ctx, workspace).await?,
+        containers: pages_delivery::section(&page.ctx, place.workspace).await?,
     })
 }
 
-async fn index(page: PageCtx, Path(workspace): Path<WorkspaceId>) -> Result<Response, Problem> {
-    show(&page, workspace, Fields::default(), Vec::new()).await
-}
-
-#[derive(Deserialize)]
-struct SetForm {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    tier: String,
-    /// Absent when the page sealed it.
-    #[serde(default)]
-    value: String,
-    #[serde(default)]
-    description: String,
-    /// What the page's script puts in the place of the value, as in the API.
-    #[serde(default)]
-    root: String,
-    #[serde(default)]
-    enc: String,
-    #[serde(default)]
-    ciphertext: String,
-}
-
-impl SetForm {
-    fn value(&mut self) -> Result<Value, Problem> {
-        if self.enc.is_empty() {
-            let value = std::mem::take(&mut self.value);
-            return Ok(Value::Plain(SecretString::from(value)));
-        }
-        let root = self.root.parse().unwrap_or_default();
-        Value::sealed(root, &self.enc, &self.ciphertext)
-            .map_err(|message| Problem::new(Code::Unprocessable, message))
-    }
-}
-
-async fn set(
+async fn index(
+    page: PageCtx,
     Path(workspace): Path<WorkspaceId>,
-    PageForm { page, mut form }: PageForm<SetForm>,
+    Query(asked): Query<InScope>,
 ) -> Result<Response, Problem> {
-    let value = form.value();
-    let made = match (form.tier.as_str(), value) {
-        ("visible" | "masked" | "sensitive", Ok(value)) => {
-            let new = NewSecret {
-                name: form.name.trim().to_owned(),
-                tier: Tier::stored(&form.tier),
-                value,
-                description: Some(form.description.clone()),
-                expires_at_ms: None,
-                expand: None,
-                references: None,
-                delivered_as: None,
-            };
-            set::set(&page.ctx, workspace, Scope::Workspace, new).await
-        }
-        (_, Err(problem)) => Err(problem),
-        (other, _) => Err(Problem::new(
-            Code::Unprocessable,
-            format!("tier: {other:?} is not a tier. Choose one of the three."),
-        )),
-    };
-    match made {
-        Ok(_) => Ok(Redirect::to(&format!("/workspaces/{workspace}/secrets")).into_response()),
-        Err(problem)
-            if matches!(
-                problem.code,
-                Code::Unprocessable | Code::Conflict | Code::TooLarge
-            ) =>
-        {
-            let errors = vec![FieldError::of(
-                &problem,
-                &["name", "value", "tier", "description"],
-                "",
-            )];
-            let fields = Fields {
-                name: form.name,
-                tier: form.tier,
-                description: form.description,
-            };
-            let mut response = show(&page, workspace, fields, errors).await?;
-            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(response)
-        }
-        Err(problem) => Err(problem),
-    }
+    let place = Place::asked(workspace, &asked)?;
+    show(&page, place, Fields::default(), Vec::new()).await
 }
 
-#[derive(Deserialize)]
-struct Nothing {}
-
-async fn delete(
-    Path((workspace, name)): Path<(WorkspaceId, String)>,
-    PageForm {
-        page,
-        form: Nothing {},
-    }: PageForm<Nothing>,
+async fn add(
+    Path(workspace): Path<WorkspaceId>,
+    Query(asked): Query<InScope>,
+    PageForm { page, mut form }: PageForm<ValueForm>,
 ) -> Result<Response, Problem> {
-    ops::delete(&page.ctx, workspace, Scope::Workspace, &name).await?;
-    Ok(Redirect::to(&format!("/workspaces/{workspace}/secrets")).into_response())
+    let place = Place::asked(workspace, &asked)?;
+    let Err(problem) = try_add(&page, place, &mut form).await else {
+        return Ok(to(&place.list()));
+    };
+    let errors = mistakes(problem)?;
+    let fields = Fields {
+        name: form.name,
+        tier: form.tier,
+        description: form.description.unwrap_or_default(),
+        expires: form.expires,
+        expand: form.expand.is_some(),
+        delivered_as: form.delivered_as,
+    };
+    Ok(refused(show(&page, place, fields, errors).await?))
+}
+
+async fn try_add(page: &PageCtx, place: Place, form: &mut ValueForm) -> Result<(), Problem> {
+    let (workspace, scope) = (place.workspace, place.scope);
+    set::may_set(&page.ctx, workspace, scope).await?;
+    let name = form.name.trim().to_owned();
+    // Who adds does not mean to replace.
+    if overview::is_there(&page.ctx, workspace, scope, &name).await? {
+        return Err(unprocessable(format!(
+            "name: There is a secret {name} here already. Change its value on its own page."
+        )));
+    }
+    let new = form.take(name, page.ctx.now_ms())?;
+    set::set(&page.ctx, workspace, scope, new).await.map(|_| ())
 }

@@ -27,11 +27,22 @@ const RESERVED: &[&str] = &[
     "NODE_OPTIONS",
 ];
 
-/// Names that are paths of the API beside the secrets' own.
+/// What the names of containers' own variables begin with.
+const PREFIXES: &[&str] = &["LD_", "OPTIDEV_"];
+
+/// Names that are paths of the API and of pages beside the secrets' own.
 const PATHS: &[&str] = &["bulk", "containers", "deliver", "export", "import", "run"];
 
 /// The folder of projects' files, beside those of the workspace's secrets.
 const PROJECTS: &str = "projects";
+
+/// The names that no secret has, for a page that says so early. Those in capitals stand for any case, those with `*` for
+/// whatever begins so.
+pub fn reserved() -> String {
+    let prefixes = PREFIXES.iter().map(|prefix| format!("{prefix}*"));
+    let words = RESERVED.iter().chain(PATHS).map(|name| (*name).to_owned());
+    words.chain(prefixes).collect::<Vec<_>>().join(" ")
+}
 
 /// Why a name is not taken.
 pub fn name_complaint(name: &str) -> Option<String> {
@@ -48,10 +59,8 @@ pub fn name_complaint(name: &str) -> Option<String> {
         ));
     }
     let upper = name.to_ascii_uppercase();
-    if RESERVED.contains(&upper.as_str())
-        || upper.starts_with("LD_")
-        || upper.starts_with("OPTIDEV_")
-    {
+    let begins = PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
+    if begins || RESERVED.contains(&upper.as_str()) {
         return Some(format!(
             "{name} is set by the container itself. Choose another name."
         ));

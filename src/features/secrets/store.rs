@@ -38,6 +38,23 @@ fn the_project(tx: &ScopedRead, id: ProjectId) -> ScopedSelect<'_, project::Enti
         .filter(project::Column::Id.eq(id))
 }
 
+/// All projects by name.
+pub async fn projects(tx: &ScopedRead) -> Result<Vec<project::Model>, StoreError> {
+    tx.find::<project::Entity>()
+        .order_by(project::Column::Name, Order::Asc)
+        .all()
+        .await
+}
+
+/// All secrets of all projects.
+pub async fn of_projects(tx: &ScopedRead) -> Result<Vec<secret::Model>, StoreError> {
+    tx.find::<secret::Entity>()
+        .filter(secret::Column::Scope.starts_with("prj_"))
+        .order_by(secret::Column::Name, Order::Asc)
+        .all()
+        .await
+}
+
 /// All secrets of those projects in which some value refers to others, by project and name.
 pub async fn of_referring_projects(
     tx: &ScopedRead,

@@ -9,7 +9,8 @@ import { Watch } from "./watch.js";
 /** A busy machine with two cores is slow; what takes longer is broken. */
 const LIMIT_MS = 60_000;
 
-export async function open() {
+/** `given` are names of the environment by what the steps call them. */
+export async function open(given) {
   const env = (name) => process.env[name] ?? fail(`${name} is not set: run this through \`cargo test --test it e2e\``);
   const output = env("E2E_OUTPUT");
   await mkdir(output, { recursive: true });
@@ -18,9 +19,7 @@ export async function open() {
     executablePath: process.env.E2E_CHROMIUM ?? "/usr/bin/chromium",
     args: ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
   });
-  return new World(browser, output, {
-    link: env("E2E_SIGN_IN"), archive: env("E2E_ARCHIVE"), zip: env("E2E_ZIP"), heading: env("E2E_HEADING").replace(/<[^>]*>/g, ""), newHeading: env("E2E_NEW_HEADING"),
-  }).begin();
+  return new World(browser, output, Object.fromEntries(Object.entries(given).map(([name, variable]) => [name, env(variable)]))).begin();
 }
 
 class World {
