@@ -3,7 +3,7 @@ use optidev::authz::Actor;
 use optidev::kernel::UserId;
 
 fn become_them(mut actor: Actor, victim: UserId) -> Actor {
-    actor.user = victim;
+    actor.user = victim; //~ E0616: field `user` of struct `Actor` is private
     actor
 }
 

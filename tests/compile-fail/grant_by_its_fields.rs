@@ -6,7 +6,7 @@ use optidev::store::Grant;
 
 fn forge(organization: OrganizationId, workspace: WorkspaceId, user: UserId) -> Grant<SecretsReveal> {
     Grant {
-        organization,
+        organization, //~ E0451: fields `organization`, `workspace`, `user`, `role` and `permission` of struct `Grant` are private
         workspace,
         user,
         role: Role::Owner,

@@ -3,7 +3,7 @@ use optidev::authz::permission::ProjectsRead;
 use optidev::store::Grant;
 
 fn keep(grant: &Grant<ProjectsRead>) -> Grant<ProjectsRead> {
-    Grant::clone(grant)
+    Grant::clone(grant) //~ E0277: the trait bound `Grant<_>: Clone` is not satisfied
 }
 
 fn main() {

@@ -2,5 +2,5 @@
 use optidev::authz::MintKey;
 
 fn main() {
-    let _key = MintKey(());
+    let _key = MintKey(()); //~ E0423: cannot initialize a tuple struct which contains private fields
 }

@@ -4,7 +4,7 @@ use optidev::kernel::WorkspaceId;
 use optidev::store::Grant;
 
 fn move_over(grant: &mut Grant<ProjectsRead>, other: WorkspaceId) {
-    grant.workspace = other;
+    grant.workspace = other; //~ E0616: field `workspace` of struct `Grant` is private
 }
 
 fn main() {

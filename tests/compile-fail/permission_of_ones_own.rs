@@ -5,7 +5,7 @@ use optidev::store::Permission;
 struct Everything;
 
 impl Permission for Everything {
-    const ID: PermissionId = PermissionId::Everything;
+    const ID: PermissionId = PermissionId::Everything; //~ E0599: no variant or associated item named `Everything` found for enum `PermissionId` in the current scope
 }
 
 fn main() {}

@@ -4,7 +4,7 @@ use optidev::store::ScopedRead;
 use sea_orm::EntityTrait;
 
 async fn all(tx: &ScopedRead) {
-    let _ = membership::Entity::find().all(tx).await;
+    let _ = membership::Entity::find().all(tx).await; //~ E0277: the trait bound `Reading<optidev::kernel::Id<optidev::kernel::ids::Workspace>>: ConnectionTrait` is not satisfied
 }
 
 fn main() {

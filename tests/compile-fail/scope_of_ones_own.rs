@@ -10,6 +10,6 @@ impl From<Everything> for sea_orm::Value {
     }
 }
 
-impl ScopeId for Everything {}
+impl ScopeId for Everything {} //~ E0277: the trait bound `Everything: store::scope::sealed::Sealed` is not satisfied
 
 fn main() {}

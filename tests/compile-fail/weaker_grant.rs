@@ -5,7 +5,7 @@ use optidev::store::Grant;
 fn reveal(_: &Grant<SecretsReveal>) {}
 
 fn look(grant: &Grant<SecretsRead>) {
-    reveal(grant);
+    reveal(grant); //~ E0308: mismatched types
 }
 
 fn main() {

@@ -3,7 +3,7 @@ use optidev::authz::membership;
 use optidev::store::ScopedRead;
 
 async fn change(tx: &ScopedRead) {
-    let _ = tx.delete_many::<membership::Entity>().exec().await;
+    let _ = tx.delete_many::<membership::Entity>().exec().await; //~ E0599: no method named `delete_many` found for reference `&Reading<optidev::kernel::Id<optidev::kernel::ids::Workspace>>` in the current scope
 }
 
 fn main() {

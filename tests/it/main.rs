@@ -18,6 +18,7 @@ mod assistant;
 mod audit;
 mod broker;
 mod canaries;
+mod compile_fail;
 mod confinement;
 mod containers;
 mod e2e;
