@@ -2,7 +2,7 @@
 use optidev::store::{OrganizationGrant, Store};
 
 async fn enter(store: &Store, grant: &OrganizationGrant) {
-    let _ = store.scoped(grant).await; //~ E0308: mismatched types
+    let _ = store.scoped(grant).await; //~ E0308: mismatched types: expected `&Grant<_>`, found `&OrganizationGrant`
 }
 
 fn main() {

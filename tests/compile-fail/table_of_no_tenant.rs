@@ -3,7 +3,7 @@ use optidev::authz::accounts::account;
 use optidev::store::ScopedRead;
 
 async fn accounts(tx: &ScopedRead) {
-    let _ = tx.find::<account::Entity>().all().await; //~ E0277: the trait bound `optidev::authz::accounts::account::Entity: TenantRead<optidev::kernel::Id<optidev::kernel::ids::Workspace>>` is not satisfied
+    let _ = tx.find::<account::Entity>().all().await; //~ E0277: the trait bound `Entity: TenantRead<Id<Workspace>>` is not satisfied
 }
 
 fn main() {

@@ -5,7 +5,7 @@ use optidev::store::Grant;
 fn reveal(_: &Grant<SecretsReveal>) {}
 
 fn look(grant: &Grant<SecretsRead>) {
-    reveal(grant); //~ E0308: mismatched types
+    reveal(grant); //~ E0308: mismatched types: expected `&Grant<SecretsReveal>`, found `&Grant<SecretsRead>`
 }
 
 fn main() {

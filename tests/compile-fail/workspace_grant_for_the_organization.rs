@@ -3,7 +3,7 @@ use optidev::authz::permission::AuditRead;
 use optidev::store::{Grant, Store};
 
 async fn rise(store: &Store, grant: &Grant<AuditRead>) {
-    let _ = store.organization(grant).await; //~ E0308: mismatched types
+    let _ = store.organization(grant).await; //~ E0308: mismatched types: expected `&OrganizationGrant`, found `&Grant<AuditRead>`
 }
 
 fn main() {

@@ -3,7 +3,7 @@ use optidev::authz::membership;
 use optidev::store::OrganizationTx;
 
 async fn members(tx: &OrganizationTx) {
-    let _ = tx.delete_many::<membership::Entity>().exec().await; //~ E0277: the trait bound `optidev::authz::membership::Entity: Tenant<optidev::kernel::Id<optidev::kernel::ids::Organization>>` is not satisfied
+    let _ = tx.delete_many::<membership::Entity>().exec().await; //~ E0277: the trait bound `Entity: Tenant<Id<Organization>>` is not satisfied: the trait `Tenant<optidev::kernel::Id<optidev::kernel::ids::Organization>>` is not implemented for `optidev::authz::membership::Entity`
 }
 
 fn main() {

@@ -22,7 +22,13 @@ fn what_would_cheat_the_store_does_not_compile() {
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = cases
             .chunks(cases.len().div_ceil(2))
-            .map(|some| scope.spawn(|| some.iter().filter_map(|case| libraries.complaint(case)).collect()))
+            .map(|some| {
+                scope.spawn(|| {
+                    some.iter()
+                        .filter_map(|case| libraries.complaint(case))
+                        .collect()
+                })
+            })
             .collect();
         workers
             .into_iter()
@@ -35,17 +41,17 @@ fn what_would_cheat_the_store_does_not_compile() {
 /// The compiled libraries that a case may use.
 struct Libraries {
     folder: PathBuf,
-    optidev: PathBuf,
-    sea_orm: PathBuf,
+    used: Vec<String>,
 }
 
 impl Libraries {
     fn of_these_tests() -> Self {
         let folder = std::env::current_exe().unwrap();
         let folder = folder.parent().unwrap().to_path_buf();
+        let used = ["optidev", "sea_orm", "serde_json"];
+        let used = used.map(|name| format!("--extern={name}={}", newest(&folder, name).display()));
         Self {
-            optidev: newest(&folder, "liboptidev-"),
-            sea_orm: newest(&folder, "libsea_orm-"),
+            used: used.to_vec(),
             folder,
         }
     }
@@ -54,10 +60,18 @@ impl Libraries {
     fn complaint(&self, case: &Path) -> Option<String> {
         let text = std::fs::read_to_string(case).unwrap();
         let said = said(&text);
-        assert!(!said.is_empty(), "{}: No line ends with {SAYS}", case.display());
+        assert!(
+            !said.is_empty(),
+            "{}: No line ends with {SAYS}",
+            case.display()
+        );
         let found = self.errors(case);
         let named = |error: &Error| said.iter().any(|one| error.is(one));
-        if found.iter().all(named) && said.iter().all(|one| found.iter().any(|error| error.is(one))) {
+        if found.iter().all(named)
+            && said
+                .iter()
+                .all(|one| found.iter().any(|error| error.is(one)))
+        {
             return None;
         }
         let found = found.iter().map(|error| format!("    {error:?}\n"));
@@ -71,13 +85,16 @@ impl Libraries {
     /// The errors that the compiler finds in a case.
     fn errors(&self, case: &Path) -> Vec<Error> {
         let out = tempfile::tempdir().unwrap();
-        let library = |name: &str, path: &Path| format!("{name}={}", path.display());
         let compiled = Command::new("rustc")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["--edition=2024", "--crate-type=bin", "--emit=metadata", "--error-format=json"])
+            .args([
+                "--edition=2024",
+                "--crate-type=bin",
+                "--emit=metadata",
+                "--error-format=json",
+            ])
             .arg(format!("-Ldependency={}", self.folder.display()))
-            .args(["--extern", &library("optidev", &self.optidev)])
-            .args(["--extern", &library("sea_orm", &self.sea_orm)])
+            .args(&self.used)
             .arg("--out-dir")
             .arg(out.path())
             .arg(case)
@@ -86,15 +103,19 @@ impl Libraries {
             .unwrap();
         assert!(!compiled.status.success(), "{} compiles", case.display());
         let lines = String::from_utf8(compiled.stderr).unwrap();
-        let messages = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+        let messages = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
         messages.filter_map(|message| Error::of(&message)).collect()
     }
 }
 
-/// The newest library whose file begins so.
-fn newest(folder: &Path, begins: &str) -> PathBuf {
+/// The library of this name that was built last.
+fn newest(folder: &Path, name: &str) -> PathBuf {
     let changed = |path: &PathBuf| -> SystemTime { path.metadata().unwrap().modified().unwrap() };
-    let found = files(folder, begins, "rlib").into_iter().max_by_key(changed);
+    let found = files(folder, begins, "rlib")
+        .into_iter()
+        .max_by_key(changed);
     found.unwrap_or_else(|| panic!("no {begins}*.rlib in {}", folder.display()))
 }
 

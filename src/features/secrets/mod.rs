@@ -33,10 +33,10 @@ pub use expiry::jobs;
 pub use model::Tier;
 pub use ops::delete_with_project;
 pub use pages::pages;
+pub use pages_delivery::pages as delivery_pages;
 pub use references::of as references_of;
 pub use rules::{name_complaint, value_complaint};
 pub use set::MOST_AT_ONCE;
-pub use pages_delivery::pages as delivery_pages;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

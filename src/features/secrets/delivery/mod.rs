@@ -27,7 +27,7 @@ use crate::features::members;
 use crate::kernel::{Problem, SecretId};
 use crate::store::{Grant, Unaudited};
 use crate::vault::{DeliverItem, Sealed, WrappedKey};
-use contexts::{Contexts, ByName, Stock};
+use contexts::{ByName, Contexts, Stock};
 
 /// Who wants a delivery.
 #[derive(Clone, Copy)]
