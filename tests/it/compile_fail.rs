@@ -113,10 +113,9 @@ impl Libraries {
 /// The library of this name that was built last.
 fn newest(folder: &Path, name: &str) -> PathBuf {
     let changed = |path: &PathBuf| -> SystemTime { path.metadata().unwrap().modified().unwrap() };
-    let found = files(folder, begins, "rlib")
-        .into_iter()
-        .max_by_key(changed);
-    found.unwrap_or_else(|| panic!("no {begins}*.rlib in {}", folder.display()))
+    let all = files(folder, &format!("lib{name}-"), "rlib");
+    let found = all.into_iter().max_by_key(changed);
+    found.unwrap_or_else(|| panic!("no lib{name}-*.rlib in {}", folder.display()))
 }
 
 fn files(folder: &Path, begins: &str, ending: &str) -> Vec<PathBuf> {
