@@ -6,6 +6,7 @@ mod measure;
 mod report;
 mod requests;
 mod rotation;
+mod secrets;
 mod start;
 mod vault;
 mod wire;
@@ -99,9 +100,13 @@ pub async fn run(parts: &[String]) -> bool {
         "session_check_cached",
         "session_check_db",
     ]);
+    let sets = chosen.any(&secrets::names(Store::Sqlite));
     let starts = chosen.any(&["container_start_local"]);
     let transfer = chosen.any(&["broker_throughput"]);
     let after = chosen.any(&["idle_rss_after_work"]);
+    if sets {
+        all.extend(secrets::measure(&World::start(Store::Sqlite).await).await);
+    }
     if requests || starts || transfer || after {
         let world = World::start(Store::Sqlite).await;
         if requests || after {
@@ -128,6 +133,9 @@ pub async fn run(parts: &[String]) -> bool {
     ]) {
         let world = World::start(Store::Postgres).await;
         all.extend(requests::reads(&world).await);
+    }
+    if chosen.any(&secrets::names(Store::Postgres)) {
+        all.extend(secrets::measure(&World::start(Store::Postgres).await).await);
     }
     report::print(&all);
     if parts.is_empty() {

@@ -21,6 +21,8 @@ pub enum Bar {
     Free,
     /// Less than this.
     Below(f64),
+    /// More than this.
+    Above(f64),
 }
 
 /// One figure: the median of rounds, each of which gave one value.
@@ -53,6 +55,11 @@ impl Measurement {
 
     pub fn below(mut self, limit: f64) -> Self {
         self.bar = Bar::Below(limit);
+        self
+    }
+
+    pub fn above(mut self, limit: f64) -> Self {
+        self.bar = Bar::Above(limit);
         self
     }
 
@@ -91,8 +98,9 @@ impl Measurement {
     fn missed(&self) -> bool {
         match self.bar {
             Bar::Free => false,
-            // Not a number is no figure below anything.
+            // Not a number is no figure below or above anything.
             Bar::Below(limit) => self.value().is_nan() || self.value() >= limit,
+            Bar::Above(limit) => self.value().is_nan() || self.value() <= limit,
         }
     }
 
@@ -104,10 +112,11 @@ impl Measurement {
             ),
             _ => (String::new(), String::new()),
         };
+        let end = if self.missed() { "MISSED" } else { "met" };
         let bar = match self.bar {
             Bar::Free => String::new(),
-            Bar::Below(limit) if self.missed() => format!("< {limit}: MISSED"),
-            Bar::Below(limit) => format!("< {limit}: met"),
+            Bar::Below(limit) => format!("< {limit}: {end}"),
+            Bar::Above(limit) => format!("> {limit}: {end}"),
         };
         [
             self.name.to_owned(),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
+use hyper::Method;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use optidev::clients::agent::Endpoint;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// The connection.
-pub struct Wire(SendRequest<Empty<Bytes>>);
+pub struct Wire(SendRequest<Full<Bytes>>);
 
 impl Wire {
     /// To 127.0.0.1.
@@ -41,14 +42,32 @@ impl Wire {
     /// # Panics
     /// When the answer is not a 200.
     pub async fn get(&mut self, path: &str, token: Option<&str>) -> u64 {
-        let mut request = hyper::Request::get(path).header("host", "127.0.0.1");
+        self.send(Method::GET, path, token, Bytes::new()).await
+    }
+
+    /// PUTs JSON to `path`, as [`Wire::get`].
+    ///
+    /// # Panics
+    /// When the answer is not a 200.
+    pub async fn put(&mut self, path: &str, token: &str, json: Bytes) -> u64 {
+        self.send(Method::PUT, path, Some(token), json).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, token: Option<&str>, body: Bytes) -> u64 {
+        let mut request = hyper::Request::builder()
+            .method(&method)
+            .uri(path)
+            .header("host", "127.0.0.1");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
         self.0.ready().await.unwrap();
-        let answer = self.0.send_request(request.body(Empty::new()).unwrap());
+        let answer = self.0.send_request(request.body(Full::new(body)).unwrap());
         let answer = answer.await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200, "GET {path}");
+        assert_eq!(answer.status().as_u16(), 200, "{method} {path}");
         let mut body = answer.into_body();
         let mut length = 0;
         while let Some(frame) = body.frame().await {

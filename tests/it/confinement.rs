@@ -60,6 +60,8 @@ async fn user_code_inherits_nothing_and_calls_nothing_outside_its_namespaces() {
             "socket:",
             "anon_inode:",
             "/var/lib/optidev",
+            // What was delivered to this container.
+            "/run/secrets",
             "/home/dev",
             "/proc/",
             "/dev/pts/",

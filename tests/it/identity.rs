@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::{Client, StatusCode};
+use serde_json::Value;
 
 use crate::support::api::http_client;
 use crate::support::server::Server;
@@ -76,6 +77,23 @@ impl Browser {
             .header("content-type", "multipart/form-data; boundary=line")
             .body(body);
         self.send(request).await
+    }
+
+    /// What the session gets from the API, as a page's script asks it: with the token of a page.
+    pub async fn api(&mut self, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
+        let page = self.get("/account").await.2;
+        let mut request = self
+            .http
+            .request(
+                method.parse().unwrap(),
+                format!("{}/api/v1{path}", self.base),
+            )
+            .header("x-csrf-token", field(&page, "csrf_token"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let (status, _, text) = self.send(request).await;
+        (status.as_u16(), text)
     }
 
     async fn send(&mut self, request: reqwest::RequestBuilder) -> (StatusCode, String, String) {

@@ -21,8 +21,7 @@ use hpke::{
 use serde_json::{Value, json};
 
 use crate::containers::owner;
-use crate::identity::{Browser, field};
-use crate::support::api::{Api, http_client};
+use crate::support::api::Api;
 use crate::support::server::Server;
 
 /// Within this time the server has looked for secrets that end, a slow machine included.
@@ -72,25 +71,6 @@ fn seal(key: &Value, name: &str, tier: u8, text: &str) -> Value {
         "enc": BASE64_STANDARD.encode(enc.to_bytes()),
         "ciphertext": BASE64_STANDARD.encode(ciphertext),
     })
-}
-
-/// What a person who signed in a moment ago gets from the API.
-async fn as_person(
-    server: &Server,
-    browser: &mut Browser,
-    method: &str,
-    path: &str,
-) -> (u16, String) {
-    let page = browser.get("/account").await.2;
-    let url = format!("{}/api/v1{path}", server.url());
-    let answer = http_client()
-        .request(method.parse().unwrap(), url)
-        .header("cookie", browser.cookie())
-        .header("x-csrf-token", field(&page, "csrf_token"))
-        .send()
-        .await
-        .unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
 async fn patch(api: &Api, path: &str, body: Value) -> crate::support::api::Answer {

@@ -53,7 +53,7 @@ function review(form: HTMLFormElement, rows: Row[]): void {
   const able = rows.filter(settable).length;
   const tiers = find<HTMLTemplateElement>("[data-import-tiers]")?.content.cloneNode(true);
   const heading = h("h2", { id: "difference", tabindex: -1 }, "What would change");
-  const fresh = rows.some((row) => row.state === "new");
+  const fresh = rows.some((row) => row.state === "added");
   const button = h("button", { class: "btn btn-primary", "data-test": "import-confirm" }, "Import");
   const chosen = h("form", {}, table(rows), h("div", { class: "card-body" },
     fresh && h("fieldset", { class: "field" }, h("legend", {}, "Tier of new ones"), tiers),
@@ -98,11 +98,11 @@ function what(row: Row): (Node | string)[] {
   const badge = (kind: string, text: string) => h("span", { class: `badge ${kind}` }, text);
   const small = (text: string, more = "") => h("span", { class: `small ${more}` }, text);
   switch (row.state) {
-    case "new": return [badge("badge-ok", "new")];
+    case "added": return [badge("badge-ok", "added")];
     case "changed": return [badge("badge-accent", "changed")];
-    case "replaced": return [badge("badge-accent", "new version"), " ", small("Whether the value is another one is not told.", "muted")];
+    case "new_version": return [badge("badge-accent", "new version"), " ", small("Whether the value is another one is not told.", "muted")];
     case "unchanged": return [badge("", "unchanged")];
-    case "refused": return [badge("badge-danger", "refused"), " ", small(row.message)];
+    case "invalid": return [badge("badge-danger", "invalid"), " ", small(row.message)];
   }
 }
 
@@ -111,7 +111,7 @@ function tierOf(row: Row): HTMLElement | null {
     const kind = row.known.tier === "masked" ? "badge-accent" : row.known.tier === "sensitive" ? "badge-warn" : "";
     return h("span", { class: `badge ${kind}` }, row.known.tier);
   }
-  if (row.state !== "new") return null;
+  if (row.state !== "added") return null;
   return h("select", { class: "input input-s", name: `tier.${row.name}`, "aria-label": `Tier of ${row.name}` },
     h("option", { value: "" }, "as chosen below"), ...TIERS.map((tier) => h("option", { value: tier }, tier)));
 }

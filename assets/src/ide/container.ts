@@ -21,6 +21,8 @@ export class ContainerControl {
   private stream: Stream | null = null;
   private ready = false;
   private preparing = false;
+  /** How often something was asked for: what was read before the last time says nothing any more. */
+  private acts = 0;
   private readonly listeners = new Set<() => void>();
 
   constructor(private readonly ide: Ide) {
@@ -48,9 +50,9 @@ export class ContainerControl {
 
   private async act(url: string): Promise<void> {
     this.busy = true;
+    this.acts += 1;
     this.notify();
     try {
-      this.checkout = null;
       this.take(await callJson<Container>(url, { method: "POST", json: {} }), true);
     } catch (error) {
       fail(error);
@@ -61,9 +63,11 @@ export class ContainerControl {
   }
 
   private async poll(): Promise<void> {
-    if (document.hidden || this.stream || !this.container) return;
+    if (document.hidden || this.stream || this.busy || !this.container) return;
+    const acts = this.acts;
     try {
       const container = await callJson<Container>(this.ide.containerUrl);
+      if (acts !== this.acts) return;
       const back = this.away;
       this.away = false;
       this.take(container);
@@ -85,6 +89,8 @@ export class ContainerControl {
       || (container.wanted === "stopped" && container.state === "running"));
     if (container && (moving || follow)) this.follow();
     else this.unfollow();
+    // What came of the way in is said of this start of the container only.
+    if (container?.state !== "running") this.checkout = null;
     if (container?.state === "running" && container.wanted === "running") void this.prepare();
     else if (this.ready) {
       this.ready = false;

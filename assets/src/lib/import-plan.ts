@@ -1,5 +1,6 @@
 /**
- * What setting all that is in a `.env` file would change, found out in the page: the server is asked which secrets there are,
+ * What setting all that is in a `.env` file would change, as `compare` in src/features/secrets/env_file.rs finds it, found out in
+ * the page: the server is asked which secrets there are,
  * and not told a value. Only visible values can be compared; of others nobody says whether they would be another.
  */
 import type { Parsed } from "./dotenv";
@@ -13,8 +14,8 @@ export interface Known {
   expand: boolean;
 }
 
-/** `replaced`: it is there, and whether the value is another one is not told. */
-export type State = "new" | "changed" | "replaced" | "unchanged" | "refused";
+/** The API's words. `new_version`: it is there, and whether the value is another one is not told. */
+export type State = "added" | "changed" | "new_version" | "unchanged" | "invalid";
 
 export interface Row {
   line: number;
@@ -36,28 +37,28 @@ export function plan(parsed: Parsed, known: Known[], reserved: string[]): Row[] 
     const found = there.get(name) ?? null;
     const again = last.get(name) ?? line;
     const message = again === line ? nameComplaint(name, reserved) || valueComplaint(value) : `It stands again on line ${again}, which counts.`;
-    return { line, name, value, known: found, message, state: message ? "refused" : stateOf(found, value) };
+    return { line, name, value, known: found, message, state: message ? "invalid" : stateOf(found, value) };
   });
-  for (const { line, message } of parsed.mistakes) rows.push({ line, name: "", value: "", known: null, message, state: "refused" });
+  for (const { line, message } of parsed.mistakes) rows.push({ line, name: "", value: "", known: null, message, state: "invalid" });
   return rows.sort((one, other) => one.line - other.line);
 }
 
 export function settable(row: Row): boolean {
-  return row.state === "new" || row.state === "changed" || row.state === "replaced";
+  return row.state === "added" || row.state === "changed" || row.state === "new_version";
 }
 
 function stateOf(known: Known | null, value: string): State {
-  if (!known) return "new";
-  if (known.value === null) return "replaced";
+  if (!known) return "added";
+  if (known.value === null) return "new_version";
   return known.value === value ? "unchanged" : "changed";
 }
 
 function nameComplaint(name: string, reserved: string[]): string {
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name)) {
-    return "It is not the name of an environment variable: letters, digits and _, not starting with a digit, at most 128 characters.";
+    return `"${name}" is not the name of an environment variable: letters, digits and _, not starting with a digit, at most 128 characters.`;
   }
   const upper = name.toUpperCase();
-  if (reserved.includes(name) && name !== upper) return `${name} has a meaning of its own in the API. Choose another name.`;
+  if (reserved.includes(name) && name !== upper) return `${name} has a meaning of its own in the API. Choose another name, such as ${upper}.`;
   const taken = reserved.some((word) => (word.endsWith("*") ? upper.startsWith(word.slice(0, -1)) : word === upper));
   return taken ? `${name} is set by the container itself. Choose another name.` : "";
 }
@@ -65,6 +66,6 @@ function nameComplaint(name: string, reserved: string[]): string {
 function valueComplaint(value: string): string {
   if (value === "") return "The value is empty. To remove a secret, delete it.";
   const bytes = new TextEncoder().encode(value).length;
-  if (bytes > 65_536) return `The value has ${bytes} bytes; an environment variable holds at most 65536.`;
-  return value.includes("\0") ? "The value holds a NUL character, which no environment variable can. Encode it." : "";
+  if (bytes > 65_536) return `The value has ${bytes} bytes; a secret holds at most 65536.`;
+  return value.includes("\0") ? "The value holds a NUL character, which an environment variable cannot. Encode it." : "";
 }

@@ -18,7 +18,7 @@ use crate::web::{Json, Path, Query};
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct InScope {
-    /// `workspace`, which it is without it; `project`: what is delivered where that project is worked on; or `own`: what only
+    /// `workspace`, which it is without it; `project`: what programs get that are started in that project's folder; or `own`: what only
     /// the caller's own container gets, and only they see.
     #[param(inline)]
     scope: ScopeWord,
@@ -42,7 +42,7 @@ pub fn asked(word: ScopeWord, project: Option<ProjectId>) -> Result<Scope, Probl
     Scope::asked(word, project).map_err(|message| Problem::new(Code::Unprocessable, message))
 }
 
-/// The secrets of a workspace by name. Values are shown for visible ones only.
+/// The secrets of a scope by name. Values are shown for visible ones only.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/secrets", tag = "Secrets",
     params(("workspace" = String, Path), InScope), responses((status = 200, body = Page<SecretItem>)))]
 pub async fn list(
@@ -227,7 +227,7 @@ pub struct Shred {
     name: String,
 }
 
-/// Delete all secrets with the key that opens them: no copy of the database opens them again. Needs a sign-in of the last ten
+/// Delete all secrets, those of projects and of members' own too, with the key that opens them: no copy of the database opens them again. Needs a sign-in of the last ten
 /// minutes; recorded.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/secrets/shred-all", tag = "Secrets",
     params(("workspace" = String, Path)), request_body = Shred, responses((status = 204)))]

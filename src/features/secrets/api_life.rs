@@ -216,7 +216,7 @@ pub struct ExportAsked {
     masked: bool,
 }
 
-/// The secrets of a workspace as a `.env` file: the visible ones, and the masked ones where they are asked for. Of others a
+/// The secrets of a scope as a `.env` file: the visible ones, and the masked ones where they are asked for. Of others a
 /// comment says that they are there.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/secrets/export", tag = "Secrets",
     params(("workspace" = String, Path), ExportAsked),

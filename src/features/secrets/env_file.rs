@@ -103,7 +103,8 @@ async fn preview_granted<P: Permission>(
     Ok(compare(&there, text))
 }
 
-/// What setting all that is in a file would change, where this is there: by name the tier, and the value of visible ones.
+/// What setting all that is in a file would change, where this is there: by name the tier, and the value of visible ones. The
+/// console has its own, `plan` in assets/src/lib/import-plan.ts; `tests/vectors/import.json` holds for both.
 pub fn compare(there: &BTreeMap<String, (Tier, Option<String>)>, text: &str) -> ImportPreview {
     let parsed = dotenv::parse(text);
     let last: BTreeMap<String, usize> = parsed
@@ -234,4 +235,49 @@ async fn export_granted<P: Permission>(
         }
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::secrets::rules;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_file_is_compared_as_the_console_compares_it() {
+        let vectors = include_str!("../../../tests/vectors/import.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        assert_eq!(vectors["reserved"], rules::reserved());
+        let known = vectors["known"].as_array().unwrap().iter();
+        let there: BTreeMap<_, _> = known
+            .map(|one| {
+                let [name, tier, value] = [&one[0], &one[1], &one[2]].map(Value::as_str);
+                (
+                    name.unwrap().to_owned(),
+                    (Tier::stored(tier.unwrap()), value.map(str::to_owned)),
+                )
+            })
+            .collect();
+        for case in vectors["cases"].as_array().unwrap() {
+            let text = case["text"].as_str().unwrap();
+            let preview = compare(&there, text);
+            let entries = preview.entries.into_iter().map(|entry| {
+                let message = entry.message.unwrap_or_default();
+                (
+                    entry.line,
+                    json!([entry.line, entry.name, entry.state, message]),
+                )
+            });
+            let mistakes = preview.mistakes.into_iter().map(|mistake| {
+                (
+                    mistake.line,
+                    json!([mistake.line, "", "invalid", mistake.message]),
+                )
+            });
+            let mut rows: Vec<_> = entries.chain(mistakes).collect();
+            rows.sort_by_key(|(line, _)| *line);
+            let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
+            assert_eq!(json!(rows), case["rows"], "{text:?}");
+        }
+    }
 }

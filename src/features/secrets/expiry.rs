@@ -105,7 +105,8 @@ async fn tell(services: &Services, row: secret::Model, told: Told) -> Result<(),
     let entry = |object: String, detail: String| {
         audit::by_server(services, Action::SecretExpire, object, detail)
     };
-    let entry = match Scope::of(&row) {
+    let scope = Scope::of(&row);
+    let entry = match scope {
         Scope::Workspace => entry(row.name.clone(), detail.clone()),
         Scope::Project(project) => entry(row.name.clone(), format!("of {project}, {detail}")),
         Scope::Own => entry(row.id.to_string(), format!("a member's own, {detail}")),
@@ -116,10 +117,20 @@ async fn tell(services: &Services, row: secret::Model, told: Told) -> Result<(),
         return Ok(());
     };
     let text = format!(
-        "The secret {} in the workspace \"{}\" {detail} (UTC).\n\n\
+        "The secret {}{} in the workspace \"{}\" {detail} (UTC).\n\n\
          It is still delivered to containers. Set a new value, with a new date if there is one:\n\n\
-         {}/workspaces/{}/secrets\n",
-        row.name, place.name, services.public_url, row.workspace_id
+         {}/workspaces/{}/secrets/{}{}\n",
+        row.name,
+        match scope {
+            Scope::Workspace => "",
+            Scope::Project(_) => " of a project",
+            Scope::Own => " of your own",
+        },
+        place.name,
+        services.public_url,
+        row.workspace_id,
+        row.name,
+        scope.query()
     );
     let subject = format!("The secret {} {detail}", row.name);
     if let Err(error) = mailer.send(&email, &subject, text).await {

@@ -140,8 +140,8 @@ crate::tenant_entity!(version);
 /// Most secrets of a workspace, of a project, and of a member's own: a list shows them all, and a start delivers them all.
 pub const MOST: u64 = 1_000;
 
-// Of a workspace, a project and a member; beside them, a delivery holds a few variables of the container's own.
-const _: () = assert!(3 * MOST + 100 <= crate::vault::MAX_DELIVERY as u64);
+// Of a workspace, a project and a member.
+const _: () = assert!(3 * MOST <= crate::vault::MAX_DELIVERY as u64);
 
 /// How much of a secret a person may see again.
 #[derive(
@@ -193,9 +193,9 @@ pub enum DeliveredAs {
     /// As an environment variable.
     #[default]
     Environment,
-    /// As a file below `/run/secrets`, which is memory; the variable `NAME_FILE` says where it is.
+    /// As a file alone, below `/run/secrets`, which is memory; the variable `NAME_FILE` has its path.
     File,
-    /// As both.
+    /// As a variable and a file; there is no `NAME_FILE`.
     Both,
 }
 
@@ -246,7 +246,7 @@ pub enum ScopeWord {
     /// The workspace's: delivered to every member's container.
     #[default]
     Workspace,
-    /// A project's: in place of the workspace's of the same name, where that project is worked on.
+    /// A project's: in place of the workspace's of the same name, for programs that are started in that project's folder.
     Project,
     /// The caller's own in this workspace: delivered to their container only, in place of the others of the same name.
     Own,
@@ -264,6 +264,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// How projects' scopes begin as they are stored: the rest of the project's id follows.
+    pub const OF_PROJECTS: &str = "prj_";
+
     /// From what is asked for.
     ///
     /// # Errors
@@ -303,6 +306,15 @@ impl Scope {
             _ if stored.is_empty() => Self::Workspace,
             Ok(project) => Self::Project(project),
             Err(_) => Self::Own,
+        }
+    }
+
+    /// How addresses of the API and of pages say it, from the `?` on; empty for the workspace's.
+    pub fn query(self) -> String {
+        match self {
+            Self::Workspace => String::new(),
+            Self::Project(project) => format!("?scope=project&project={project}"),
+            Self::Own => "?scope=own".to_owned(),
         }
     }
 
@@ -427,6 +439,13 @@ mod tests {
             let message = Scope::asked(word, project).unwrap_err();
             assert!(message.contains("scope=project"), "{message}");
         }
+        let stored = project.to_string();
+        assert!(stored.starts_with(Scope::OF_PROJECTS));
+        assert_eq!(Scope::read(&stored), Scope::Project(project));
+        assert_eq!(
+            Scope::Project(project).query(),
+            format!("?scope=project&project={project}")
+        );
     }
 
     #[test]

@@ -218,11 +218,11 @@ impl Difference {
         let entries = preview.entries.into_iter().map(|entry| Row {
             line: entry.line,
             state: match entry.state {
-                ImportState::Added => "new",
+                ImportState::Added => "added",
                 ImportState::Changed => "changed",
                 ImportState::Unchanged => "unchanged",
-                ImportState::NewVersion => "replaced",
-                ImportState::Invalid => "refused",
+                ImportState::NewVersion => "new_version",
+                ImportState::Invalid => "invalid",
             },
             tier: entry.tier.map(Tier::as_str).unwrap_or_default(),
             message: entry.message,
@@ -234,7 +234,7 @@ impl Difference {
         let mistakes = preview.mistakes.into_iter().map(|mistake| Row {
             line: mistake.line,
             name: String::new(),
-            state: "refused",
+            state: "invalid",
             tier: "",
             message: Some(mistake.message.to_owned()),
             settable: false,
@@ -247,8 +247,8 @@ impl Difference {
         Self {
             text,
             settable: rows.iter().filter(|row| row.settable).count(),
-            new: count("new"),
-            refused: count("refused"),
+            new: count("added"),
+            refused: count("invalid"),
             rows,
             tier: choice.tier.clone(),
         }

@@ -37,22 +37,18 @@ impl Place {
         Self { scope, ..self }
     }
 
-    fn query(self) -> String {
-        match self.scope {
-            Scope::Workspace => String::new(),
-            Scope::Project(project) => format!("?scope=project&project={project}"),
-            Scope::Own => "?scope=own".to_owned(),
-        }
-    }
-
     /// The list.
     pub fn list(self) -> String {
-        format!("/workspaces/{}/secrets{}", self.workspace, self.query())
+        format!(
+            "/workspaces/{}/secrets{}",
+            self.workspace,
+            self.scope.query()
+        )
     }
 
     /// What is below the list: a secret by the name that it has, or one of the other pages.
     pub fn at(self, below: &str) -> String {
-        let (workspace, query) = (self.workspace, self.query());
+        let (workspace, query) = (self.workspace, self.scope.query());
         format!("/workspaces/{workspace}/secrets/{below}{query}")
     }
 
@@ -147,7 +143,7 @@ impl View {
         Some(self.around.project_name(project))
     }
 
-    /// The other scopes that a person may look at.
+    /// The scopes that a person may look at, but for projects'.
     pub fn scopes(&self) -> Vec<Link> {
         let mut links = vec![self.link("Workspace", Scope::Workspace)];
         if self.may_own() || self.place.scope == Scope::Own {

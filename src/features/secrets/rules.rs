@@ -80,13 +80,13 @@ pub fn value_complaint(value: &str) -> Option<String> {
     }
     if value.len() > 64 * 1024 {
         return Some(format!(
-            "The value has {} bytes; an environment variable holds at most 65536.",
+            "The value has {} bytes; a secret holds at most 65536.",
             value.len()
         ));
     }
     if value.contains('\0') {
         return Some(
-            "The value holds a NUL character, which no environment variable can. Encode it."
+            "The value holds a NUL character, which an environment variable cannot. Encode it."
                 .to_owned(),
         );
     }

@@ -125,7 +125,7 @@ async fn chosen<P: Permission>(
     let all = store::layered(tx, &scopes).await?;
     let reveals = grant.role().allows(PermissionId::SecretsReveal);
     let gets = |row: &secret::Model| match Tier::stored(&row.tier) {
-        // Its value may be one that no variable can have.
+        // Whoever chose a file alone does not want it in an environment.
         _ if DeliveredAs::stored(&row.delivered_as) == DeliveredAs::File => false,
         Tier::Visible => true,
         Tier::Masked => wanted.masked && (reveals || Scope::of(row) == Scope::Own),

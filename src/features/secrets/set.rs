@@ -79,7 +79,7 @@ pub struct NewSecret {
 /// Sets a secret: a new one, or a new version. To a weaker tier it moves only because the value is a new one.
 ///
 /// # Errors
-/// `unprocessable` naming the field that is not right; `conflict` when somebody else was faster or the workspace is full.
+/// `unprocessable` naming the field that is not right; `conflict` when somebody else was faster or the scope is full.
 pub async fn set(
     ctx: &Ctx,
     workspace: WorkspaceId,

@@ -49,7 +49,7 @@ pub async fn projects(tx: &ScopedRead) -> Result<Vec<project::Model>, StoreError
 /// All secrets of all projects.
 pub async fn of_projects(tx: &ScopedRead) -> Result<Vec<secret::Model>, StoreError> {
     tx.find::<secret::Entity>()
-        .filter(secret::Column::Scope.starts_with("prj_"))
+        .filter(secret::Column::Scope.starts_with(Scope::OF_PROJECTS))
         .order_by(secret::Column::Name, Order::Asc)
         .all()
         .await
@@ -61,7 +61,7 @@ pub async fn of_referring_projects(
 ) -> Result<BTreeMap<String, Vec<secret::Model>>, StoreError> {
     let referring = tx
         .find::<secret::Entity>()
-        .filter(secret::Column::Scope.starts_with("prj_"))
+        .filter(secret::Column::Scope.starts_with(Scope::OF_PROJECTS))
         .filter(secret::Column::Expand.eq(true))
         .filter(secret::Column::RefersTo.ne(""))
         .all()

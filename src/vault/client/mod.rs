@@ -163,9 +163,10 @@ impl VaultClient {
         self.call(&request, bytes).await.map(SecretBytes::from)
     }
 
-    /// Encrypts an environment to an agent's X25519 key, for HPKE's `info` (the container's id). The
+    /// Encrypts an environment to an agent's X25519 key, for HPKE's `info` (which container, which start of
+    /// its agent, and for which place in it). The
     /// plaintext, a JSON object of name to value, exists in the vault and in the agent only. `extra`
-    /// adds plain variables. Recorded by the vault.
+    /// adds variables that are no secrets. Recorded by the vault.
     ///
     /// # Errors
     /// [`VaultError::DoesNotDecrypt`], [`VaultError::TooLarge`], and [`VaultError::Refused`] when a

@@ -54,6 +54,31 @@ async function progress(world) {
 /** Stops it by its button. */
 export async function stop(world) {
   await world.$("stop-container").click();
+  await stopped(world);
+}
+
+/** As `stop`, while the page waits for an answer from before, which says that it runs. */
+export async function stopMeanwhile(world) {
+  const looks = new RegExp(`/containers/${world.container}$`);
+  let asked, release;
+  const answered = new Promise((resolve) => (asked = resolve));
+  const held = new Promise((resolve) => (release = resolve));
+  await world.page.route(looks, async (route) => {
+    const response = await route.fetch();
+    asked();
+    await held;
+    await route.fulfill({ response });
+  });
+  await answered;
+  const stopping = world.page.waitForResponse((response) => response.url().endsWith("/stop"));
+  await world.$("stop-container").click();
+  await stopping;
+  release();
+  await stopped(world);
+  await world.page.unroute(looks);
+}
+
+async function stopped(world) {
   await world.$("start-container").waitFor();
   await world.$("container-state", "[data-state=stopped]").waitFor();
 }

@@ -1,4 +1,4 @@
-import { start, stop } from "./3-container.js";
+import { start, stopMeanwhile } from "./3-container.js";
 import { Terminal } from "../support/terminal.js";
 import { equal, fail, holds } from "../support/world.js";
 
@@ -35,7 +35,7 @@ export async function run(world) {
 
   await page.goto(project);
   await world.$("workbench").waitFor();
-  await stop(world);
+  await stopMeanwhile(world);
   await world.shot("stopped");
   await start(world);
   const terminal = await new Terminal(world).ready();

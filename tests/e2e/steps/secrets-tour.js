@@ -103,7 +103,7 @@ async function imports(world) {
   await world.$("import-check").click();
   await world.$("import-difference").waitFor();
   const states = await page.locator("[data-test=import-row]").evaluateAll((rows) => rows.map((row) => `${row.dataset.name} ${row.dataset.state}`));
-  equal(states.join(", "), "SHOP_NAME changed, SHOP_TOKEN replaced, SHOP_URL replaced, SHOP_MODE new, SHOP_PEM new, PATH refused,  refused", "what would change");
+  equal(states.join(", "), "SHOP_NAME changed, SHOP_TOKEN new_version, SHOP_URL new_version, SHOP_MODE added, SHOP_PEM added, PATH invalid,  invalid", "what would change");
   await page.locator("select[name='tier.SHOP_MODE']").selectOption("visible");
   await shots(world, "import-difference");
   await world.$("import-confirm").click();

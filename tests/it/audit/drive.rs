@@ -2,16 +2,14 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use reqwest::header::COOKIE;
 use serde_json::json;
 
 use super::coverage::Canaries;
 use super::receivers::{Identity, Syslog, Webhook};
 use crate::assistant::{Desk, to_call, to_the_end};
 use crate::containers::{member, running, wait_for};
-use crate::identity::{Browser, enrol, field, totp};
+use crate::identity::{Browser, enrol, totp};
 use crate::members::{id, signed_in, submit};
-use crate::support::api::http_client;
 use crate::support::free_port;
 use crate::support::server::PASSWORD;
 use crate::{preview, tokens};
@@ -108,22 +106,10 @@ impl Drive {
         }
         self.desk.api.get(&secrets).await.expect(200);
         let mut browser = signed_in(&self.desk.server, "ada@example.com").await;
-        let page = browser.get("/account").await.2;
-        let url = format!("{}/api/v1{secrets}/MASKED/reveal", self.desk.server.url());
-        let revealed = http_client()
-            .post(url)
-            .header(COOKIE, browser.cookie())
-            .header("x-csrf-token", field(&page, "csrf_token"))
-            .json(&json!({}));
-        let revealed = revealed.send().await.unwrap();
-        assert_eq!(revealed.status(), 200);
-        assert!(
-            revealed
-                .text()
-                .await
-                .unwrap()
-                .contains("canary-that-is-masked")
-        );
+        let path = format!("{secrets}/MASKED/reveal");
+        let (status, revealed) = browser.api("POST", &path, None).await;
+        assert_eq!(status, 200);
+        assert!(revealed.contains("canary-that-is-masked"));
         self.secret_life(&secrets).await;
         let taken = format!("{secrets}/run");
         let program = optidev::vault::Recipient::generate();
@@ -138,14 +124,9 @@ impl Drive {
             ("rotate-key", json!({})),
             ("shred-all", json!({"name": named["name"]})),
         ] {
-            let url = format!("{}/api/v1{secrets}/{verb}", self.desk.server.url());
-            let done = http_client()
-                .post(url)
-                .header(COOKIE, browser.cookie())
-                .header("x-csrf-token", field(&page, "csrf_token"))
-                .json(&body);
-            let done = done.send().await.unwrap();
-            assert!(done.status().is_success(), "{verb}: {}", done.status());
+            let path = format!("{secrets}/{verb}");
+            let (status, said) = browser.api("POST", &path, Some(&body)).await;
+            assert!((200..300).contains(&status), "{verb}: {status} {said}");
         }
         // Set after everything was shredded, so that it is there when the server looks for what ends.
         let in_a_day = crate::secrets::now_ms() + 24 * 60 * 60 * 1_000;

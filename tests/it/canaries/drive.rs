@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 use super::{Answers, Canaries, Place, digest, text_for};
 use crate::assistant::Desk;
 use crate::containers::wait_for;
-use crate::identity::{Browser, enrol, field};
+use crate::identity::{Browser, enrol};
 use crate::members::signed_in;
-use crate::support::api::http_client;
 
 /// Each tier, set over the plain API; then errors that hold the value.
 pub async fn secrets(desk: &Desk, canaries: &mut Canaries, answers: &mut Answers) {
@@ -141,23 +140,13 @@ pub async fn credential(desk: &Desk, canaries: &mut Canaries) {
 /// Reveals the masked value, which is the one answer that has it.
 pub async fn reveal(desk: &Desk, canaries: &mut Canaries, answers: &mut Answers) {
     let mut browser = signed_in(&desk.server, "ada@example.com").await;
-    let page = browser.get("/account").await.2;
     let cookie = browser.cookie().to_owned();
     canaries.plant("cookie", cookie.split_once('=').unwrap().1, &[]);
-    let secrets = format!(
-        "{}/api/v1/workspaces/{}/secrets",
-        desk.server.url(),
-        desk.workspace
-    );
+    let secrets = format!("/workspaces/{}/secrets", desk.workspace);
     for (name, status) in [("MASKED", 200), ("SENSITIVE", 409)] {
-        let asked = http_client()
-            .post(format!("{secrets}/{name}/reveal"))
-            .header("cookie", &cookie)
-            .header("x-csrf-token", field(&page, "csrf_token"))
-            .json(&json!({}));
-        let answer = asked.send().await.unwrap();
-        let got = answer.status().as_u16();
-        let text = answer.text().await.unwrap();
+        let (got, text) = browser
+            .api("POST", &format!("{secrets}/{name}/reveal"), None)
+            .await;
         if name == "MASKED" {
             assert_eq!(got, status, "{text}");
             let value: Value = serde_json::from_str(&text).unwrap();

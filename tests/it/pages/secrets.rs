@@ -49,7 +49,7 @@ async fn forms_of_a_secret_do_what_they_are_for() {
     let form = [
         ("name", "TOKEN"),
         ("tier", "visible"),
-        ("value", "one"),
+        ("value", "canary-one"),
         ("description", "For mail"),
         ("expires", "2090-05-01"),
     ];
@@ -58,7 +58,7 @@ async fn forms_of_a_secret_do_what_they_are_for() {
     let made = item(&ada, &secrets, "TOKEN").await;
     assert_eq!(
         (&made["value"], &made["expires_at_ms"]),
-        (&json!("one"), &json!(3_797_366_399_999_i64))
+        (&json!("canary-one"), &json!(3_797_366_399_999_i64))
     );
     // Who adds does not mean to replace.
     let (status, _, text) = submit(&mut browser, &secrets, &secrets, &form).await;
@@ -78,7 +78,10 @@ async fn forms_of_a_secret_do_what_they_are_for() {
     let back = format!("{page}/rollback");
     submit(&mut browser, &page, &back, &[("version", "1")]).await;
     let now = item(&ada, &secrets, "TOKEN").await;
-    assert_eq!((&now["value"], &now["version"]), (&json!("one"), &json!(3)));
+    assert_eq!(
+        (&now["value"], &now["version"]),
+        (&json!("canary-one"), &json!(3))
+    );
     let (status, _, text) = submit(&mut browser, &page, &back, &[("version", "9")]).await;
     assert_eq!(status, 422);
     assert!(
@@ -122,7 +125,7 @@ async fn forms_of_a_secret_do_what_they_are_for() {
         assert!(text.contains(said), "{form:?}: {text}");
     }
     let shown = browser.get(&page).await.2;
-    assert!(!shown.contains("one") || !shown.contains("secret-reveal"));
+    assert!(!shown.contains("canary-one") && !shown.contains("secret-reveal"));
     assert!(!shown.contains("secret-stricter\""), "nothing is stricter");
 
     let delete = format!("{page}/delete");
@@ -196,12 +199,12 @@ async fn a_file_is_looked_at_and_then_imported_whole() {
         [
             named("SAME", "unchanged"),
             named("OTHER", "changed"),
-            named("HIDDEN", "replaced"),
-            named("NEW", "new"),
-            named("SECOND", "new"),
-            named("PATH", "refused"),
-            named("&#60;/textarea&#62;&#60;script&#62;", "refused"),
-            named("", "refused"),
+            named("HIDDEN", "new_version"),
+            named("NEW", "added"),
+            named("SECOND", "added"),
+            named("PATH", "invalid"),
+            named("&#60;/textarea&#62;&#60;script&#62;", "invalid"),
+            named("", "invalid"),
         ]
     );
     assert!(!shown.contains("<b>2") && !shown.contains("</textarea><script"));

@@ -11,7 +11,6 @@ use crate::members::{signed_in, submit};
 use crate::support::api::Api;
 use crate::support::eventually;
 use crate::support::processes;
-use crate::support::server::Server;
 use crate::support::terminal::Terminal;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -36,8 +35,7 @@ async fn out(api: &Api, container: &str, script: &str) -> String {
 }
 
 /// A new project, its folder made, with secrets of its own: id and folder.
-async fn project(
-    server: &Server,
+async fn project_with(
     api: &Api,
     container: &str,
     secrets: &str,
@@ -48,12 +46,8 @@ async fn project(
     let made = api.post(&projects, &new).await.expect(201).json();
     let id = made["id"].as_str().unwrap().to_owned();
     for (name, body) in own {
-        api.put(&format!("{secrets}/{name}"), body).await.ok();
-        server
-            .execute(&format!(
-                "UPDATE secret SET scope = '{id}' WHERE name = '{name}' AND scope = ''"
-            ))
-            .await;
+        let path = format!("{secrets}/{name}?scope=project&project={id}");
+        api.put(&path, body).await.ok();
     }
     let folder = made["folder"].as_str().unwrap().to_owned();
     out(api, container, &format!("mkdir -p {folder}/src")).await;
@@ -204,7 +198,7 @@ async fn a_running_container_gets_new_values_without_a_restart() {
 
 #[tokio::test]
 async fn a_process_gets_the_secrets_of_the_project_that_it_starts_in() {
-    let (server, api, secrets) = place().await;
+    let (_server, api, secrets) = place().await;
     let container = running(&api).await;
     let text = |value: &str| json!({"tier": "masked", "value": value});
     let refers = json!({"tier": "masked", "value": "<${NAME}-${HOST}>", "expand": true});
@@ -218,7 +212,7 @@ async fn a_process_gets_the_secrets_of_the_project_that_it_starts_in() {
         ("CERT", file),
         ("LAST", text("project")),
     ];
-    let (id, folder) = project(&server, &api, &container, &secrets, &own).await;
+    let (id, folder) = project_with(&api, &container, &secrets, &own).await;
     api.put(&format!("{secrets}/NAME"), &text("workspace"))
         .await
         .ok();

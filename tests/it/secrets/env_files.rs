@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{as_person, place};
+use super::place;
 use crate::members::signed_in;
 
 #[tokio::test]
@@ -88,13 +88,9 @@ async fn an_export_has_what_may_be_seen_and_is_read_again() {
         .await
         .problem(403, "reauthentication_required");
     let mut browser = signed_in(&server, "ada@example.com").await;
-    let (status, file) = as_person(
-        &server,
-        &mut browser,
-        "GET",
-        &format!("{export}?masked=true"),
-    )
-    .await;
+    let (status, file) = browser
+        .api("GET", &format!("{export}?masked=true"), None)
+        .await;
     assert_eq!(status, 200, "{file}");
     assert!(
         file.contains("# GONE is sensitive") && !file.contains("GONE two"),
@@ -117,12 +113,8 @@ async fn an_export_has_what_may_be_seen_and_is_read_again() {
         .execute("UPDATE login_session SET authenticated_at_ms = 1")
         .await;
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
-    let (status, said) = as_person(
-        &server,
-        &mut browser,
-        "GET",
-        &format!("{export}?masked=true"),
-    )
-    .await;
+    let (status, said) = browser
+        .api("GET", &format!("{export}?masked=true"), None)
+        .await;
     assert_eq!(status, 403, "{said}");
 }

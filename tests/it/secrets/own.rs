@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{as_person, place};
+use super::place;
 use crate::containers::{member, running_in, sh};
 use crate::members::signed_in;
 
@@ -58,15 +58,11 @@ async fn ones_own_secret_is_seen_and_delivered_to_nobody_else() {
             .problem(404, "not_found");
         let mut browser = signed_in(&server, "ada@example.com").await;
         let reveal = format!("{one}/reveal{scope}");
-        assert_eq!(
-            as_person(&server, &mut browser, "POST", &reveal).await.0,
-            404,
-            "{reveal}"
-        );
+        assert_eq!(browser.api("POST", &reveal, None).await.0, 404, "{reveal}");
     }
     let mut browser = signed_in(&server, "bob@example.com").await;
     let reveal = format!("{secrets}/BOBS_NAME/reveal?scope=own");
-    let (status, shown) = as_person(&server, &mut browser, "POST", &reveal).await;
+    let (status, shown) = browser.api("POST", &reveal, None).await;
     assert_eq!(
         (status, shown.as_str()),
         (200, r#"{"value":"bob's masked"}"#)

@@ -1,14 +1,11 @@
 //! Secrets of a project: beside the workspace's, in place of them, and gone with the project.
 
-use reqwest::header::COOKIE;
 use serde_json::{Value, json};
 
-use super::{as_person, detail, patch, place};
+use super::{detail, patch, place};
 use crate::containers::member;
-use crate::identity::{Browser, field};
 use crate::members::signed_in;
-use crate::support::api::{Api, http_client};
-use crate::support::server::Server;
+use crate::support::api::Api;
 
 /// A new project of the workspace.
 pub async fn project(api: &Api, name: &str) -> String {
@@ -25,25 +22,6 @@ async fn set(api: &Api, path: &str, value: &str) {
 
 fn referring(value: &str) -> Value {
     json!({"tier": "visible", "value": value, "expand": true})
-}
-
-/// A POST of the browser's session with a body.
-pub async fn post(
-    server: &Server,
-    browser: &mut Browser,
-    path: &str,
-    body: &Value,
-) -> (u16, String) {
-    let page = browser.get("/account").await.2;
-    let sent = http_client()
-        .post(format!("{}/api/v1{path}", server.url()))
-        .header(COOKIE, browser.cookie())
-        .header("x-csrf-token", field(&page, "csrf_token"))
-        .json(body)
-        .send()
-        .await
-        .unwrap();
-    (sent.status().as_u16(), sent.text().await.unwrap())
 }
 
 #[tokio::test]
@@ -84,7 +62,7 @@ async fn a_projects_secrets_are_a_list_of_their_own() {
     assert_eq!(changed["description"], "theirs");
     let mut browser = signed_in(&server, "ada@example.com").await;
     let reveal = format!("{secrets}/NAME/reveal?{of}");
-    let (status, text) = as_person(&server, &mut browser, "POST", &reveal).await;
+    let (status, text) = browser.api("POST", &reveal, None).await;
     assert_eq!((status, text.as_str()), (200, r#"{"value":"first"}"#));
     let many = json!({"secrets": [{"name": "BULK_1", "tier": "visible", "value": "one"}]});
     let bulk = format!("{secrets}/bulk?{of}");
@@ -267,17 +245,19 @@ async fn a_projects_secrets_go_with_it() {
     // No version is left of it, and those of other projects are the workspace's like all.
     let mut browser = signed_in(&server, "ada@example.com").await;
     let rotate = format!("{secrets}/rotate-key");
-    let (status, text) = post(&server, &mut browser, &rotate, &json!({})).await;
+    let (status, text) = browser.api("POST", &rotate, Some(&json!({}))).await;
     assert_eq!((status, text.as_str()), (200, r#"{"values":2}"#));
     let kept_list = format!("{secrets}?{}", of(&kept));
     assert_eq!(api.get(&kept_list).await.ok()["items"][0]["value"], "kept");
     let name = api.get(&place).await.ok()["name"].clone();
     let shred = format!("{secrets}/shred-all");
-    let (status, text) = post(&server, &mut browser, &shred, &json!({"name": name})).await;
+    let (status, text) = browser
+        .api("POST", &shred, Some(&json!({"name": name})))
+        .await;
     assert_eq!(status, 204, "{text}");
     assert_eq!(api.get(&kept_list).await.ok()["items"], json!([]));
     set(&api, &format!("{secrets}/STAYS?{}", of(&kept)), "again").await;
-    let (status, text) = as_person(&server, &mut browser, "DELETE", &place).await;
+    let (status, text) = browser.api("DELETE", &place, None).await;
     assert_eq!(status, 204, "{text}");
     api.get(&kept_list).await.problem(404, "not_found");
 }
@@ -309,6 +289,6 @@ async fn none_is_set_while_its_project_goes() {
     // What was left would be counted.
     let mut browser = signed_in(&server, "ada@example.com").await;
     let rotate = format!("{secrets}/rotate-key");
-    let (status, text) = post(&server, &mut browser, &rotate, &json!({})).await;
+    let (status, text) = browser.api("POST", &rotate, Some(&json!({}))).await;
     assert_eq!((status, text.as_str()), (200, r#"{"values":0}"#));
 }

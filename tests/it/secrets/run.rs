@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::cli::{Between, Shell, end, found_below, shell};
 use super::place;
-use super::project_scope::{post, project};
+use super::project_scope::project;
 use crate::containers::member;
 use crate::members::signed_in;
 use crate::support::api::Api;
@@ -185,13 +185,13 @@ async fn a_token_that_reveals_says_so_and_a_person_is_there() {
     // A browser's session reveals while its person is there, as everywhere.
     let mut browser = signed_in(&server, "ada@example.com").await;
     let asked = json!({"public_key": "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="});
-    let fresh = post(&server, &mut browser, &path, &asked).await;
+    let fresh = browser.api("POST", &path, Some(&asked)).await;
     assert_eq!(fresh.0, 200, "{}", fresh.1);
     server
         .execute("UPDATE login_session SET authenticated_at_ms = 1")
         .await;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-    let stale = post(&server, &mut browser, &path, &asked).await;
+    let stale = browser.api("POST", &path, Some(&asked)).await;
     assert!(
         stale.0 == 403 && stale.1.contains("reauthentication_required"),
         "{}",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{MASKED, SENSITIVE, VISIBLE, as_person, detail, patch, place, seal};
+use super::{MASKED, SENSITIVE, VISIBLE, detail, patch, place, seal};
 use crate::containers::{running, sh};
 use crate::members::signed_in;
 
@@ -21,7 +21,7 @@ async fn a_sealed_value_is_set_delivered_and_never_seen_by_the_server() {
     api.put(&format!("{secrets}/SHOWN"), &masked).await.ok();
     let mut browser = signed_in(&server, "ada@example.com").await;
     let reveal = format!("{secrets}/SHOWN/reveal");
-    let (status, shown) = as_person(&server, &mut browser, "POST", &reveal).await;
+    let (status, shown) = browser.api("POST", &reveal, None).await;
     assert_eq!((status, shown.as_str()), (200, r#"{"value":"for people"}"#));
 
     let container = running(&api).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ROUND, as_person, detail, now_ms, patch, place};
+use super::{ROUND, detail, now_ms, patch, place};
 use crate::containers::owner;
 use crate::members::signed_in;
 use crate::support::eventually;
@@ -48,7 +48,7 @@ async fn going_back_makes_a_new_version_and_never_a_weaker_one() {
     );
     assert!(value().await.is_null());
     let mut browser = signed_in(&server, "ada@example.com").await;
-    let (status, said) = as_person(&server, &mut browser, "POST", &format!("{path}/reveal")).await;
+    let (status, said) = browser.api("POST", &format!("{path}/reveal"), None).await;
     assert_eq!(status, 403, "{said}");
 
     let versions = api.get(&format!("{path}/versions")).await.ok();
@@ -109,7 +109,7 @@ async fn a_stricter_tier_takes_earlier_versions_along_and_a_weaker_one_is_refuse
     assert_eq!(item["description"], "For the mail");
     // The value is the same one.
     let mut browser = signed_in(&server, "ada@example.com").await;
-    let (_, shown) = as_person(&server, &mut browser, "POST", &format!("{path}/reveal")).await;
+    let (_, shown) = browser.api("POST", &format!("{path}/reveal"), None).await;
     assert_eq!(shown, r#"{"value":"two"}"#);
     let versions = api.get(&format!("{path}/versions")).await.ok();
     let tiers = |versions: &Value| -> Vec<String> {
@@ -131,7 +131,7 @@ async fn a_stricter_tier_takes_earlier_versions_along_and_a_weaker_one_is_refuse
     server
         .execute("UPDATE secret_version SET tier = 'masked'")
         .await;
-    let (status, said) = as_person(&server, &mut browser, "POST", &format!("{path}/reveal")).await;
+    let (status, said) = browser.api("POST", &format!("{path}/reveal"), None).await;
     assert_eq!(status, 500, "{said}");
     let back = api
         .post(&format!("{path}/rollback"), &json!({"version": 1}))
@@ -181,6 +181,8 @@ async fn what_ends_is_flagged_and_who_set_it_is_reminded_once_each_time() {
         text.contains("The secret ENDS") && text.contains("expires"),
         "{text}"
     );
+    let link = format!("{secrets}/ENDS");
+    assert!(text.contains(&link), "{text}");
     // The time comes.
     server
         .execute(&format!(

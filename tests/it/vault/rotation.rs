@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::harness::{Vault, binding, value};
 use crate::containers::{running, sh};
+use crate::identity::Browser;
 use crate::members::signed_in;
 use crate::support::api::Api;
 use crate::support::server::{Owner, Server};
@@ -131,10 +132,32 @@ async fn wrapped_keys(database: &DatabaseConnection) -> Vec<(Vec<u8>, Vec<u8>)> 
         .collect()
 }
 
+/// Reveals a masked secret and delivers to the running container until it is told to stop; answers how often, and fails at the
+/// first that is refused.
+async fn reveal_and_deliver(api: Api, mut browser: Browser, stop: Arc<AtomicBool>) -> u32 {
+    let workspace = api.workspace().await;
+    let secrets = format!("/workspaces/{workspace}/secrets");
+    let mut rounds = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let reveal = format!("{secrets}/MASKED/reveal");
+        let (status, shown) = browser.api("POST", &reveal, None).await;
+        assert_eq!(status, 200, "{shown}");
+        assert!(shown.contains(&format!("masked of {workspace}")), "{shown}");
+        let to = json!({"containers": "mine"});
+        let told = api.post(&format!("{secrets}/deliver"), &to).await.ok();
+        assert_eq!(told["items"][0]["outcome"], "delivered", "{told}");
+        rounds += 1;
+        // The vault counts what one member reveals in a minute.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    rounds
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_master_is_rotated_under_load_and_nothing_fails() {
     let mut world = World::start().await;
     let mut browser = signed_in(&world.server, EMAIL).await;
+    let container = running(&world.api).await;
     let stop = Arc::new(AtomicBool::new(false));
     let (done, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let load: Vec<_> = (0..6)
@@ -171,6 +194,11 @@ async fn the_master_is_rotated_under_load_and_nothing_fails() {
             })
         })
         .collect();
+    let people = tokio::spawn(reveal_and_deliver(
+        world.api.clone(),
+        browser.clone(),
+        Arc::clone(&stop),
+    ));
     tokio::time::sleep(Duration::from_millis(300)).await;
     let said = world.rotate().await;
     assert!(said.contains("done in"), "{said}");
@@ -179,6 +207,10 @@ async fn the_master_is_rotated_under_load_and_nothing_fails() {
     for task in load {
         task.await.unwrap();
     }
+    assert!(
+        people.await.unwrap() > 3,
+        "hardly anything was revealed meanwhile"
+    );
     assert_eq!(failed.load(Ordering::Relaxed), 0, "operations failed");
     assert!(done.load(Ordering::Relaxed) > 50, "{done:?}");
     assert_eq!(world.roots().await, [2]);
@@ -195,8 +227,8 @@ async fn the_master_is_rotated_under_load_and_nothing_fails() {
     world.server.start_again().await;
     world.all_opens().await;
     assert_eq!(browser.get("/account").await.0, 200);
-    let path = running(&world.api).await;
-    let said = sh(&world.api, &path, "printf %s \"$SENSITIVE\"").await;
+    running(&world.api).await;
+    let said = sh(&world.api, &container, "printf %s \"$SENSITIVE\"").await;
     assert_eq!(
         said["stdout"],
         format!("sensitive of {}", world.owner.workspace_id)

@@ -3,28 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use reqwest::header::COOKIE;
 use serde_json::{Value, json};
 
 use crate::containers::owner;
-use crate::identity::{Browser, field};
 use crate::members::signed_in;
-use crate::support::api::{Api, http_client};
+use crate::support::api::Api;
 use crate::support::server::Server;
-
-/// A POST of the browser's session, with its CSRF token.
-async fn post(server: &Server, browser: &mut Browser, path: &str, body: &Value) -> (u16, String) {
-    let page = browser.get("/account").await.2;
-    let sent = http_client()
-        .post(format!("{}/api/v1{path}", server.url()))
-        .header(COOKIE, browser.cookie())
-        .header("x-csrf-token", field(&page, "csrf_token"))
-        .json(body)
-        .send()
-        .await
-        .unwrap();
-    (sent.status().as_u16(), sent.text().await.unwrap())
-}
 
 async fn set(api: &Api, secrets: &str, name: &str, tier: &str, value: &str) {
     let body = json!({"tier": tier, "value": value});
@@ -76,14 +60,14 @@ async fn a_workspace_gets_a_new_key_while_secrets_are_set() {
         .collect();
     let rotate = format!("{secrets}/rotate-key");
     for _ in 0..8 {
-        let (status, text) = post(&server, &mut browser, &rotate, &json!({})).await;
+        let (status, text) = browser.api("POST", &rotate, Some(&json!({}))).await;
         assert_eq!(status, 200, "{text}");
     }
     rotated.store(true, Ordering::Relaxed);
     for task in writers.into_iter().chain(readers) {
         task.await.unwrap();
     }
-    let (status, text) = post(&server, &mut browser, &rotate, &json!({})).await;
+    let (status, text) = browser.api("POST", &rotate, Some(&json!({}))).await;
     assert_eq!(status, 200);
     let done: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(done["values"], 3 + 1 + 4 * 25, "each version");
@@ -95,13 +79,13 @@ async fn a_workspace_gets_a_new_key_while_secrets_are_set() {
             _ => assert_eq!(item["value"], "round 24"),
         }
     }
-    let (status, text) = post(
-        &server,
-        &mut browser,
-        &format!("{secrets}/MASKED/reveal"),
-        &json!({}),
-    )
-    .await;
+    let (status, text) = browser
+        .api(
+            "POST",
+            &format!("{secrets}/MASKED/reveal"),
+            Some(&json!({})),
+        )
+        .await;
     assert_eq!((status, text.contains("hidden")), (200, true), "{text}");
 }
 
@@ -114,11 +98,15 @@ async fn what_was_shredded_opens_no_more_and_what_is_set_then_does() {
     let secrets = format!("{place}/secrets");
     set(&api, &secrets, "GONE", "visible", "before").await;
     let shred = format!("{secrets}/shred-all");
-    let (status, _) = post(&server, &mut browser, &shred, &json!({"name": "another"})).await;
+    let (status, _) = browser
+        .api("POST", &shred, Some(&json!({"name": "another"})))
+        .await;
     assert_eq!(status, 422);
     assert_eq!(api.get(&secrets).await.ok()["items"][0]["value"], "before");
     let name = api.get(&place).await.ok()["name"].clone();
-    let (status, text) = post(&server, &mut browser, &shred, &json!({"name": name})).await;
+    let (status, text) = browser
+        .api("POST", &shred, Some(&json!({"name": name})))
+        .await;
     assert_eq!(status, 204, "{text}");
     assert_eq!(api.get(&secrets).await.ok()["items"], json!([]));
     set(&api, &secrets, "NEW", "visible", "after").await;

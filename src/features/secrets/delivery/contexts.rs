@@ -11,9 +11,6 @@ use crate::store::{ScopedRead, StoreError};
 /// How many values are read at once.
 const AT_ONCE: usize = 200;
 
-/// How the scope of a project's secret begins; the whole is the project's id.
-const OF_PROJECT: &str = "prj_";
-
 /// The secrets of one place: the narrower scope's in the place of those of the same name.
 pub type ByName = BTreeMap<String, secret::Model>;
 
@@ -65,7 +62,7 @@ impl Stock {
         let scopes = std::iter::once(String::new()).chain(own);
         let condition = Condition::any()
             .add(secret::Column::Scope.is_in(scopes))
-            .add(secret::Column::Scope.starts_with(OF_PROJECT));
+            .add(secret::Column::Scope.starts_with(Scope::OF_PROJECTS));
         let rows = tx.find::<secret::Entity>().filter(condition).all().await?;
         let folders = if rows.iter().any(|row| Scope::of(row).project().is_some()) {
             let rows = tx.find::<project::Entity>().all().await?.into_iter();

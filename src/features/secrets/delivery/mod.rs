@@ -136,7 +136,7 @@ impl<'a> Recipient<'a> {
     }
 }
 
-/// Writes what is delivered into the audit log, and when into the rows.
+/// Writes what is delivered into the audit log.
 async fn tell(
     services: &Services,
     grant: &Grant<ContainersUse>,
@@ -180,8 +180,6 @@ async fn tell(
         }
     };
     let tx = services.store.scoped(grant).await?;
-    let ids = secrets.into_keys().collect();
-    store::delivered(&tx, ids, services.clock.now_ms()).await?;
     tx.commit(entry).await?;
     Ok(())
 }
@@ -276,7 +274,8 @@ impl Sealer<'_> {
     }
 }
 
-/// Notes what the container has now, so that one sees later what of it is another one by then.
+/// Notes when each secret was delivered, and what the container has now, so that one sees later what of it is another one by
+/// then.
 async fn note(
     services: &Services,
     grant: &Grant<ContainersUse>,
@@ -285,6 +284,8 @@ async fn note(
 ) -> Result<(), crate::store::StoreError> {
     let tx = services.store.scoped(grant).await?;
     let now_ms = services.clock.now_ms();
+    let ids = contexts.secrets().into_keys().collect();
+    store::delivered(&tx, ids, now_ms).await?;
     record::write(&tx, who.container, &record::all_of(contexts), now_ms).await?;
     tx.commit_unaudited(Unaudited::Observed).await
 }
