@@ -139,6 +139,20 @@ impl Entries {
         self
     }
 
+    /// And all of those.
+    #[must_use]
+    pub fn and_all(mut self, others: Self) -> Self {
+        self.more.extend(others.into_iter());
+        self
+    }
+
+    /// The details of each, in order.
+    #[cfg(test)]
+    pub fn details(&self) -> impl Iterator<Item = &str> {
+        let all = std::iter::once(&self.first).chain(&self.more);
+        all.map(|entry| entry.detail.as_str())
+    }
+
     fn into_iter(self) -> impl Iterator<Item = Entry> {
         std::iter::once(self.first).chain(self.more)
     }

@@ -159,6 +159,11 @@ const ALLOWED: &[Edge] = &[
         reason: "bringing a project into a container needs to know where its code comes from",
     },
     Edge {
+        from: "features/members",
+        to: "features::secrets",
+        reason: "what a member has of their own goes with the membership",
+    },
+    Edge {
         from: "features/secrets",
         to: "features::containers",
         reason: "secrets go to running containers, and the page says which of them have old ones",

@@ -6,6 +6,7 @@ mod delivery_rights;
 mod env_files;
 mod own;
 mod project_scope;
+mod references;
 mod run;
 mod values;
 mod versions;

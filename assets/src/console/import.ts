@@ -98,11 +98,11 @@ function what(row: Row): (Node | string)[] {
   const badge = (kind: string, text: string) => h("span", { class: `badge ${kind}` }, text);
   const small = (text: string, more = "") => h("span", { class: `small ${more}` }, text);
   switch (row.state) {
-    case "added": return [badge("badge-ok", "added")];
+    case "added": return [badge("badge-ok", "new")];
     case "changed": return [badge("badge-accent", "changed")];
     case "new_version": return [badge("badge-accent", "new version"), " ", small("Whether the value is another one is not told.", "muted")];
     case "unchanged": return [badge("", "unchanged")];
-    case "invalid": return [badge("badge-danger", "invalid"), " ", small(row.message)];
+    case "invalid": return [badge("badge-danger", "refused"), " ", small(row.message)];
   }
 }
 

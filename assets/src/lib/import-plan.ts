@@ -60,7 +60,7 @@ function nameComplaint(name: string, reserved: string[]): string {
   const upper = name.toUpperCase();
   if (reserved.includes(name) && name !== upper) return `${name} has a meaning of its own in the API. Choose another name, such as ${upper}.`;
   const taken = reserved.some((word) => (word.endsWith("*") ? upper.startsWith(word.slice(0, -1)) : word === upper));
-  return taken ? `${name} is set by the container itself. Choose another name.` : "";
+  return taken ? `${name} is a variable of the container's own, or one that makes programs run something. Choose another name.` : "";
 }
 
 function valueComplaint(value: string): string {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{InScope, Item, list, put, refer, say, seal, tier};
 use crate::cli::remote::{self, Remote};
-use crate::features::secrets::{ImportEntry, ImportState, MOST_AT_ONCE, Tier, compare};
+use crate::features::secrets::{ImportEntry, ImportState, MOST_AT_ONCE, Tier, compare, dotenv};
 use crate::kernel::SecretString;
 
 /// A file to import.
@@ -43,7 +43,7 @@ pub async fn run(remote: &Remote, args: ImportArgs) -> anyhow::Result<()> {
         .iter()
         .map(|(name, item)| (name.clone(), (item.tier, item.value.clone())))
         .collect();
-    let preview = compare(&known, text.expose());
+    let preview = compare(&known, dotenv::parse(text.expose()));
     for entry in &preview.entries {
         say(&line(entry, args.tier));
     }

@@ -30,7 +30,7 @@ use crate::authz::membership::{self, organization_owner};
 use crate::authz::{Actor, Credential};
 use crate::context::{Ctx, Services};
 use crate::kernel::{AuditEventId, OrganizationId, Problem, UserId};
-use crate::store::{Entry, Grant, Permission, StoreError, SystemTx};
+use crate::store::{Entries, Entry, Grant, Permission, StoreError, SystemTx};
 
 /// Starts what carries entries on: to the vault's anchors and to sinks, until the server stops.
 pub fn start(services: &Services) {
@@ -129,6 +129,27 @@ pub fn by_server(
     }
 }
 
+/// `lead` and all `names`, in as many entries as it takes to cut none off.
+pub fn in_parts(lead: &str, names: &[String], entry: impl Fn(String) -> Entry) -> Entries {
+    let (mut parts, mut part) = (Vec::new(), lead.to_owned());
+    for name in names {
+        if part.chars().count() + 1 + name.chars().count() > LONGEST {
+            parts.push(std::mem::replace(&mut part, "…".to_owned()));
+        }
+        if !part.is_empty() {
+            part.push(' ');
+        }
+        part.push_str(name);
+    }
+    // The first one begins the list; which is the last part when there is one only.
+    let last = entry(part);
+    let mut parts = parts.into_iter().map(entry);
+    match parts.next() {
+        None => Entries::from(last),
+        Some(first) => parts.fold(Entries::from(first), Entries::and).and(last),
+    }
+}
+
 fn cut(text: String) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
@@ -189,5 +210,50 @@ fn credential(actor: &Actor) -> String {
     match actor.credential() {
         Credential::Session(id) => id.to_string(),
         Credential::Token(id, _) => id.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_told_in_several_entries_and_no_name_is_cut() {
+        let (clock, rng) = (crate::kernel::Clock::fixed(1), crate::kernel::Rng);
+        let entry = |detail: String| Entry {
+            id: AuditEventId::new(&clock, &rng),
+            at_ms: 1,
+            actor: None,
+            credential: String::new(),
+            address: String::new(),
+            request_id: String::new(),
+            action: Action::SecretDeliver.as_str(),
+            object: String::new(),
+            detail,
+        };
+        let told = |lead: &str, names: &[String]| -> Vec<String> {
+            let entries = in_parts(lead, names, entry);
+            entries.details().map(str::to_owned).collect()
+        };
+        assert_eq!(told("", &[]), [""]);
+        assert_eq!(
+            told("all:", &["A".to_owned(), "B".to_owned()]),
+            ["all: A B"]
+        );
+        let names: Vec<String> = (0..40)
+            .map(|n| format!("A_SECRET_WITH_A_LONG_NAME_{n}"))
+            .collect();
+        let parts = told("40:", &names);
+        assert!(
+            parts.len() > 1 && parts[0].starts_with("40: A_"),
+            "{parts:?}"
+        );
+        assert!(
+            parts.iter().all(|part| part.chars().count() <= LONGEST),
+            "{parts:?}"
+        );
+        let words: Vec<&str> = parts.iter().flat_map(|part| part.split(' ')).collect();
+        let words = words.into_iter().filter(|word| word.starts_with("A_"));
+        assert_eq!(words.collect::<Vec<_>>(), names);
     }
 }

@@ -218,11 +218,19 @@ impl Container {
             wanted,
             state,
             reason,
-            steps,
+            mut steps,
             started_at_ms,
             start_duration_ms,
         } = observed;
         let mine = owner.id == viewer;
+        // It may name what the owner has of their own.
+        let private =
+            |step: &&mut Step| step.name == StepName::Secrets && step.state == StepState::Failed;
+        if !mine {
+            for step in steps.iter_mut().filter(private) {
+                step.message = Some("The container's owner is told why.".to_owned());
+            }
+        }
         Self {
             id,
             owner,

@@ -13,6 +13,7 @@ use crate::authz::permission::{MembersLeave, MembersManage, MembersRead, OwnersM
 use crate::authz::{Credential, PermissionId, Role};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
+use crate::features::secrets;
 use crate::kernel::{Code, InvitationId, Page, Problem, UserId, WorkspaceId};
 use crate::store::{Entries, Grant, Permission, ScopedRead, StoreError, SystemPurpose};
 
@@ -223,9 +224,16 @@ async fn change<P: Permission>(
             (action, format!("was {}", change.from.as_str()))
         }
     };
+    let of_their_own = match to {
+        Some(_) => None,
+        None => secrets::delete_with_member(ctx, &tx, user).await?,
+    };
     // Else a link that they made for themselves would undo this.
     let taken_back = invitations::take_back_of(&tx, user, to).await?;
-    let entries = Entries::from(audit::entry(ctx, action, user, detail));
+    let mut entries = Entries::from(audit::entry(ctx, action, user, detail));
+    if let Some(of_their_own) = of_their_own {
+        entries = entries.and(of_their_own);
+    }
     tx.commit(and_taken_back(ctx, entries, taken_back)).await?;
     ended::announce(&ctx.services, workspace, user);
     Ok(())

@@ -132,16 +132,18 @@ pub async fn may_import(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result
 /// Deletes a project with its secrets and its stored archive; folders in containers stay, and no other project gets their name.
 ///
 /// # Errors
-/// 404 when it is not there.
+/// 404 when it is not there; `forbidden` when it has secrets that the caller may not delete.
 pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<(), Problem> {
     let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
+    // To make and delete projects is less than to delete secrets.
+    let with_secrets = secrets::may_write(ctx, workspace).await?;
     let tx = ctx.services.store.scoped(&grant).await?;
     let row = store::lock(&tx, id).await?.ok_or_else(Problem::not_found)?;
-    let secrets = secrets::delete_with_project(ctx, &tx, id).await?;
+    let secrets = secrets::delete_with_project(ctx, &tx, id, with_secrets).await?;
     store::delete(&tx, id).await?;
     let mut entries = Entries::from(audit::entry(ctx, Action::ProjectDelete, id, row.name));
     if let Some(secrets) = secrets {
-        entries = entries.and(secrets);
+        entries = entries.and_all(secrets);
     }
     tx.commit(entries).await?;
     if let Some(key) = row.object_key {

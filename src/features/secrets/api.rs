@@ -38,7 +38,7 @@ impl InScope {
 }
 
 /// As [`Scope::asked`], as a problem.
-pub fn asked(word: ScopeWord, project: Option<ProjectId>) -> Result<Scope, Problem> {
+fn asked(word: ScopeWord, project: Option<ProjectId>) -> Result<Scope, Problem> {
     Scope::asked(word, project).map_err(|message| Problem::new(Code::Unprocessable, message))
 }
 

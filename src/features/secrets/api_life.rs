@@ -4,13 +4,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer};
 
-use super::api::{InScope, SealedValue, SetSecret, asked};
+use super::api::{InScope, SealedValue, SetSecret};
 use super::env_file::{self, ImportPreview};
-use super::model::{DeliveredAs, ScopeWord, SecretItem, Tier, VersionItem};
+use super::model::{DeliveredAs, SecretItem, Tier, VersionItem};
 use super::set::{self, NewSecret};
 use super::versions::{self, Change};
 use crate::context::Ctx;
-use crate::kernel::{Page, Problem, ProjectId, SecretString, WorkspaceId};
+use crate::kernel::{Page, Problem, SecretString, WorkspaceId};
 use crate::web::{Json, Path, Query};
 
 /// The versions of a secret, the newest first: who set each and when, without values.
@@ -201,33 +201,31 @@ pub async fn preview_import(
     ))
 }
 
-/// What an export holds.
-#[derive(Default, Deserialize, utoipa::IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ExportAsked {
-    /// `workspace`, which it is without it, `project` or `own`.
-    #[param(inline)]
-    scope: ScopeWord,
-    /// The project, with `scope=project` and only then.
-    #[param(value_type = Option<String>)]
-    project: Option<ProjectId>,
-    /// Whether masked secrets are in it, too. Needs a sign-in of the last ten minutes; recorded.
-    masked: bool,
-}
-
-/// The secrets of a scope as a `.env` file: the visible ones, and the masked ones where they are asked for. Of others a
-/// comment says that they are there.
+/// The secrets of a scope as a `.env` file: the visible ones. Of others a comment says that they are there.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/secrets/export", tag = "Secrets",
-    params(("workspace" = String, Path), ExportAsked),
+    params(("workspace" = String, Path), InScope),
     responses((status = 200, content_type = "text/plain", body = String)))]
 pub async fn export(
     ctx: Ctx,
     Path(workspace): Path<WorkspaceId>,
-    Query(query): Query<ExportAsked>,
+    Query(asked): Query<InScope>,
 ) -> Result<Response, Problem> {
-    let scope = asked(query.scope, query.project)?;
-    let file = env_file::export(&ctx, workspace, scope, query.masked).await?;
+    let file = env_file::export(&ctx, workspace, asked.scope()?, false).await?;
+    Ok(attachment(file))
+}
+
+/// The secrets of a scope as a `.env` file, masked ones too: each counts as a reveal, and the log has it. Needs a sign-in of the
+/// last ten minutes. A POST, so that no link leads to it.
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/secrets/export", tag = "Secrets",
+    operation_id = "export_masked",
+    params(("workspace" = String, Path), InScope),
+    responses((status = 200, content_type = "text/plain", body = String)))]
+pub async fn export_masked(
+    ctx: Ctx,
+    Path(workspace): Path<WorkspaceId>,
+    Query(asked): Query<InScope>,
+) -> Result<Response, Problem> {
+    let file = env_file::export(&ctx, workspace, asked.scope()?, true).await?;
     Ok(attachment(file))
 }
 

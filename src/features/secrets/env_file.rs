@@ -13,8 +13,11 @@ use crate::authz::permission::{SecretsOwn, SecretsRead, SecretsReveal, SecretsWr
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::features::members;
-use crate::kernel::{Problem, WorkspaceId};
+use crate::kernel::{Code, Problem, WorkspaceId};
 use crate::store::{Entries, Grant, Permission};
+
+/// Most entries and mistakes of a file: as many as a scope can have secrets.
+const MOST_LINES: usize = super::model::MOST as usize;
 
 /// What an import would do to a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -95,18 +98,31 @@ async fn preview_granted<P: Permission>(
     scope: Scope,
     text: &str,
 ) -> Result<ImportPreview, Problem> {
+    let parsed = dotenv::parse(text);
+    let lines = parsed.entries.len() + parsed.mistakes.len();
+    if lines > MOST_LINES {
+        // What is told of each line is much longer than the line.
+        return Err(Problem::new(
+            Code::Unprocessable,
+            format!(
+                "text: It has {lines} entries, and {MOST_LINES} is the most that is looked at. Is it a .env file?"
+            ),
+        ));
+    }
     let there = open_visible(ctx, grant, scope, Action::SecretRead).await?;
     let there = there
         .into_iter()
         .map(|(row, value)| (row.name, (Tier::stored(&row.tier), value)))
         .collect();
-    Ok(compare(&there, text))
+    Ok(compare(&there, parsed))
 }
 
 /// What setting all that is in a file would change, where this is there: by name the tier, and the value of visible ones. The
 /// console has its own, `plan` in assets/src/lib/import-plan.ts; `tests/vectors/import.json` holds for both.
-pub fn compare(there: &BTreeMap<String, (Tier, Option<String>)>, text: &str) -> ImportPreview {
-    let parsed = dotenv::parse(text);
+pub fn compare(
+    there: &BTreeMap<String, (Tier, Option<String>)>,
+    parsed: dotenv::Parsed,
+) -> ImportPreview {
     let last: BTreeMap<String, usize> = parsed
         .entries
         .iter()
@@ -228,7 +244,7 @@ async fn export_granted<P: Permission>(
             None => {
                 let why = match Tier::stored(&row.tier) {
                     Tier::Sensitive => "sensitive: nothing shows it again",
-                    _ => "masked: left out, export with masked=true",
+                    _ => "masked: left out of this export",
                 };
                 file.push_str(&format!("# {} is {why}\n", row.name));
             }
@@ -260,7 +276,7 @@ mod tests {
             .collect();
         for case in vectors["cases"].as_array().unwrap() {
             let text = case["text"].as_str().unwrap();
-            let preview = compare(&there, text);
+            let preview = compare(&there, dotenv::parse(text));
             let entries = preview.entries.into_iter().map(|entry| {
                 let message = entry.message.unwrap_or_default();
                 (

@@ -31,7 +31,7 @@ pub use delivery::{By, DeliveryError, deliver};
 pub use env_file::{ImportEntry, ImportState, compare};
 pub use expiry::jobs;
 pub use model::Tier;
-pub use ops::delete_with_project;
+pub use ops::{delete_with_member, delete_with_project, may_write};
 pub use pages::pages;
 pub use pages_delivery::pages as delivery_pages;
 pub use references::of as references_of;
@@ -58,7 +58,7 @@ pub fn routes() -> OpenApiRouter<Services> {
         .routes(routes!(api::submission_key))
         .routes(routes!(api_life::bulk))
         .routes(routes!(api_life::preview_import))
-        .routes(routes!(api_life::export))
+        .routes(routes!(api_life::export, api_life::export_masked))
         .routes(routes!(api_run::run))
         .routes(routes!(api::put, api_life::change, api::delete))
         .routes(routes!(api::reveal))

@@ -386,7 +386,11 @@ impl SecretItem {
             project: scope.project(),
             tier: Tier::stored(&row.tier),
             delivered_as: DeliveredAs::stored(&row.delivered_as),
-            references: words(&row.refers_to),
+            references: if row.expand {
+                words(&row.refers_to)
+            } else {
+                Vec::new()
+            },
             name: row.name,
             description: row.description,
             version: row.version,
@@ -400,6 +404,14 @@ impl SecretItem {
             updated_by: row.updated_by,
         }
     }
+}
+
+/// In the place of names where nobody has said what a value refers to: it was sealed by a client and is not expanded.
+pub const UNSAID: &str = "?";
+
+/// What a value refers to, from the column; none when nobody has said.
+pub fn references_in(column: &str) -> Option<Vec<String>> {
+    (column != UNSAID).then(|| words(column))
 }
 
 /// The names in a column that holds several.

@@ -2,13 +2,14 @@
 
 use super::effective::{Effective, Left};
 use super::model::{Scope, SecretItem, Tier, binding, secret};
+use super::rotate::hold;
 use super::store;
 use crate::authz::permission::{SecretsOwn, SecretsRead, SecretsReveal, SecretsWrite};
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::features::members;
 use crate::kernel::{Code, Page, Problem, ProjectId, SecretString, UserId, WorkspaceId};
-use crate::store::{Entry, Grant, Permission, ScopedRead, ScopedTx, StoreError};
+use crate::store::{Entries, Entry, Grant, Permission, ScopedRead, ScopedTx, StoreError};
 use crate::vault::{Sealed, SubmissionKey, WrappedKey};
 
 /// All secrets of a scope by name; values of visible ones only.
@@ -107,6 +108,17 @@ pub fn told(ctx: &Ctx, action: Action, row: &secret::Model, detail: &str) -> Ent
     }
 }
 
+/// How a list of names begins that others read: of a member's own it says how many there are, and not which.
+pub fn lead(before: &str, names: usize, own: usize) -> String {
+    let own = match (names, own) {
+        (0, 0) => "none".to_owned(),
+        (_, 0) => String::new(),
+        (0, own) => format!("{own} of the member's own"),
+        (_, own) => format!("{own} of the member's own and"),
+    };
+    format!("{before} {own}").trim().to_owned()
+}
+
 /// A scope whose project is not there answers what a workspace that is not there does.
 pub fn require_there(there: bool) -> Result<(), Problem> {
     if there {
@@ -144,26 +156,67 @@ pub async fn submission_key(
     Ok((key, ctx.services.vault.status().await?.install))
 }
 
-/// Deletes the secrets of a project that is being deleted, and says what there is to tell of it, if there were any. Its row
-/// must be locked, so that none is set meanwhile. Nothing else refers to them.
+/// Deletes all secrets of a project that goes; answers what is told of that, if there were any.
 ///
 /// # Errors
-/// When the database does not answer.
+/// `forbidden` when there are some and the caller may not delete secrets; when the database does not answer.
 pub async fn delete_with_project(
     ctx: &Ctx,
     tx: &ScopedTx,
     project: ProjectId,
-) -> Result<Option<Entry>, Problem> {
+    may_delete: bool,
+) -> Result<Option<Entries>, Problem> {
     let rows = store::delete_all(tx, &project.to_string()).await?;
     if rows.is_empty() {
         return Ok(None);
     }
-    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-    let detail = format!("{} with their project: {}", names.len(), names.join(" "));
+    if !may_delete {
+        return Err(Problem::new(
+            Code::Forbidden,
+            format!(
+                "The project has {} secrets, which would go with it, and you may not delete secrets here. Ask an admin to \
+                 delete them, or the project.",
+                rows.len()
+            ),
+        ));
+    }
+    let names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
+    let lead = format!("{} with their project:", names.len());
+    Ok(Some(audit::in_parts(&lead, &names, |detail| {
+        audit::entry(ctx, Action::SecretDelete, project, detail)
+    })))
+}
+
+/// Whether the caller may set and delete a workspace's secrets, for what depends on that and is not refused without it.
+///
+/// # Errors
+/// 404; when the database does not answer.
+pub async fn may_write(ctx: &Ctx, workspace: WorkspaceId) -> Result<bool, Problem> {
+    match ctx.authorize::<SecretsWrite>(workspace).await {
+        Ok(_) => Ok(true),
+        Err(problem) if problem.code == Code::Forbidden => Ok(false),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Deletes what a member has of their own, who is none any more; answers what is told of that, if there was something.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn delete_with_member(
+    ctx: &Ctx,
+    tx: &ScopedTx,
+    member: UserId,
+) -> Result<Option<Entry>, Problem> {
+    let rows = store::delete_all(tx, &member.to_string()).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let detail = format!("{} of the member's own, with the membership", rows.len());
     Ok(Some(audit::entry(
         ctx,
         Action::SecretDelete,
-        project,
+        member,
         detail,
     )))
 }
@@ -197,6 +250,7 @@ async fn delete_granted<P: Permission>(
     name: &str,
 ) -> Result<(), Problem> {
     let tx = ctx.services.store.scoped(grant).await?;
+    hold(&tx, true).await?;
     let row = get(&tx, scope, grant.user(), name).await?;
     refuse_when_referred_to(&tx, scope, grant.user(), name).await?;
     store::delete(&tx, row.id).await?;

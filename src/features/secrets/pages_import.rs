@@ -107,9 +107,13 @@ pub async fn check(
         let problem = unprocessable("text: Choose a file, or paste its text.".to_owned());
         return wrong(&page, place, None, problem).await;
     };
-    let preview = env_file::preview(&page.ctx, workspace, place.scope, text.expose()).await?;
-    let difference = Difference::of(preview, text, &Choice::default());
-    show(&page, place, Some(difference), Vec::new()).await
+    match env_file::preview(&page.ctx, workspace, place.scope, text.expose()).await {
+        Ok(preview) => {
+            let difference = Difference::of(preview, text, &Choice::default());
+            show(&page, place, Some(difference), Vec::new()).await
+        }
+        Err(problem) => wrong(&page, place, None, problem).await,
+    }
 }
 
 async fn wrong(

@@ -14,35 +14,47 @@ use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::features::members;
 use crate::kernel::{Code, Problem, WorkspaceId};
-use crate::store::ScopedTx;
+use crate::store::{ScopedTx, StoreError};
 use crate::vault::{Binding, Sealed, VaultError, WrappedKey};
 
 /// Calls of the vault that are under way at once.
 const AT_ONCE: usize = 64;
 
-/// What was sealed with `key` before this transaction, under the key that the workspace has in it: nobody changes that one
-/// until the transaction ends, so that a rotation misses nothing that is written in it.
+/// The key of the workspace for a transaction that writes values: nobody changes it until the transaction ends, so that a
+/// rotation misses nothing that is written in it. Asked for before any row of a secret, as a rotation does. With `references`
+/// nobody else writes the workspace's secrets meanwhile: what refers to what is looked at once more, and stays so.
 ///
 /// # Errors
-/// When the vault or the database does not answer.
+/// When the database does not answer.
+pub async fn hold(tx: &ScopedTx, references: bool) -> Result<WrappedKey, StoreError> {
+    if references {
+        members::key_to_change(tx).await
+    } else {
+        members::key_to_use(tx).await
+    }
+}
+
+/// What was sealed with `key` before this transaction, under the key that [`hold`] gave.
+///
+/// # Errors
+/// When the vault does not answer.
 pub async fn under_current_key(
     ctx: &Ctx,
-    tx: &ScopedTx,
+    current: &WrappedKey,
     key: &WrappedKey,
     bound: &Binding,
     sealed: Vec<u8>,
 ) -> Result<Vec<u8>, Problem> {
-    let current = members::key_to_use(tx).await?;
-    if current == *key {
+    if current == key {
         return Ok(sealed);
     }
     let (vault, sealed) = (&ctx.services.vault, Sealed(sealed));
     // Mostly it is the same key, wrapped under another master.
-    let same = vault.reseal((&current, bound), &sealed, (&current, bound));
+    let same = vault.reseal((current, bound), &sealed, (current, bound));
     let sealed = match same.await {
         Err(VaultError::DoesNotDecrypt) => {
             vault
-                .reseal((key, bound), &sealed, (&current, bound))
+                .reseal((key, bound), &sealed, (current, bound))
                 .await?
         }
         sealed => sealed?,

@@ -2,8 +2,10 @@
 
 use super::model::DeliveredAs;
 
-/// Names that containers set themselves: a secret must not replace them.
+/// Names that containers set themselves, and such with which a value makes a common program run or load something: whoever sets
+/// a secret would run it in everybody's container. In capitals, for names in any case.
 const RESERVED: &[&str] = &[
+    // The container's own.
     "PATH",
     "HOME",
     "USER",
@@ -13,22 +15,82 @@ const RESERVED: &[&str] = &[
     "LANG",
     "PWD",
     "OLDPWD",
-    "IFS",
-    "ENV",
-    "BASH_ENV",
     "TMPDIR",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
     "ALL_PROXY",
     "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
     "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    // Shells.
+    "IFS",
+    "ENV",
+    "CDPATH",
+    "SHELLOPTS",
+    "PROMPT_COMMAND",
+    "PS0",
+    "PS1",
+    "PS2",
+    "PS3",
+    "PS4",
+    "INPUTRC",
+    "ZDOTDIR",
+    "FPATH",
+    // What programs start.
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "MANPAGER",
+    "LESSOPEN",
+    "LESSCLOSE",
+    "BROWSER",
+    "VIMINIT",
+    "EXINIT",
+    "MAKEFLAGS",
+    "SSH_ASKPASS",
+    "GIT_ASKPASS",
+    "GIT_EDITOR",
+    "GIT_SEQUENCE_EDITOR",
+    "GIT_PAGER",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_PROXY_COMMAND",
+    "GIT_TEMPLATE_DIR",
+    // Compilers and interpreters.
     "NODE_OPTIONS",
+    "NODE_PATH",
+    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "JDK_JAVAC_OPTIONS",
+    "MAVEN_OPTS",
+    "GRADLE_OPTS",
+    "GOFLAGS",
+    "RUSTC",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "GCONV_PATH",
 ];
 
-/// What the names of containers' own variables begin with.
-const PREFIXES: &[&str] = &["LD_", "OPTIDEV_"];
+/// What the names of such begin with.
+const PREFIXES: &[&str] = &[
+    "BASH_",
+    "DYLD_",
+    "GIT_CONFIG",
+    "GIT_SSH",
+    "LD_",
+    "NPM_CONFIG_",
+    "OPTIDEV_",
+    "PERL5",
+    "PERLLIB",
+    "PYTHON",
+    "RUBY",
+    "XDG_",
+];
 
 /// Names that are paths of the API and of pages beside the secrets' own.
 const PATHS: &[&str] = &["bulk", "containers", "deliver", "export", "import", "run"];
@@ -59,10 +121,9 @@ pub fn name_complaint(name: &str) -> Option<String> {
         ));
     }
     let upper = name.to_ascii_uppercase();
-    let begins = PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
-    if begins || RESERVED.contains(&upper.as_str()) {
+    if taken(&upper) {
         return Some(format!(
-            "{name} is set by the container itself. Choose another name."
+            "{name} is a variable of the container's own, or one that makes programs run something. Choose another name."
         ));
     }
     if PATHS.contains(&name) {
@@ -71,6 +132,11 @@ pub fn name_complaint(name: &str) -> Option<String> {
         ));
     }
     None
+}
+
+fn taken(upper: &str) -> bool {
+    let begins = PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
+    begins || RESERVED.contains(&upper)
 }
 
 /// Why a value is not taken.
@@ -103,10 +169,17 @@ pub fn description_complaint(text: Option<&str>) -> Option<String> {
 /// Why a secret of this name cannot be given to containers in this way.
 pub fn delivered_as_complaint(name: &str, form: Option<DeliveredAs>) -> Option<String> {
     let file = matches!(form, Some(DeliveredAs::File | DeliveredAs::Both));
-    (file && name == PROJECTS).then(|| {
-        format!(
+    if file && name == PROJECTS {
+        return Some(format!(
             "delivered_as: {name} cannot be a file: below /run/secrets the folder of projects' files has this name. Choose \
              another name, or environment."
+        ));
+    }
+    let pointer = format!("{name}_FILE");
+    (form == Some(DeliveredAs::File) && taken(&pointer.to_ascii_uppercase())).then(|| {
+        format!(
+            "delivered_as: {name} cannot be a file alone: {pointer}, which has its path then, is a variable of the container's \
+             own. Choose another name, both, or environment."
         )
     })
 }
@@ -159,5 +232,50 @@ mod tests {
         ] {
             assert!(name_complaint(bad).is_some(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_that_run_something_are_refused_in_any_case() {
+        for name in [
+            "PATH",
+            "path",
+            "PROMPT_COMMAND",
+            "Prompt_Command",
+            "PS1",
+            "LD_PRELOAD",
+            "BASH_ENV",
+            "GIT_SSH_COMMAND",
+            "GIT_CONFIG_COUNT",
+            "PERL5OPT",
+            "PYTHONSTARTUP",
+            "RUBYOPT",
+            "JAVA_TOOL_OPTIONS",
+            "npm_config_prefix",
+            "XDG_CONFIG_HOME",
+            "EDITOR",
+            "OPTIDEV_X",
+        ] {
+            assert!(name_complaint(name).is_some(), "{name}");
+        }
+        for name in [
+            "GIT_TOKEN",
+            "NPM_TOKEN",
+            "CARGO_REGISTRY_TOKEN",
+            "PATHS",
+            "MY_PATH",
+            "PS5",
+            "PROJECTS",
+        ] {
+            assert_eq!(name_complaint(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_files_pointer_replaces_no_variable_of_the_container() {
+        let refused = |name, form| delivered_as_complaint(name, Some(form)).is_some();
+        assert!(refused("SSL_CERT", DeliveredAs::File));
+        assert!(!refused("SSL_CERT", DeliveredAs::Both), "it has no pointer");
+        assert!(!refused("CERT", DeliveredAs::File));
+        assert!(refused("projects", DeliveredAs::Both));
     }
 }

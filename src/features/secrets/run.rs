@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::model::{DeliveredAs, Scope, Tier, binding, secret, words};
-use super::ops::{changed_meanwhile, require_there, told};
+use super::ops::{changed_meanwhile, lead, require_there, told};
 use super::store;
 use crate::authz::permission::{SecretsRead, SecretsRun};
 use crate::authz::{Credential, PermissionId};
@@ -15,7 +15,7 @@ use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::features::members;
 use crate::kernel::{Code, Problem, ProjectId, WorkspaceId};
-use crate::store::{Entries, Grant, Permission, ScopedRead};
+use crate::store::{Grant, Permission, ScopedRead};
 use crate::vault::{DeliverItem, Delivery, Sealed};
 
 /// What a program is to get.
@@ -154,13 +154,11 @@ async fn tell<P: Permission>(
     rows: &[secret::Model],
 ) -> Result<(), Problem> {
     let (own, shared): (Vec<_>, Vec<_>) = rows.iter().partition(|row| Scope::of(row) == Scope::Own);
-    let mut names: Vec<String> = shared.iter().map(|row| row.name.clone()).collect();
-    if !own.is_empty() {
-        // The log is read by others: it does not say what a member has of their own.
-        names.push(format!("and {} of the member's own", own.len()));
-    }
-    let taken = audit::entry(ctx, Action::SecretRun, grant.workspace(), names.join(" "));
-    let mut entries = Entries::from(taken);
+    let names: Vec<String> = shared.iter().map(|row| row.name.clone()).collect();
+    let lead = lead("", names.len(), own.len());
+    let mut entries = audit::in_parts(&lead, &names, |detail| {
+        audit::entry(ctx, Action::SecretRun, grant.workspace(), detail)
+    });
     for row in rows {
         if Tier::stored(&row.tier) == Tier::Masked {
             let detail = format!("version {}, for a program", row.version);

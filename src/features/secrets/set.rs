@@ -10,7 +10,7 @@ use super::effective::Effective;
 use super::model::{self, DeliveredAs, Scope, SecretItem, Tier, binding, secret, version};
 use super::ops::{changed_meanwhile, overtaken, require_there, told};
 use super::references;
-use super::rotate::under_current_key;
+use super::rotate::{hold, under_current_key};
 use super::rules::{
     delivered_as_complaint, description_complaint, expiry_complaint, name_complaint,
     references_complaint, value_complaint,
@@ -135,7 +135,8 @@ struct Planned {
     id: SecretId,
     number: i64,
     expand: bool,
-    refers_to: Vec<String>,
+    /// None when nobody has said.
+    refers_to: Option<Vec<String>>,
 }
 
 async fn set_granted<P: Permission>(
@@ -179,7 +180,7 @@ async fn set_granted<P: Permission>(
         if planned.iter().any(|one| one.expand) {
             let mut effective = Effective::read(&tx, scope, grant.user()).await?;
             for one in &planned {
-                effective.set(&one.new.name, one.refers_to.clone());
+                effective.set(&one.new.name, one.expanded());
             }
             for one in planned.iter().filter(|one| one.expand) {
                 let name = one.new.name.as_str();
@@ -201,6 +202,17 @@ async fn set_granted<P: Permission>(
     }
     wrong.none()?;
     write(ctx, grant, scope, &key, sealed).await
+}
+
+impl Planned {
+    /// What is put in when the value is delivered.
+    fn expanded(&self) -> Vec<String> {
+        if self.expand {
+            self.refers_to.clone().unwrap_or_default()
+        } else {
+            Vec::new()
+        }
+    }
 }
 
 /// Everything that is not right, by name where there are several.
@@ -269,17 +281,16 @@ async fn plan(
             .expand
             .unwrap_or_else(|| known.as_ref().is_some_and(|row| row.expand));
         let refers_to = match (&one.value, &one.references) {
-            _ if !expand => Vec::new(),
-            (Value::Plain(value), _) => references::of(value.expose()),
-            (Value::Sealed(_), Some(declared)) => declared.clone(),
-            (Value::Sealed(_), None) => {
-                wrong.add(
-                    &one.name,
-                    "references: The value is expanded and cannot be read here: say which names it refers to, or [] for none.",
-                );
-                Vec::new()
-            }
+            (Value::Plain(value), _) => Some(references::of(value.expose())),
+            (Value::Sealed(_), Some(declared)) => Some(declared.clone()),
+            (Value::Sealed(_), None) => None,
         };
+        if expand && refers_to.is_none() {
+            wrong.add(
+                &one.name,
+                "references: The value is expanded and cannot be read here: say which names it refers to, or [] for none.",
+            );
+        }
         planned.push(Planned {
             id: known.as_ref().map_or_else(
                 || SecretId::new(&ctx.services.clock, &ctx.services.rng),
@@ -303,6 +314,8 @@ struct Ready {
     version: version::ActiveModel,
     bound: Binding,
     told: String,
+    /// What is put in when the value is delivered.
+    expanded: Vec<String>,
 }
 
 /// Seals a value; or says why what the client sealed is not taken.
@@ -312,6 +325,7 @@ async fn seal(
     key: &WrappedKey,
     planned: Planned,
 ) -> Result<Result<Ready, String>, Problem> {
+    let expanded = planned.expanded();
     let Planned {
         new,
         known,
@@ -335,7 +349,11 @@ async fn seal(
             Err(error) => return Err(error.into()),
         },
     };
-    let (now, user, refers_to) = (ctx.now_ms(), ctx.actor.user(), refers_to.join(" "));
+    let (now, user) = (ctx.now_ms(), ctx.actor.user());
+    let refers_to = match refers_to {
+        Some(names) => names.join(" "),
+        None => model::UNSAID.to_owned(),
+    };
     let mut row = secret::ActiveModel {
         workspace_id: Set(workspace),
         id: Set(id),
@@ -358,6 +376,7 @@ async fn seal(
     Ok(Ok(Ready {
         told: format!("version {number}, {}{how}", tier.as_str()),
         name: new.name,
+        expanded,
         known,
         row,
         bound,
@@ -397,9 +416,29 @@ async fn write<P: Permission>(
     ready: Vec<Ready>,
 ) -> Result<Vec<SecretItem>, Problem> {
     let of = scope.stored(grant.user());
+    let expanded = |one: &Ready| matches!(one.row.expand, Set(true));
+    let references = ready.iter().any(expanded);
     let tx = ctx.services.store.scoped(grant).await?;
+    let current_key = hold(&tx, references).await?;
     // Before the rows, as whoever deletes a project does it.
     require_there(store::keep_there(&tx, scope).await?)?;
+    if references {
+        // Others may have changed what this refers to since it was looked at.
+        let mut effective = Effective::read(&tx, scope, grant.user()).await?;
+        for one in &ready {
+            effective.set(&one.name, one.expanded.clone());
+        }
+        let mut names = ready
+            .iter()
+            .filter(|one| expanded(one))
+            .map(|one| &one.name);
+        if let Some(message) = names.find_map(|name| effective.complaint(name)) {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!("Others changed secrets meanwhile. {message}"),
+            ));
+        }
+    }
     let names: Vec<&str> = ready.iter().map(|one| one.name.as_str()).collect();
     let current = store::lock(&tx, &of, &names).await?;
     let added = ready.iter().filter(|one| one.known.is_none()).count();
@@ -433,7 +472,7 @@ async fn write<P: Permission>(
         let mut version = one.version;
         let sealed = under_current_key(
             ctx,
-            &tx,
+            &current_key,
             key,
             &one.bound,
             version.sealed.take().unwrap_or_default(),

@@ -4,10 +4,10 @@ use sea_orm::ActiveValue::Set;
 
 use super::effective::Effective;
 use super::model::{
-    DeliveredAs, Scope, SecretItem, Tier, VersionItem, binding, secret, version, words,
+    DeliveredAs, Scope, SecretItem, Tier, VersionItem, binding, references_in, secret, version,
 };
 use super::ops::{changed_meanwhile, get, overtaken, told};
-use super::rotate::under_current_key;
+use super::rotate::{hold, under_current_key};
 use super::rules::{
     delivered_as_complaint, description_complaint, expiry_complaint, references_complaint,
 };
@@ -103,23 +103,33 @@ async fn roll_back_granted<P: Permission>(
                 row.version
             ))
         })?;
-        if row.expand {
-            let mut effective = Effective::read(&tx, scope, grant.user()).await?;
-            effective.set(name, words(&earlier.refers_to));
-            if let Some(message) = effective.complaint(name) {
-                return Err(unprocessable(format!("version: {message}")));
-            }
-        }
         (key, row, earlier)
+    };
+    let refers_to = match references_in(&earlier.refers_to) {
+        _ if !row.expand => Vec::new(),
+        Some(names) => names,
+        None => {
+            return Err(unprocessable(format!(
+                "version: What the value of version {number} refers to was never said. Turn references of {name} off first."
+            )));
+        }
     };
     let was = Tier::stored(&earlier.tier);
     let tier = was.max(Tier::stored(&row.tier));
     let next = row.version + 1;
     let sealed = reseal(ctx, &key, &row, (number, was), earlier.sealed, (next, tier)).await?;
     let tx = ctx.services.store.scoped(grant).await?;
+    let current_key = hold(&tx, row.expand).await?;
     still(&tx, &row).await?;
+    if row.expand {
+        let mut effective = Effective::read(&tx, scope, grant.user()).await?;
+        effective.set(name, refers_to);
+        if let Some(message) = effective.complaint(name) {
+            return Err(unprocessable(format!("version: {message}")));
+        }
+    }
     let bound = binding(row.workspace_id, row.id, next, name, tier);
-    let sealed = under_current_key(ctx, &tx, &key, &bound, sealed.0).await?;
+    let sealed = under_current_key(ctx, &current_key, &key, &bound, sealed.0).await?;
     let (now, user) = (ctx.now_ms(), ctx.actor.user());
     tx.insert(version::ActiveModel {
         workspace_id: Set(row.workspace_id),
@@ -196,13 +206,6 @@ async fn change_granted<P: Permission>(
         let key = members::key_in(&tx).await?;
         let row = get(&tx, scope, grant.user(), name).await?;
         let refers_to = references_after(&row, &change)?;
-        if !refers_to.is_empty() {
-            let mut effective = Effective::read(&tx, scope, grant.user()).await?;
-            effective.set(name, refers_to.clone());
-            if let Some(message) = effective.complaint(name) {
-                return Err(unprocessable(format!("references: {message}")));
-            }
-        }
         let weaker = match change.tier {
             Some(tier) => weaker_versions(&tx, &row, tier).await?,
             None => Vec::new(),
@@ -216,11 +219,20 @@ async fn change_granted<P: Permission>(
         let sealed = reseal(ctx, &key, &row, (number, was), old.sealed, (number, tier)).await?;
         resealed.push((number, sealed));
     }
+    let expand = change.expand.unwrap_or(row.expand);
     let tx = ctx.services.store.scoped(grant).await?;
+    let current_key = hold(&tx, expand).await?;
     still(&tx, &row).await?;
+    if let Some(refers_to) = refers_to.as_ref().filter(|_| expand) {
+        let mut effective = Effective::read(&tx, scope, grant.user()).await?;
+        effective.set(name, refers_to.clone());
+        if let Some(message) = effective.complaint(name) {
+            return Err(unprocessable(format!("references: {message}")));
+        }
+    }
     for (number, sealed) in resealed {
         let bound = binding(row.workspace_id, row.id, number, name, tier);
-        let sealed = under_current_key(ctx, &tx, &key, &bound, sealed.0).await?;
+        let sealed = under_current_key(ctx, &current_key, &key, &bound, sealed.0).await?;
         tx.update(version::ActiveModel {
             workspace_id: Set(row.workspace_id),
             secret_id: Set(row.id),
@@ -232,14 +244,27 @@ async fn change_granted<P: Permission>(
         .await
         .map_err(|error| overtaken(name, error))?;
     }
+    if let Some(names) = &change.references {
+        tx.update(version::ActiveModel {
+            workspace_id: Set(row.workspace_id),
+            secret_id: Set(row.id),
+            version: Set(row.version),
+            refers_to: Set(names.join(" ")),
+            ..Default::default()
+        })
+        .await
+        .map_err(|error| overtaken(name, error))?;
+    }
     let mut new = secret::ActiveModel {
         workspace_id: Set(row.workspace_id),
         id: Set(row.id),
         tier: Set(tier.as_str().to_owned()),
-        expand: Set(change.expand.unwrap_or(row.expand)),
-        refers_to: Set(refers_to.join(" ")),
+        expand: Set(expand),
         ..Default::default()
     };
+    if let Some(refers_to) = refers_to {
+        new.refers_to = Set(refers_to.join(" "));
+    }
     let mut what = vec![tier.as_str()];
     if let Some(description) = change.description {
         new.description = Set(description);
@@ -266,18 +291,15 @@ async fn change_granted<P: Permission>(
     Ok(SecretItem::of(changed, None, now))
 }
 
-/// What the value refers to after a change.
-fn references_after(row: &secret::Model, change: &Change) -> Result<Vec<String>, Problem> {
-    if !change.expand.unwrap_or(row.expand) {
-        return Ok(Vec::new());
-    }
-    match &change.references {
-        Some(declared) => Ok(declared.clone()),
-        None if row.expand => Ok(words(&row.refers_to)),
-        // It was set without a look at what it refers to, and is not opened for that.
-        None => Err(unprocessable(
+/// What the value refers to after a change; none when nobody has said, and it does not matter.
+fn references_after(row: &secret::Model, change: &Change) -> Result<Option<Vec<String>>, Problem> {
+    let said = change.references.clone();
+    match said.or_else(|| references_in(&row.refers_to)) {
+        // It was sealed by a client that did not say, and is not opened for that.
+        None if change.expand.unwrap_or(row.expand) => Err(unprocessable(
             "references: Say which names the value refers to, or [] for none.".to_owned(),
         )),
+        names => Ok(names),
     }
 }
 

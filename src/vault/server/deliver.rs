@@ -13,7 +13,7 @@ use super::{
     ops::{Answer, Done, Vault, check_name, refused, too_large},
 };
 use crate::vault::{
-    protocol::DeliverRef,
+    protocol::{DeliverRef, MAX_FRAME},
     types::{Audience, MAX_DELIVERY, Purpose, Tier, VaultError},
 };
 
@@ -115,6 +115,9 @@ impl Vault {
     }
 }
 
+/// Most bytes of the JSON: what is made of it has to fit a frame.
+const MAX_JSON: usize = MAX_FRAME - 4096;
+
 /// A JSON object of texts, written into a buffer that is wiped.
 struct Json(Zeroizing<Vec<u8>>);
 
@@ -145,7 +148,12 @@ impl Json {
             self.0.push(b':');
             serde_json::to_writer(&mut *self.0, text)
         });
-        written.map_err(|_| refused("the environment cannot be written as JSON"))
+        written.map_err(|_| refused("the environment cannot be written as JSON"))?;
+        // Said here, before more is written: escapes make a value up to six times as long.
+        if self.0.len() > MAX_JSON {
+            return Err(too_large("the delivery", self.0.len(), MAX_JSON));
+        }
+        Ok(())
     }
 
     fn reserve(&mut self, more: usize) {

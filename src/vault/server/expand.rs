@@ -4,15 +4,31 @@
 //! of the same delivery. What always holds: each value is expanded once, no cycle is followed, and the whole has a limit.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use crate::vault::types::{MAX_VALUE, VaultError};
+use crate::vault::types::{MAX_VARIABLE, VaultError};
+
+/// Most bytes that all values with their references may have together: no delivery can carry more.
+const MAX_TOGETHER: usize = crate::vault::protocol::MAX_FRAME;
 
 /// Values by the variable's name, as they are and as they become.
 pub struct Values<'a> {
     plain: BTreeMap<&'a str, (Zeroizing<Vec<u8>>, bool)>,
     done: BTreeMap<&'a str, Zeroizing<Vec<u8>>>,
+    /// Bytes in `done` and in what is being put together.
+    together: usize,
+}
+
+/// A value that is being put together.
+struct Half<'a> {
+    name: &'a str,
+    value: Zeroizing<Vec<u8>>,
+    parts: std::vec::IntoIter<Part>,
+    whole: Zeroizing<Vec<u8>>,
+    /// The reference that comes next, once it is done.
+    waits_for: Option<&'a str>,
 }
 
 impl<'a> Values<'a> {
@@ -21,6 +37,7 @@ impl<'a> Values<'a> {
         Self {
             plain: BTreeMap::new(),
             done: BTreeMap::new(),
+            together: 0,
         }
     }
 
@@ -35,82 +52,110 @@ impl<'a> Values<'a> {
     /// [`VaultError::Refused`] for a reference to a variable that is not there and for a cycle, with the names;
     /// [`VaultError::TooLarge`].
     pub fn resolve(mut self) -> Result<BTreeMap<&'a str, Zeroizing<Vec<u8>>>, VaultError> {
-        let names: Vec<&'a str> = self.plain.keys().copied().collect();
-        for name in names {
-            self.resolve_one(name, &mut Vec::new())?;
+        while let Some((name, _)) = self.plain.first_key_value() {
+            self.resolve_one(name)?;
         }
         Ok(self.done)
     }
 
-    fn resolve_one(&mut self, name: &'a str, path: &mut Vec<&'a str>) -> Result<(), VaultError> {
-        if self.done.contains_key(name) {
-            return Ok(());
-        }
-        // Only names that are known get here, and one that is being resolved is taken out: it is in neither map.
-        let Some((value, expand)) = self.plain.remove(name) else {
-            return Ok(());
-        };
-        if !expand {
-            self.done.insert(name, value);
-            return Ok(());
-        }
-        path.push(name);
-        let mut whole = Zeroizing::new(Vec::with_capacity(value.len() * 2));
-        for part in parts(&value) {
-            match part {
-                Part::Text(text) => append(&mut whole, text, name)?,
-                Part::Reference(to) => {
-                    let known = self.known(to).ok_or_else(|| unresolved(path, name, to))?;
-                    self.resolve_one(known, path)?;
-                    let text = self.done.get(known).map(|text| text.as_slice());
-                    append(&mut whole, text.unwrap_or_default(), name)?;
+    /// Without recursion: a chain may be as long as there are values, and the stack is short.
+    fn resolve_one(&mut self, name: &'a str) -> Result<(), VaultError> {
+        let mut path: Vec<Half<'a>> = self.take(name)?.into_iter().collect();
+        while let Some(half) = path.last_mut() {
+            if let Some(to) = half.waits_for.take() {
+                let text = self.done.get(to).map(|text| text.as_slice());
+                half.append(text.unwrap_or_default(), &mut self.together)?;
+            }
+            match half.parts.next() {
+                Some(Part::Text(range)) => half.append_own(range, &mut self.together)?,
+                Some(Part::Reference(range)) => {
+                    let to = half.value.get(range).unwrap_or_default();
+                    let Some(to) = known(&self.plain, &self.done, to) else {
+                        let to = String::from_utf8_lossy(to).into_owned();
+                        return Err(unresolved(&path, &to));
+                    };
+                    half.waits_for = Some(to);
+                    path.extend(self.take(to)?);
+                }
+                None => {
+                    if let Some(half) = path.pop() {
+                        self.done.insert(half.name, half.whole);
+                    }
                 }
             }
         }
-        path.pop();
-        self.done.insert(name, whole);
         Ok(())
     }
 
-    fn known(&self, name: &[u8]) -> Option<&'a str> {
-        let name = std::str::from_utf8(name).ok()?;
-        let plain = self.plain.get_key_value(name).map(|(key, _)| *key);
-        plain.or_else(|| self.done.get_key_value(name).map(|(key, _)| *key))
+    /// Begins with a value; none when it is done, which one without references is at once. From here on it is in neither map
+    /// until it is done.
+    fn take(&mut self, name: &'a str) -> Result<Option<Half<'a>>, VaultError> {
+        let Some((value, expand)) = self.plain.remove(name) else {
+            return Ok(None);
+        };
+        if !expand {
+            add(&mut self.together, value.len())?;
+            self.done.insert(name, value);
+            return Ok(None);
+        }
+        Ok(Some(Half {
+            name,
+            parts: parts(&value).into_iter(),
+            whole: Zeroizing::new(Vec::with_capacity(value.len())),
+            value,
+            waits_for: None,
+        }))
     }
 }
 
-enum Part<'v> {
-    Text(&'v [u8]),
-    Reference(&'v [u8]),
+/// The name as the maps have it.
+fn known<'a, A, B>(
+    plain: &BTreeMap<&'a str, A>,
+    done: &BTreeMap<&'a str, B>,
+    name: &[u8],
+) -> Option<&'a str> {
+    let name = std::str::from_utf8(name).ok()?;
+    let plain = plain.get_key_value(name).map(|(key, _)| *key);
+    plain.or_else(|| done.get_key_value(name).map(|(key, _)| *key))
+}
+
+/// A part of a value, as its place in it.
+#[derive(Clone)]
+enum Part {
+    Text(Range<usize>),
+    /// Of the name alone.
+    Reference(Range<usize>),
 }
 
 /// `value` cut at its references.
-fn parts(value: &[u8]) -> Vec<Part<'_>> {
+fn parts(value: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
-    let (mut rest, mut text) = (value, 0);
-    while let Some(tail) = rest.get(text..) {
-        let Some(dollar) = tail.iter().position(|byte| *byte == b'$') else {
-            break;
-        };
-        let at = text + dollar;
-        let after = rest.get(at + 1..).unwrap_or_default();
+    let (mut begun, mut at) = (0, 0);
+    while let Some(dollar) = position(value, at) {
+        let after = value.get(dollar + 1..).unwrap_or_default();
         if let Some(name) = braced(after.strip_prefix(b"$").unwrap_or_default()) {
             // "$${NAME}": the first sign goes, the rest is text.
-            parts.push(Part::Text(rest.get(..at).unwrap_or_default()));
-            parts.push(Part::Text(after.get(..name.len() + 3).unwrap_or_default()));
-            rest = after.get(name.len() + 3..).unwrap_or_default();
-            text = 0;
+            parts.push(Part::Text(begun..dollar));
+            begun = dollar + 1;
+            at = begun + name.len() + 3;
         } else if let Some(name) = braced(after) {
-            parts.push(Part::Text(rest.get(..at).unwrap_or_default()));
-            parts.push(Part::Reference(name));
-            rest = after.get(name.len() + 2..).unwrap_or_default();
-            text = 0;
+            parts.push(Part::Text(begun..dollar));
+            let name_at = dollar + 2;
+            parts.push(Part::Reference(name_at..name_at + name.len()));
+            begun = name_at + name.len() + 1;
+            at = begun;
         } else {
-            text = at + 1;
+            at = dollar + 1;
         }
     }
-    parts.push(Part::Text(rest));
+    parts.push(Part::Text(begun..value.len()));
     parts
+}
+
+/// Where the next dollar sign is, from `at` on.
+fn position(value: &[u8], at: usize) -> Option<usize> {
+    let rest = value.get(at..)?;
+    Some(at + rest.iter().position(|byte| *byte == b'$')?)
 }
 
 /// The name in `{NAME}` at the start of `text`.
@@ -123,35 +168,70 @@ fn braced(text: &[u8]) -> Option<&[u8]> {
     (!digit && name.iter().all(word)).then_some(name)
 }
 
-/// Grows by hand, so that no copy stays behind unwiped.
-fn append(whole: &mut Zeroizing<Vec<u8>>, text: &[u8], name: &str) -> Result<(), VaultError> {
-    let needed = whole.len() + text.len();
-    if needed > MAX_VALUE {
+impl Half<'_> {
+    fn append_own(&mut self, range: Range<usize>, together: &mut usize) -> Result<(), VaultError> {
+        // Out for the moment, because a value cannot be read while it is written to; not copied.
+        let value = std::mem::take(&mut self.value);
+        let appended = self.append(value.get(range).unwrap_or_default(), together);
+        self.value = value;
+        appended
+    }
+
+    /// Grows by hand, so that no copy stays behind unwiped.
+    fn append(&mut self, text: &[u8], together: &mut usize) -> Result<(), VaultError> {
+        let needed = self.whole.len() + text.len();
+        if needed > MAX_VARIABLE {
+            return Err(VaultError::TooLarge {
+                what: format!("{} with its references", self.name),
+                bytes: needed as u64,
+                limit: MAX_VARIABLE as u64,
+            });
+        }
+        add(together, text.len())?;
+        if needed > self.whole.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
+            larger.extend_from_slice(&self.whole);
+            self.whole = larger;
+        }
+        self.whole.extend_from_slice(text);
+        Ok(())
+    }
+}
+
+fn add(together: &mut usize, bytes: usize) -> Result<(), VaultError> {
+    *together += bytes;
+    if *together > MAX_TOGETHER {
         return Err(VaultError::TooLarge {
-            what: format!("{name} with its references"),
-            bytes: needed as u64,
-            limit: MAX_VALUE as u64,
+            what: "all values of a delivery with their references".to_owned(),
+            bytes: *together as u64,
+            limit: MAX_TOGETHER as u64,
         });
     }
-    if needed > whole.capacity() {
-        let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
-        larger.extend_from_slice(whole);
-        *whole = larger;
-    }
-    whole.extend_from_slice(text);
     Ok(())
 }
 
-/// Why `to`, which `name` refers to, has no value: it is being resolved itself, or it is not there.
-fn unresolved(path: &[&str], name: &str, to: &[u8]) -> VaultError {
-    let to = String::from_utf8_lossy(to);
-    let reason = if path.iter().any(|on_path| *on_path == to) {
-        let path = path.join(" -> ");
-        format!("{path} -> {to} refer to each other in a circle; write one of them out")
-    } else {
-        format!(
-            "{name} refers to {to}, and there is no such variable; set it, or write $${{{to}}} if the text is meant"
-        )
+/// Why `to`, which the last of the path refers to, has no value: it is being put together itself, or it is not there.
+fn unresolved(path: &[Half<'_>], to: &str) -> VaultError {
+    let names: Vec<&str> = path.iter().map(|half| half.name).collect();
+    let reason = match names.iter().position(|name| *name == to) {
+        Some(first) => {
+            let circle = names.get(first..).unwrap_or_default();
+            // As long as there are values: the beginning says enough.
+            let shown = circle.iter().take(20).copied().collect::<Vec<_>>();
+            let more = if shown.len() < circle.len() {
+                " -> …"
+            } else {
+                ""
+            };
+            let shown = shown.join(" -> ");
+            format!("{shown}{more} -> {to} refer to each other in a circle; write one of them out")
+        }
+        None => {
+            let name = names.last().copied().unwrap_or_default();
+            format!(
+                "{name} refers to {to}, and there is no such variable; set it, or write $${{{to}}} if the text is meant"
+            )
+        }
     };
     VaultError::Refused { reason }
 }
@@ -210,5 +290,36 @@ mod tests {
             })
             .collect();
         assert!(matches!(resolve(&values), Err(VaultError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_chain_may_be_as_long_as_a_delivery_and_the_stack_is_short() {
+        let names: Vec<&'static str> = (0..4096).map(|n| &*format!("V{n:04}").leak()).collect();
+        let resolved = std::thread::Builder::new()
+            .stack_size(128 * 1024)
+            .spawn(move || {
+                let values: Vec<(&'static str, &str)> = names
+                    .iter()
+                    .enumerate()
+                    .map(|(at, name)| match names.get(at + 1) {
+                        Some(next) => (*name, &*format!("${{{next}}}").leak()),
+                        None => (*name, "end"),
+                    })
+                    .collect();
+                resolve(&values).map(|all| all["V0000"].clone())
+            });
+        assert_eq!(resolved.unwrap().join().unwrap().unwrap(), "end");
+    }
+
+    #[test]
+    fn many_that_are_each_allowed_are_refused_together() {
+        let large = "x".repeat(MAX_VARIABLE);
+        let large: &'static str = large.leak();
+        let names: Vec<&'static str> = (0..300).map(|n| &*format!("V{n}").leak()).collect();
+        let mut values: Vec<(&'static str, &str)> =
+            names.iter().map(|name| (*name, "${X}")).collect();
+        values.push(("X", large));
+        let said = resolve(&values).unwrap_err().to_string();
+        assert!(said.contains("all values of a delivery"), "{said}");
     }
 }

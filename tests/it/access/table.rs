@@ -171,6 +171,7 @@ pub const OPERATIONS: &[Operation] = &[
     op("POST", "/api/v1/workspaces/{workspace}/secrets/{name}/reveal", "", None, &["secrets"], "aaff"),
     op("GET", "/api/v1/workspaces/{workspace}/secrets/submission-key", "", None, &["secrets"], "aaaa"),
     op("GET", "/api/v1/workspaces/{workspace}/secrets/export", "", None, &["secrets"], "aaaa"),
+    op("POST", "/api/v1/workspaces/{workspace}/secrets/export", "", None, &["secrets"], "aaff"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/bulk", "", Some(r#"{"secrets":[{"name":"{name}","tier":"visible","value":"theirs"}]}"#), &["secrets"], "aaff"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/import/preview", "", Some(r#"{"text":"A=b"}"#), &["secrets"], "aaff"),
     op("POST", "/api/v1/workspaces/{workspace}/secrets/run", "", Some(r#"{"public_key":"3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="}"#), &["secrets:reveal"], "aaaf"),

@@ -187,6 +187,17 @@ async fn a_file_is_looked_at_and_then_imported_whole() {
         ada.put(&format!("{secrets}/{name}"), &body).await.ok();
     }
     let page = format!("{secrets}/import");
+    let many = "A=1\n".repeat(1_001);
+    let (status, said) = {
+        let token = field(&browser.get(&page).await.2, "csrf_token");
+        let upload = [("csrf_token", token.as_str()), ("text", many.as_str())];
+        let (status, _, said) = browser.post_multipart(&page, &upload).await;
+        (status, said)
+    };
+    assert!(
+        status == 422 && said.contains("It has 1001 entries"),
+        "{status}"
+    );
     let text = "SAME=1\nOTHER=<b>2</b>\nHIDDEN=3\nNEW=4\nSECOND=\"5 &\n6\"\nPATH=7\n</textarea><script>=8\nrubbish\n";
     let (_, _, form) = browser.get(&page).await;
     let token = field(&form, "csrf_token");

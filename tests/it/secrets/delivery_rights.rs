@@ -1,11 +1,14 @@
 //! Who may have secrets delivered where, and what is told of it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::place;
-use crate::containers::{member, running_in, sh};
+use crate::containers::{member, running_in, sh, wait_for};
 use crate::members::id;
 use crate::support::api::Api;
+use crate::support::eventually;
 
 const MINE: &str = "mine";
 const ALL: &str = "all";
@@ -107,7 +110,7 @@ async fn each_container_gets_what_its_owner_may_have_whoever_asks() {
     let hers = hers.unwrap_or_else(|| panic!("{told:?}"));
     assert_eq!(
         hers["detail"],
-        "while it runs: SHARED and 1 of the member's own"
+        "while it runs: 1 of the member's own and SHARED"
     );
     assert!(!json!(told).to_string().contains("BOBS_NAME"));
     assert!(!server.logs().contains("canary"));
@@ -142,12 +145,9 @@ async fn who_lost_the_right_gets_nothing_and_a_stranger_finds_nothing() {
         .await;
     let told = deliver(&ada, &secrets, ALL).await;
     assert_eq!(told.len(), 1);
-    let outcome = told[0]["outcome"].as_str().unwrap();
-    assert!(matches!(outcome, "failed" | "not_running"), "{told:?}");
-    if outcome == "failed" {
-        let reason = "Its owner may not have a container here any more.";
-        assert_eq!(told[0]["reason"], reason);
-    }
+    assert_eq!(told[0]["outcome"], "failed", "{told:?}");
+    let reason = "Its owner may not have a container here any more.";
+    assert_eq!(told[0]["reason"], reason);
     // The vault was asked for nothing: that would be in the log before.
     assert_eq!(entries(&ada, &workspace, &his).await.len(), 1);
     bob.post(&format!("{secrets}/deliver"), &json!({"containers": MINE}))
@@ -175,4 +175,79 @@ async fn two_hundred_secrets_are_delivered_at_once() {
     let show = "ls /run/secrets | wc -l; env | grep -c '^S[0-9]*=v'; cat /run/secrets/S199";
     let shown = sh(&ada, &container, show).await;
     assert_eq!(shown["stdout"], "200\n200\nv199");
+}
+
+/// What keeps a container from its secrets may be the name of one of its owner's own.
+#[tokio::test]
+async fn why_secrets_cannot_be_put_together_is_for_the_owner() {
+    let (server, ada, secrets) = place().await;
+    let workspace = ada.workspace().await;
+    let bob = member(&server, &ada, "bob@example.com", "user").await;
+    let his = running_in(&bob, &workspace).await;
+    let shared = json!({"tier": "visible", "value": "v"});
+    ada.put(&format!("{secrets}/SHARED"), &shared).await.ok();
+    let own = json!({"tier": "masked", "value": "${SHARED}", "expand": true});
+    bob.put(&format!("{secrets}/BOBS_NAME?scope=own"), &own)
+        .await
+        .ok();
+    // Nobody else is told that something of his refers to it.
+    ada.delete(&format!("{secrets}/SHARED")).await.expect(204);
+    let told = deliver(&bob, &secrets, MINE).await;
+    assert_eq!(told[0]["outcome"], "failed");
+    assert!(
+        told[0]["reason"].as_str().unwrap().contains("BOBS_NAME"),
+        "{told:?}"
+    );
+    let told = json!(deliver(&ada, &secrets, ALL).await).to_string();
+    assert!(
+        told.contains("failed") && !told.contains("BOBS_NAME"),
+        "{told}"
+    );
+
+    bob.post(&format!("{his}/stop"), &json!({})).await.ok();
+    wait_for(&bob, &his, "stopped").await;
+    bob.post(&format!("{his}/start"), &json!({})).await.ok();
+    let shown = eventually("its step fails", Duration::from_secs(30), || async {
+        let shown = bob.get(&his).await.ok();
+        shown.to_string().contains("BOBS_NAME").then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["mine"], true);
+    let containers = format!("/workspaces/{workspace}/containers");
+    for _ in 0..10 {
+        let others = ada.get(&containers).await.ok().to_string();
+        assert!(!others.contains("BOBS_NAME"), "{others}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!server.logs().contains("BOBS_NAME"));
+}
+
+/// An agent that does not answer holds up the deliveries to its own container only, and no stop.
+#[tokio::test]
+async fn a_frozen_container_holds_up_nobody() {
+    let (mut server, ada, secrets) = place().await;
+    let workspace = ada.workspace().await;
+    let hers = running_in(&ada, &workspace).await;
+    let freeze = json!({"command": ["sh", "-c", "pkill -STOP optidev-agent"], "timeout_ms": 500});
+    let _ = ada.post(&format!("{hers}/exec"), &freeze).await;
+    let first = tokio::spawn({
+        let (ada, secrets) = (ada.clone(), secrets.clone());
+        async move { deliver(&ada, &secrets, MINE).await }
+    });
+    let begun = Instant::now();
+    let told = eventually("a second one is told", Duration::from_secs(8), || async {
+        let told = deliver(&ada, &secrets, MINE).await;
+        let reason = told[0]["reason"].as_str().unwrap_or_default().to_owned();
+        reason.contains("under way").then_some(told)
+    })
+    .await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{told:?}");
+    assert_eq!(first.await.unwrap()[0]["outcome"], "failed");
+    let begun = Instant::now();
+    server.terminate().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        begun.elapsed()
+    );
 }

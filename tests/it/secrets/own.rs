@@ -94,3 +94,37 @@ async fn ones_own_secret_is_seen_and_delivered_to_nobody_else() {
         "everybody's"
     );
 }
+
+#[tokio::test]
+async fn ones_own_secrets_go_with_the_membership() {
+    let (server, ada, secrets) = place().await;
+    let bob = member(&server, &ada, "bob@example.com", "user").await;
+    let value = json!({"tier": "masked", "value": "v"});
+    ada.put(&format!("{secrets}/SHARED"), &value).await.ok();
+    ada.put(&format!("{secrets}/HERS?scope=own"), &value)
+        .await
+        .ok();
+    for name in ["BOBS_NAME", "BOBS_OTHER"] {
+        bob.put(&format!("{secrets}/{name}?scope=own"), &value)
+            .await
+            .ok();
+    }
+    let place = format!("/workspaces/{}", ada.workspace().await);
+    bob.post(&format!("{place}/leave"), &json!({}))
+        .await
+        .expect(204);
+    // What is left is counted.
+    let mut browser = signed_in(&server, "ada@example.com").await;
+    let rotate = format!("{secrets}/rotate-key");
+    let (status, text) = browser.api("POST", &rotate, Some(&json!({}))).await;
+    assert_eq!((status, text.as_str()), (200, r#"{"values":2}"#));
+    let log = ada
+        .get(&format!("{place}/audit?action=secrets.delete"))
+        .await
+        .ok();
+    assert_eq!(
+        log["items"][0]["detail"],
+        "2 of the member's own, with the membership"
+    );
+    assert!(!log.to_string().contains("BOBS_NAME"));
+}

@@ -292,3 +292,28 @@ async fn none_is_set_while_its_project_goes() {
     let (status, text) = browser.api("POST", &rotate, Some(&json!({}))).await;
     assert_eq!((status, text.as_str()), (200, r#"{"values":0}"#));
 }
+
+/// To delete a project is less than to delete secrets: whoever may not do that leaves both.
+#[tokio::test]
+async fn who_may_delete_no_secrets_deletes_no_project_that_has_some() {
+    let (server, ada, secrets) = place().await;
+    let bob = member(&server, &ada, "bob@example.com", "user").await;
+    let workspace = ada.workspace().await;
+    let (full, empty) = (project(&ada, "Full").await, project(&ada, "Empty").await);
+    let path = format!("{secrets}/KEY?scope=project&project={full}");
+    set(&ada, &path, "kept").await;
+    let one = |id: &str| format!("/workspaces/{workspace}/projects/{id}");
+    let refused = bob.delete(&one(&full)).await;
+    let said = detail(&refused.problem(403, "forbidden"));
+    assert!(
+        said.contains("1 secrets") && said.contains("admin"),
+        "{said}"
+    );
+    // A token that is for projects alone is no more.
+    let token = server.api("ada@example.com", "projects").await;
+    token.delete(&one(&full)).await.problem(403, "forbidden");
+    let of = format!("{secrets}?scope=project&project={full}");
+    assert_eq!(ada.get(&of).await.ok()["items"][0]["value"], "kept");
+    bob.delete(&one(&empty)).await.expect(204);
+    ada.delete(&one(&full)).await.expect(204);
+}

@@ -169,10 +169,10 @@ impl Actor<'_> {
                 tracing::info!(container = %self.watched.identity.container, duration_ms = took, "started");
             }
             Err(error) => {
-                let message = sentence(&error.to_string());
-                progress.failed(&message);
-                tracing::warn!(container = %self.watched.identity.container, %error, "did not start");
-                self.failed(&error, message);
+                progress.failed(&sentence(&error.to_string()));
+                let reason = error.reason();
+                tracing::warn!(container = %self.watched.identity.container, error = %reason, "did not start");
+                self.failed(&error, sentence(&reason));
             }
         }
         self.write().await;
@@ -298,7 +298,9 @@ impl Actor<'_> {
     async fn stop_with(&mut self, reason: Option<String>) {
         if let Some((mut instance, agent)) = self.running.take() {
             self.show(|observed| observed.state = State::Stopping);
-            if agent.shutdown().await.is_ok() {
+            // One that does not answer is not waited for longer than one that does not end.
+            let asked = tokio::time::timeout(GRACE, agent.shutdown()).await;
+            if matches!(asked, Ok(Ok(()))) {
                 let _ = tokio::time::timeout(GRACE, instance.ended()).await;
             }
             self.controller

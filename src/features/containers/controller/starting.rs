@@ -35,6 +35,15 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// What everybody may read who sees the container. Why secrets cannot be delivered may name what its owner has of their own,
+    /// and stands in the step, which is shown to them alone.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Secrets(_) => "the secrets cannot be delivered".to_owned(),
+            error => error.to_string(),
+        }
+    }
+
     /// Whether trying again without a change can help.
     pub fn is_permanent(&self) -> bool {
         match self {

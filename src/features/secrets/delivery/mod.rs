@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use optidev_agent::wire;
 
 use super::model::{DeliveredAs, Scope, Tier, binding, version};
+use super::ops::lead;
 use super::store;
 use crate::authz::authorize_user_now;
 use crate::authz::permission::ContainersUse;
@@ -24,7 +25,7 @@ use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
 use crate::features::containers::Identity;
 use crate::features::members;
-use crate::kernel::{Problem, SecretId};
+use crate::kernel::{Code, Problem, SecretId};
 use crate::store::{Grant, Unaudited};
 use crate::vault::{DeliverItem, Sealed, WrappedKey};
 use contexts::{ByName, Contexts, Stock};
@@ -44,7 +45,10 @@ pub enum DeliveryError {
     /// The agent.
     #[error("{0}")]
     Agent(#[from] AgentError),
-    /// The owner's right, the database or the vault.
+    /// The owner may not have it (any more).
+    #[error("{}", .0.detail)]
+    Owner(Problem),
+    /// The database or the vault.
     #[error("{}", .0.detail)]
     Server(Problem),
 }
@@ -59,7 +63,7 @@ impl From<DeliveryError> for Problem {
     fn from(error: DeliveryError) -> Self {
         match error {
             DeliveryError::Agent(error) => error.into(),
-            DeliveryError::Server(problem) => problem,
+            DeliveryError::Owner(problem) | DeliveryError::Server(problem) => problem,
         }
     }
 }
@@ -80,7 +84,12 @@ pub async fn deliver(
     // What the owner may do is what their container may do: read now, as for a request of theirs.
     let grant = authorize_user_now::<ContainersUse>(&services.store, who.owner, who.workspace)
         .await
-        .map_err(Problem::from)?;
+        .map_err(|error| match Problem::from(error) {
+            denied if matches!(denied.code, Code::NotFound | Code::Forbidden) => {
+                DeliveryError::Owner(denied)
+            }
+            problem => DeliveryError::Server(problem),
+        })?;
     let tx = services
         .store
         .scoped_read(&grant)
@@ -145,9 +154,11 @@ async fn tell(
     by: By<'_>,
 ) -> Result<(), Problem> {
     let secrets = contexts.secrets();
+    if secrets.is_empty() && matches!(by, By::Start) {
+        return Ok(());
+    }
     let (mut names, mut own) = (Vec::new(), 0_usize);
     for row in secrets.values() {
-        // The log is read by others: it does not say what a member has of their own.
         match Scope::of(row) {
             Scope::Workspace => names.push(row.name.clone()),
             Scope::Project(project) => {
@@ -158,29 +169,20 @@ async fn tell(
         }
     }
     names.sort();
-    if own > 0 {
-        names.push(format!("and {own} of the member's own"));
-    }
-    let entry = match by {
-        By::Start if secrets.is_empty() => return Ok(()),
-        By::Start => {
-            let detail = names.join(" ");
-            let entry = audit::by_server(services, Action::SecretDeliver, who.container, detail);
-            crate::store::Entry {
-                actor: Some(who.owner),
-                ..entry
-            }
-        }
-        By::Request(ctx) => {
-            let detail = match names.is_empty() {
-                true => "while it runs: none".to_owned(),
-                false => format!("while it runs: {}", names.join(" ")),
-            };
-            audit::entry(ctx, Action::SecretDeliver, who.container, detail)
-        }
+    let before = match by {
+        By::Start => "",
+        By::Request(_) => "while it runs:",
     };
+    let lead = lead(before, names.len(), own);
+    let entries = audit::in_parts(&lead, &names, |detail| match by {
+        By::Start => crate::store::Entry {
+            actor: Some(who.owner),
+            ..audit::by_server(services, Action::SecretDeliver, who.container, detail)
+        },
+        By::Request(ctx) => audit::entry(ctx, Action::SecretDeliver, who.container, detail),
+    });
     let tx = services.store.scoped(grant).await?;
-    tx.commit(entry).await?;
+    tx.commit(entries).await?;
     Ok(())
 }
 

@@ -1,11 +1,10 @@
 //! Delivery to running containers on request, and which of them have something old.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
 use super::contexts::Stock;
 use super::record::{self, OutdatedSecret};
@@ -16,20 +15,19 @@ use crate::clients::agent::AgentError;
 use crate::context::Ctx;
 use crate::features::containers::{Controller, Identity, Known, Owner, known};
 use crate::features::members;
+use crate::features::secrets::ops::may_write;
 use crate::kernel::{Code, ContainerId, Problem, UserId, WorkspaceId};
 use crate::store::{Grant, Permission};
 
 /// How many containers are delivered to at once.
 const AT_ONCE: usize = 4;
-/// How many turns there are: containers whose ids end alike wait for each other.
-const TURNS: usize = 16;
 
 /// What delivers to running containers. Cheap to clone.
 #[derive(Clone)]
 pub struct Deliveries {
     controller: Arc<Controller>,
-    /// One delivery to a container at a time: else the one that read first could come last.
-    turns: Arc<[Mutex<()>; TURNS]>,
+    /// Where a delivery is under way. One at a time to a container: else the one that read first could come last.
+    under_way: Arc<Mutex<HashSet<ContainerId>>>,
 }
 
 impl Deliveries {
@@ -37,7 +35,7 @@ impl Deliveries {
     pub fn new(controller: Arc<Controller>) -> Self {
         Self {
             controller,
-            turns: Arc::new(std::array::from_fn(|_| Mutex::new(()))),
+            under_way: Arc::default(),
         }
     }
 
@@ -46,9 +44,33 @@ impl Deliveries {
         &self.controller
     }
 
-    fn turn(&self, container: ContainerId) -> Option<&Mutex<()>> {
-        let last = container.bytes().last().copied().unwrap_or_default();
-        self.turns.get(usize::from(last) % TURNS)
+    /// The turn to deliver to a container; none while somebody else does. Nobody waits: an agent that does not answer would hold
+    /// up whoever comes next.
+    fn turn(&self, container: ContainerId) -> Option<Turn<'_>> {
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        under_way.insert(container).then_some(Turn {
+            under_way: &self.under_way,
+            container,
+        })
+    }
+}
+
+/// Ends when it is dropped.
+struct Turn<'a> {
+    under_way: &'a Mutex<HashSet<ContainerId>>,
+    container: ContainerId,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        under_way.remove(&self.container);
     }
 }
 
@@ -133,11 +155,11 @@ async fn deliver_one(
     if !container.is_running(Some(&deliveries.controller)) {
         return (who, DeliveryOutcome::NotRunning, None);
     }
+    let Some(_turn) = deliveries.turn(who.container) else {
+        let reason = "Another delivery to it is under way. Look again in a few seconds.".to_owned();
+        return (who, DeliveryOutcome::Failed, Some(reason));
+    };
     let delivered = async {
-        let _turn = match deliveries.turn(who.container) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        };
         let agent = container.agent(&deliveries.controller)?;
         let hello = agent.hello().await?;
         deliver(&ctx.services, who, &agent, &hello, By::Request(ctx)).await
@@ -153,18 +175,24 @@ async fn deliver_one(
     }
 }
 
-/// Why it failed. What an agent says is its owner's doing, and shown to them alone.
+/// Why it failed. What an agent says is its owner's doing, and what the vault says may name what the owner has of their own: both
+/// are shown to them alone.
 fn reason(error: DeliveryError, mine: bool) -> String {
     match error {
-        DeliveryError::Agent(AgentError::Refused { .. }) if !mine => {
+        error if mine => Problem::from(error).detail.into_owned(),
+        DeliveryError::Agent(AgentError::Refused { .. }) => {
             "The agent in the container refused them. Its owner sees why when they deliver; to stop and start the container \
              helps."
                 .to_owned()
         }
-        DeliveryError::Server(problem) if matches!(problem.code, Code::NotFound | Code::Forbidden) => {
-            "Its owner may not have a container here any more.".to_owned()
+        DeliveryError::Agent(error) => Problem::from(error).detail.into_owned(),
+        DeliveryError::Owner(_) => "Its owner may not have a container here any more.".to_owned(),
+        DeliveryError::Server(problem) if problem.code == Code::Unavailable => {
+            problem.detail.into_owned()
         }
-        error => Problem::from(error).detail.into_owned(),
+        DeliveryError::Server(_) => {
+            "They cannot be put together. Its owner sees why when they deliver.".to_owned()
+        }
     }
 }
 
@@ -196,7 +224,8 @@ pub async fn in_containers(
     workspace: WorkspaceId,
 ) -> Result<Vec<SecretsInContainer>, Problem> {
     let grant = ctx.authorize::<SecretsRead>(workspace).await?;
-    let all = may_see_all(ctx, workspace).await?;
+    // Who may not is answered about their own.
+    let all = may_write(ctx, workspace).await?;
     let tx = ctx.services.store.scoped_read(&grant).await?;
     let mut running = known(&tx).await?;
     running
@@ -225,15 +254,6 @@ pub async fn in_containers(
         }
     });
     Ok(shown.collect())
-}
-
-/// Whether the caller sees what is in others' containers: who may not is answered about their own.
-async fn may_see_all(ctx: &Ctx, workspace: WorkspaceId) -> Result<bool, Problem> {
-    match ctx.authorize::<SecretsWrite>(workspace).await {
-        Ok(_) => Ok(true),
-        Err(problem) if problem.code == Code::Forbidden => Ok(false),
-        Err(problem) => Err(problem),
-    }
 }
 
 /// Whose containers the caller may deliver to: `None` for nobody's.
