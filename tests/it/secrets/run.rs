@@ -160,7 +160,7 @@ async fn a_token_that_reveals_says_so_and_a_person_is_there() {
     );
     let log = api.get(&log).await.ok().to_string();
     assert!(
-        log.contains("and 1 of the member's own") && !log.contains("MINE"),
+        log.contains("1 of the member's own and") && !log.contains("MINE"),
         "{log}"
     );
     // A viewer is shown what is visible.

@@ -1,10 +1,12 @@
 //! Delivery to running containers on request, and which of them have something old.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use super::contexts::Stock;
 use super::record::{self, OutdatedSecret};
@@ -21,13 +23,15 @@ use crate::store::{Grant, Permission};
 
 /// How many containers are delivered to at once.
 const AT_ONCE: usize = 4;
+/// Longest wait for earlier deliveries to a container.
+const LONGEST_TURN: Duration = Duration::from_secs(3);
 
 /// What delivers to running containers. Cheap to clone.
 #[derive(Clone)]
 pub struct Deliveries {
     controller: Arc<Controller>,
-    /// Where a delivery is under way. One at a time to a container: else the one that read first could come last.
-    under_way: Arc<Mutex<HashSet<ContainerId>>>,
+    /// One delivery at a time to a container: else the one that read first could come last.
+    turns: Arc<Mutex<HashMap<ContainerId, Weak<tokio::sync::Mutex<()>>>>>,
 }
 
 impl Deliveries {
@@ -35,7 +39,7 @@ impl Deliveries {
     pub fn new(controller: Arc<Controller>) -> Self {
         Self {
             controller,
-            under_way: Arc::default(),
+            turns: Arc::default(),
         }
     }
 
@@ -44,33 +48,23 @@ impl Deliveries {
         &self.controller
     }
 
-    /// The turn to deliver to a container; none while somebody else does. Nobody waits: an agent that does not answer would hold
-    /// up whoever comes next.
-    fn turn(&self, container: ContainerId) -> Option<Turn<'_>> {
-        let mut under_way = self
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        under_way.insert(container).then_some(Turn {
-            under_way: &self.under_way,
-            container,
-        })
+    /// The turn to deliver to a container; none when those before it take too long, because its agent does not answer.
+    async fn turn(&self, container: ContainerId) -> Option<OwnedMutexGuard<()>> {
+        let turns = self.turns_of(container);
+        tokio::time::timeout(LONGEST_TURN, turns.lock_owned())
+            .await
+            .ok()
     }
-}
 
-/// Ends when it is dropped.
-struct Turn<'a> {
-    under_way: &'a Mutex<HashSet<ContainerId>>,
-    container: ContainerId,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut under_way = self
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        under_way.remove(&self.container);
+    fn turns_of(&self, container: ContainerId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = all.get(&container).and_then(Weak::upgrade) {
+            return turns;
+        }
+        all.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::default();
+        all.insert(container, Arc::downgrade(&turns));
+        turns
     }
 }
 
@@ -155,8 +149,9 @@ async fn deliver_one(
     if !container.is_running(Some(&deliveries.controller)) {
         return (who, DeliveryOutcome::NotRunning, None);
     }
-    let Some(_turn) = deliveries.turn(who.container) else {
-        let reason = "Another delivery to it is under way. Look again in a few seconds.".to_owned();
+    let Some(_turn) = deliveries.turn(who.container).await else {
+        let reason =
+            "Another delivery to it is still under way. Try again in a few seconds.".to_owned();
         return (who, DeliveryOutcome::Failed, Some(reason));
     };
     let delivered = async {
@@ -168,31 +163,32 @@ async fn deliver_one(
     match delivered {
         Ok(()) => (who, DeliveryOutcome::Delivered, None),
         Err(error) => {
-            tracing::warn!(container = %who.container, %error, "secrets could not be delivered on request");
-            let reason = reason(error, who.owner == ctx.actor.user());
+            let others = for_others(&error);
+            tracing::warn!(container = %who.container, error = %others, "secrets could not be delivered on request");
+            let reason = if who.owner == ctx.actor.user() {
+                Problem::from(error).detail.into_owned()
+            } else {
+                others
+            };
             (who, DeliveryOutcome::Failed, Some(reason))
         }
     }
 }
 
-/// Why it failed. What an agent says is its owner's doing, and what the vault says may name what the owner has of their own: both
-/// are shown to them alone.
-fn reason(error: DeliveryError, mine: bool) -> String {
+/// Why it failed, for anybody but the container's owner. What an agent says is the owner's doing, and what the vault says may name
+/// what the owner has of their own.
+fn for_others(error: &DeliveryError) -> String {
     match error {
-        error if mine => Problem::from(error).detail.into_owned(),
         DeliveryError::Agent(AgentError::Refused { .. }) => {
             "The agent in the container refused them. Its owner sees why when they deliver; to stop and start the container \
              helps."
                 .to_owned()
         }
-        DeliveryError::Agent(error) => Problem::from(error).detail.into_owned(),
         DeliveryError::Owner(_) => "Its owner may not have a container here any more.".to_owned(),
-        DeliveryError::Server(problem) if problem.code == Code::Unavailable => {
-            problem.detail.into_owned()
-        }
-        DeliveryError::Server(_) => {
+        DeliveryError::Server(problem) if problem.code != Code::Unavailable => {
             "They cannot be put together. Its owner sees why when they deliver.".to_owned()
         }
+        error => error.to_string(),
     }
 }
 
