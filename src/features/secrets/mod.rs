@@ -25,6 +25,7 @@ mod run;
 mod set;
 mod store;
 mod versions;
+mod wrong;
 
 pub use delivery::ops::Deliveries;
 pub use delivery::{By, DeliveryError, deliver};

@@ -1,6 +1,6 @@
 //! Setting secrets: one, or many of which all are set or none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,6 +16,7 @@ use super::rules::{
     references_complaint, value_complaint,
 };
 use super::store;
+use super::wrong::Wrong;
 use crate::authz::permission::{SecretsOwn, SecretsWrite};
 use crate::context::Ctx;
 use crate::features::audit::Action;
@@ -154,10 +155,7 @@ async fn set_granted<P: Permission>(
         ));
     }
     let of = scope.stored(grant.user());
-    let mut wrong = Wrong {
-        many: asked > 1,
-        all: BTreeMap::new(),
-    };
+    let mut wrong = Wrong::about(asked);
     for (name, message) in known_wrong {
         wrong.add(&name, &message);
     }
@@ -212,41 +210,6 @@ impl Planned {
         } else {
             Vec::new()
         }
-    }
-}
-
-/// Everything that is not right, by name where there are several.
-struct Wrong {
-    many: bool,
-    all: BTreeMap<String, Vec<String>>,
-}
-
-impl Wrong {
-    fn add(&mut self, name: &str, message: &str) {
-        // A name that is none may be anything and of any length.
-        let name: String = name.chars().take(130).collect();
-        self.all.entry(name).or_default().push(message.to_owned());
-    }
-
-    fn none(&self) -> Result<(), Problem> {
-        if self.all.is_empty() {
-            return Ok(());
-        }
-        let lines = self.all.iter().map(|(name, messages)| {
-            let messages = messages.join(" ");
-            if self.many {
-                format!("{name}: {messages}")
-            } else {
-                messages
-            }
-        });
-        let lines: Vec<String> = lines.collect();
-        let detail = if self.many {
-            format!("Nothing was set. {}", lines.join("\n"))
-        } else {
-            lines.join("\n")
-        };
-        Err(Problem::new(Code::Unprocessable, detail))
     }
 }
 
