@@ -60,6 +60,10 @@ pub const REFUSED: &[(&str, &str)] = &[
         "the fuzzer's account has a session of a browser only where a browser signed in",
     ),
     (
+        "secrets_export_masked",
+        "asks for a person who signed in a moment ago",
+    ),
+    (
         "secrets_reveal",
         "asks for a person who signed in a moment ago",
     ),
