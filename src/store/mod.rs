@@ -22,6 +22,7 @@ mod root;
 mod scope;
 mod scoped;
 mod system;
+mod turn;
 
 pub use error::{OpenError, StoreError};
 pub use grant::{Grant, OrganizationGrant, Permission};

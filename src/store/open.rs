@@ -14,17 +14,23 @@ use sea_orm::{
 use super::ledger::{Ledger, Seal};
 use super::postgres::{self, Address};
 use super::scope::Place;
+use super::turn::{Turns, Tx};
 use super::{
     Grant, OpenError, OrganizationGrant, OrganizationRead, OrganizationTx, Permission, ScopedRead,
     ScopedSnapshot, ScopedTx, StoreError, SystemPurpose, SystemTx,
 };
 use crate::config::DatabaseConfig;
 
+/// So long a transaction on an SQLite file may take to begin: what runs before it is short.
+const EMBEDDED_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The database. Cheap to clone; the pool inside never leaves this module.
 #[derive(Clone)]
 pub struct Store {
     pool: DatabaseConnection,
     ledger: Ledger,
+    /// Of who writes to an SQLite file.
+    turns: Turns,
     /// So long a transaction may take to begin, on PostgreSQL.
     patience: Duration,
     /// So often beginning is tried: each connection of the pool may have broken, and shows it once.
@@ -85,6 +91,7 @@ impl Store {
         Ok(Self {
             pool,
             ledger: Ledger::new(seal),
+            turns: Turns::default(),
             patience,
             tries: config.max_connections.saturating_add(1),
         })
@@ -238,9 +245,13 @@ impl Store {
     }
 
     /// Begins, on another connection when the one from the pool had broken: after a restart of PostgreSQL all have.
-    async fn begin(&self, mode: Mode, setting: Setting) -> Result<DatabaseTransaction, StoreError> {
+    async fn begin(&self, mode: Mode, setting: Setting) -> Result<Tx, StoreError> {
         if !self.is_shared() {
-            return self.try_begin(mode, setting).await;
+            let turn = match mode {
+                Mode::Write => Some(self.turns.take(EMBEDDED_PATIENCE).await?),
+                Mode::Read | Mode::Snapshot => None,
+            };
+            return Ok(Tx::new(self.try_begin(mode, setting).await?, turn));
         }
         let started = Instant::now();
         let attempts = async {
@@ -250,7 +261,7 @@ impl Store {
                 match self.try_begin(mode, setting).await {
                     Err(StoreError::Unavailable(_))
                         if left > 0 && started.elapsed() < self.patience => {}
-                    done => return done,
+                    done => return done.map(|tx| Tx::new(tx, None)),
                 }
             }
         };
@@ -339,7 +350,7 @@ async fn embedded(config: &DatabaseConfig, file: &Path) -> Result<DatabaseConnec
     let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));
     options
         .max_connections(config.max_connections)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(EMBEDDED_PATIENCE)
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
@@ -349,6 +360,7 @@ async fn embedded(config: &DatabaseConfig, file: &Path) -> Result<DatabaseConnec
                 .pragma("foreign_keys", "ON")
                 // A confined server has no folder for temporary files.
                 .pragma("temp_store", "MEMORY")
+                // For other processes: this one's own writers wait for their turn.
                 .pragma("busy_timeout", "10000")
         });
     Ok(Database::connect(options).await?)

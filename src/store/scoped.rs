@@ -15,6 +15,7 @@ use super::StoreError;
 use super::ledger::{Entries, Ledger, Unaudited};
 use super::root;
 use super::scope::{Place, ScopeId};
+use super::turn::Tx;
 use crate::kernel::{OrganizationId, WorkspaceId};
 
 /// An entity whose rows belong to an `S` and may be read within it.
@@ -32,7 +33,7 @@ pub trait Tenant<S: ScopeId>: TenantRead<S> {
 
 /// A transaction that reads the rows of one `S`.
 pub struct Reading<S> {
-    tx: DatabaseTransaction,
+    tx: Tx,
     scope: S,
     organization: OrganizationId,
 }
@@ -78,7 +79,7 @@ impl<S> Deref for Writing<S> {
 }
 
 impl<S: ScopeId> Reading<S> {
-    pub(super) fn new(tx: DatabaseTransaction, scope: S, organization: OrganizationId) -> Self {
+    pub(super) fn new(tx: Tx, scope: S, organization: OrganizationId) -> Self {
         Self {
             tx,
             scope,
@@ -124,7 +125,7 @@ impl<S: ScopeId> Writing<S> {
     {
         let mut model = model;
         E::set_scope(&mut model, self.scope);
-        Ok(E::insert(model).exec_with_returning(&self.tx).await?)
+        Ok(E::insert(model).exec_with_returning(&*self.tx).await?)
     }
 
     /// Changes one row of this scope, found by its primary key.
@@ -142,7 +143,7 @@ impl<S: ScopeId> Writing<S> {
         let statement = E::update(model)
             .validate()?
             .filter(E::scope_column().eq(self.scope));
-        Ok(statement.exec(&self.tx).await?)
+        Ok(statement.exec(&*self.tx).await?)
     }
 
     /// Changes all rows of `E` in this scope that the filters leave.

@@ -1,14 +1,15 @@
 //! Work that has no tenant yet. The list of purposes is counted by a test and may only shrink.
 
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, Select, sea_query::IntoCondition,
+    ActiveModelBehavior, ActiveModelTrait, EntityTrait, IntoActiveModel, QueryFilter, Select,
+    sea_query::IntoCondition,
 };
 
 use super::StoreError;
 use super::ledger::{Entries, Ledger, Unaudited, installation};
 use super::root;
 use super::scope::Place;
+use super::turn::Tx;
 use crate::kernel::{OrganizationId, WorkspaceId};
 
 /// Why a transaction without a workspace is needed.
@@ -80,12 +81,12 @@ impl SystemPurpose {
 
 /// A transaction without a workspace.
 pub struct SystemTx {
-    tx: DatabaseTransaction,
+    tx: Tx,
     ledger: Ledger,
 }
 
 impl SystemTx {
-    pub(super) fn new(tx: DatabaseTransaction, ledger: Ledger) -> Self {
+    pub(super) fn new(tx: Tx, ledger: Ledger) -> Self {
         Self { tx, ledger }
     }
 
@@ -97,7 +98,7 @@ impl SystemTx {
         &self,
         query: Select<E>,
     ) -> Result<Option<E::Model>, StoreError> {
-        Ok(query.one(&self.tx).await?)
+        Ok(query.one(&*self.tx).await?)
     }
 
     /// All rows that the query finds.
@@ -105,7 +106,7 @@ impl SystemTx {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn all<E: EntityTrait>(&self, query: Select<E>) -> Result<Vec<E::Model>, StoreError> {
-        Ok(query.all(&self.tx).await?)
+        Ok(query.all(&*self.tx).await?)
     }
 
     /// Adds a row.
@@ -118,7 +119,7 @@ impl SystemTx {
         <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
     {
         Ok(<A::Entity as EntityTrait>::insert(model)
-            .exec_with_returning(&self.tx)
+            .exec_with_returning(&*self.tx)
             .await?)
     }
 
@@ -132,7 +133,7 @@ impl SystemTx {
         <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
     {
         Ok(<A::Entity as EntityTrait>::update(model)
-            .exec(&self.tx)
+            .exec(&*self.tx)
             .await?)
     }
 
@@ -148,7 +149,7 @@ impl SystemTx {
         Ok(E::update_many()
             .set(values)
             .filter(condition)
-            .exec(&self.tx)
+            .exec(&*self.tx)
             .await?
             .rows_affected)
     }
@@ -163,7 +164,7 @@ impl SystemTx {
     ) -> Result<u64, StoreError> {
         Ok(E::delete_many()
             .filter(condition)
-            .exec(&self.tx)
+            .exec(&*self.tx)
             .await?
             .rows_affected)
     }
