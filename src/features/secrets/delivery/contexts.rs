@@ -160,7 +160,7 @@ mod tests {
     use crate::kernel::{Clock, Rng};
 
     #[test]
-    fn the_narrower_scope_wins_by_name_and_nobody_gets_anothers_own() {
+    fn the_narrower_scope_wins_by_name_and_nobody_gets_what_is_somebody_elses() {
         let clock = Clock::fixed(1);
         let new = || ProjectId::new(&clock, &Rng);
         let (app, gone, me, other) = (
