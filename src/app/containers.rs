@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clients::agent::Agents;
 use crate::clients::launcher::Launcher;
+use crate::config::RuntimeKind;
 use crate::context::Services;
 use crate::features::broker::Preview;
 use crate::features::containers::{
@@ -24,13 +25,16 @@ pub struct Containers {
     pub deliveries: Deliveries,
 }
 
-/// Prepares this machine for containers, and starts the controller.
+/// Prepares this machine for containers where it runs some, and starts the controller.
 ///
 /// # Errors
 /// When a setting names something that is not there, or files cannot be written.
-pub async fn start(services: &Services, launcher: Launcher) -> anyhow::Result<Containers> {
+pub async fn start(services: &Services, launcher: Option<Launcher>) -> anyhow::Result<Containers> {
     let config = &services.config;
-    let launched = Launched::open(launcher).await?;
+    let runtime = match (config.runtime.kind, launcher) {
+        (RuntimeKind::Local, Some(launcher)) => Runtime::Local(Launched::open(launcher).await?),
+        _ => Runtime::None,
+    };
     let agents = Agents::new();
     let egress = Egress::new(
         &config.egress,
@@ -50,7 +54,7 @@ pub async fn start(services: &Services, launcher: Launcher) -> anyhow::Result<Co
         )
     });
     let parts = Parts {
-        runtime: Runtime::Local(launched),
+        runtime,
         agents: agents.clone(),
         egress: handler,
         deliver,

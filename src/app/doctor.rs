@@ -122,6 +122,7 @@ async fn probe(paths: &Paths) -> anyhow::Result<Hardening> {
     services::make_folders(&own)?;
     let start = VaultStart {
         master: own.vault().join("master"),
+        socket: own.run().join("vault.sock"),
         paths: own.clone(),
         require_hardening: false,
     };

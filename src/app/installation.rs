@@ -76,12 +76,15 @@ fn compare(services: &Services, ours: &[u8], theirs: &[u8]) -> anyhow::Result<()
             .iter()
             .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     };
+    let vault = match &services.config.vault.socket {
+        Some(socket) => format!("of the vault process at {}", socket.display()),
+        None => services.master_file().display().to_string(),
+    };
     bail!(
-        "this database belongs to the installation {}, and the master secret {} to the installation {}: what one sealed, \
-         the other cannot open. Give every server of this database the same two files, master and install-id, and name \
-         the first in [vault] master_file",
+        "this database belongs to the installation {}, and the master secret {vault} to the installation {}: what one sealed, \
+         the other cannot open. Give every server of this database the same two files, master and install-id: the \
+         first is named in [vault] master_file, or given to the vault process that is started apart",
         hex(theirs),
-        services.master_file().display(),
         hex(ours),
     )
 }

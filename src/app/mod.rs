@@ -4,6 +4,7 @@ mod confinement;
 mod connections;
 mod containers;
 mod doctor;
+mod external_vault;
 mod health;
 mod installation;
 mod launcher;
@@ -54,14 +55,30 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     }
     let listener = listener::bind(&loaded.config, &paths).await?;
     let services = services::build(loaded.config, paths).await?;
-    let launcher = Launcher::new(Link::new(link)?, &services.tasks, &services.shutdown);
+    let launcher = match link {
+        Some(link) => Some(Launcher::new(
+            Link::new(link)?,
+            &services.tasks,
+            &services.shutdown,
+        )),
+        None => None,
+    };
+    let mut stop = StopSignal::watch()?;
     services
         .store
         .migrate_embedded()
         .await
         .context("bringing the database schema up to date")?;
-    let create_master = services::is_new(&services).await?;
-    launcher.ask(Ask::StartVault { create_master }).await?;
+    if services.config.vault.socket.is_none() {
+        let create_master = services::is_new(&services).await?;
+        ask(launcher.as_ref(), Ask::StartVault { create_master }).await?;
+    } else {
+        tokio::select! {
+            answers = external_vault::answers(&services) => answers?,
+            // There is nothing yet to bring to an end.
+            () = stop.heard() => return Ok(()),
+        }
+    }
     listen_for_changes(&services).await?;
     installation::claim(&services).await?;
     audit::start(&services);
@@ -79,13 +96,11 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     let shutdown = services.shutdown.clone();
     let server = connections::serve(listener, application, shutdown.clone());
     let mut server = std::pin::pin!(server);
-    let lost = launcher.lost();
     spare_memory(&services);
-    let mut stop = StopSignal::watch()?;
     announce(&address);
     tokio::select! {
         () = &mut server => anyhow::bail!("the listener ended by itself"),
-        () = lost.cancelled() => anyhow::bail!(
+        () = lost(launcher.as_ref()) => anyhow::bail!(
             "the launcher, which starts containers and the vault, has ended: start the server again"
         ),
         () = stop.heard() => {}
@@ -100,9 +115,28 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     }
     finish(&services).await;
     audit::flush(&services).await;
-    launcher.ask(Ask::StopVault).await?;
-    launcher.end().await;
+    if let Some(launcher) = launcher {
+        launcher.ask(Ask::StopVault).await?;
+        launcher.end().await;
+    }
     Ok(())
+}
+
+/// Asks the launcher, which is there whenever there is something to ask.
+async fn ask(launcher: Option<&Launcher>, ask: Ask) -> anyhow::Result<()> {
+    launcher
+        .context("this server was started without a launcher")?
+        .ask(ask)
+        .await?;
+    Ok(())
+}
+
+/// Waits for the end of the launcher, if there is one.
+async fn lost(launcher: Option<&Launcher>) {
+    match launcher {
+        Some(launcher) => launcher.lost().cancelled().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Hears on every replica whose rights have changed.

@@ -42,6 +42,13 @@ pub async fn rotate_master(
     copied: bool,
     say: impl Fn(&str),
 ) -> anyhow::Result<()> {
+    if let Some(socket) = &loaded.config.vault.socket {
+        bail!(
+            "the vault process at {} is started apart from the server, which cannot reach its master secret: run this where \
+             that file is, with settings that name it in [vault] master_file",
+            socket.display()
+        );
+    }
     let offline = services::offline(loaded, data_dir).await?;
     let alone = offline.alone();
     let done = rotate(&offline.services, alone, copied, say).await;

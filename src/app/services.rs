@@ -16,7 +16,7 @@ use super::{VaultProcess, installation, launcher};
 use crate::authz::{Credentials, SessionLimits};
 use crate::clients::mail::Mailer;
 use crate::clients::redis::Redis;
-use crate::config::{Config, Loaded, Paths};
+use crate::config::{Config, Loaded, Paths, RuntimeKind};
 use crate::context::Services;
 use crate::features::{audit, members};
 use crate::kernel::{Clock, Rng};
@@ -37,7 +37,7 @@ fn lock(paths: &Paths) -> anyhow::Result<File> {
 /// What a server holds from before it answers: its folders, the launcher, and its own confinement.
 pub struct Held {
     paths: Paths,
-    launcher: OwnedFd,
+    launcher: Option<OwnedFd>,
     confinement: Confinement,
     lock: File,
 }
@@ -48,13 +48,13 @@ impl Held {
         &self.paths
     }
 
-    /// The parts: the link to the launcher, what came of the confinement, and the lock.
-    pub fn into_parts(self) -> (OwnedFd, Confinement, File) {
+    /// The parts: the link to the launcher when there is one, what came of the confinement, and the lock.
+    pub fn into_parts(self) -> (Option<OwnedFd>, Confinement, File) {
         (self.launcher, self.confinement, self.lock)
     }
 }
 
-/// Takes the data folder, begins the launcher, and confines this process. Before any thread was started.
+/// Takes the data folder, begins the launcher where there is something to launch, and confines this process. Before any thread was started.
 ///
 /// # Errors
 /// When the folder is in use or cannot be made, or the kernel refuses what `[vault] require_hardening` demands.
@@ -62,7 +62,10 @@ pub fn hold(config: &Config, config_file: Option<&Path>, data_dir: &Path) -> any
     let paths = Paths::new(data_dir.to_path_buf());
     let lock = lock(&paths)?;
     make_folders(&paths)?;
-    let launcher = launcher::begin(config_file, data_dir)?;
+    let launched = config.runtime.kind == RuntimeKind::Local || config.vault.socket.is_none();
+    let launcher = launched
+        .then(|| launcher::begin(config_file, data_dir))
+        .transpose()?;
     let confinement = confinement::confine(config, config_file, &paths)?;
     Ok(Held {
         paths,
@@ -136,7 +139,7 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
 /// Opens the database and makes clients of the other processes; starts nothing.
 pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     let clock = Clock::system();
-    let vault = VaultClient::new(VaultProcess::socket(&paths));
+    let vault = VaultClient::new(config.vault.socket(&paths));
     let seal = Arc::new(vault.clone());
     let store = Store::open(&config.database, &paths.sqlite(), seal)
         .await
@@ -178,13 +181,13 @@ pub struct Offline {
     /// The parts.
     pub services: Services,
     vault: Option<VaultProcess>,
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Offline {
     /// Whether no server runs on this data folder, and none can start before the command ends.
     pub fn alone(&self) -> bool {
-        self.vault.is_some()
+        self.lock.is_some()
     }
 
     /// Ends the vault process that was started for the command, if one was.
@@ -213,16 +216,18 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
             .migrate_embedded()
             .await
             .context("bringing the database schema up to date")?;
-        let how = VaultStart::new(&services.config, &services.paths);
-        let started = VaultProcess::supervise(how, is_new(&services).await?)?;
-        started.ready().await?;
+        if services.config.vault.socket.is_none() {
+            let how = VaultStart::new(&services.config, &services.paths);
+            let started = VaultProcess::supervise(how, is_new(&services).await?)?;
+            started.ready().await?;
+            vault = Some(started);
+        }
         installation::claim(&services).await?;
-        vault = Some(started);
     }
     Ok(Offline {
         services,
         vault,
-        _lock: lock,
+        lock,
     })
 }
 

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::PROGRAM;
 use crate::config::{Config, Paths};
-use crate::vault::VaultClient;
 use crate::vault::server::exit;
+use crate::vault::{Status, VaultClient};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -36,6 +36,8 @@ pub struct VaultStart {
     pub paths: Paths,
     /// The master secret's file.
     pub master: PathBuf,
+    /// Where the process listens.
+    pub socket: PathBuf,
     /// Whether it refuses to run with less than all of its hardening.
     pub require_hardening: bool,
 }
@@ -46,6 +48,7 @@ impl VaultStart {
         Self {
             paths: paths.clone(),
             master: config.vault.master(paths),
+            socket: config.vault.socket(paths),
             require_hardening: config.vault.require_hardening,
         }
     }
@@ -58,11 +61,6 @@ struct Running {
 }
 
 impl VaultProcess {
-    /// Where the process listens.
-    pub fn socket(paths: &Paths) -> PathBuf {
-        paths.run().join("vault.sock")
-    }
-
     /// Starts it and keeps it running. Only a `new_install` may make a master secret: where keys were wrapped already,
     /// a lost master must be an error and not a fresh one that opens nothing.
     ///
@@ -70,7 +68,7 @@ impl VaultProcess {
     /// When it cannot be started at all.
     pub fn supervise(how: VaultStart, new_install: bool) -> anyhow::Result<Self> {
         let first = start(&how, new_install)?;
-        let client = VaultClient::new(Self::socket(&how.paths));
+        let client = VaultClient::new(how.socket.clone());
         let stopping = CancellationToken::new();
         let (refuse, refused) = watch::channel(None);
         let token = stopping.clone();
@@ -132,13 +130,7 @@ impl VaultProcess {
         loop {
             match self.client.status().await {
                 Ok(status) => {
-                    let missing = status.hardening.missing();
-                    if !missing.is_empty() {
-                        tracing::warn!(
-                            ?missing,
-                            "the kernel does not give the vault process all its hardening"
-                        );
-                    }
+                    warn_of_missing(&status);
                     return Ok(());
                 }
                 Err(_) if self.refused.borrow().is_some() => bail!(
@@ -166,13 +158,24 @@ impl VaultProcess {
     }
 }
 
+/// Says in the log what the vault process lacks of its hardening.
+pub(super) fn warn_of_missing(status: &Status) {
+    let missing = status.hardening.missing();
+    if !missing.is_empty() {
+        tracing::warn!(
+            ?missing,
+            "the kernel does not give the vault process all its hardening"
+        );
+    }
+}
+
 fn start(how: &VaultStart, new_install: bool) -> anyhow::Result<Running> {
     let folder = how.paths.vault();
     let mut child = Command::new(PROGRAM)
         .arg0("optidev")
         .arg("vault")
         .arg("--socket")
-        .arg(VaultProcess::socket(&how.paths))
+        .arg(&how.socket)
         .arg("--master")
         .arg(&how.master)
         .args(how.require_hardening.then_some("--require-hardening"))

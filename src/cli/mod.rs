@@ -12,6 +12,7 @@ mod run;
 mod secrets;
 mod serve;
 pub mod vault;
+mod vault_apart;
 mod verify;
 
 use std::io::Read;
@@ -53,7 +54,7 @@ enum Command {
     Secrets(secrets::SecretsArgs),
     /// Run a command with the secrets that one may see or reveal in its environment.
     Run(run::RunArgs),
-    /// The vault's master secret: `vault rotate-master`.
+    /// The vault: its master secret, what it keeps for the installation, and the process itself, when it is started apart.
     Vault(vault::VaultArgs),
 }
 

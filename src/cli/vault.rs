@@ -1,13 +1,19 @@
 //! `optidev vault`: what people do with the master secret on the host; and, with `--socket`, the vault process itself, which
-//! the server starts.
+//! the server starts. One that is started apart: `vault_apart`.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Place, credential, runtime};
+use super::{Place, credential, runtime, vault_apart};
 use crate::app;
 use crate::vault::server::{self, Options, Rate};
+
+/// How often values of one workspace may be revealed.
+pub const REVEALS: Rate = Rate {
+    per_minute: 60,
+    burst: 120,
+};
 
 /// The vault.
 #[derive(clap::Args)]
@@ -32,6 +38,12 @@ enum VaultCommand {
     },
     /// Credentials of the installation that the vault keeps: the key of the AI provider, the mail server's password.
     Credential(credential::CredentialArgs),
+    /// Run the vault process apart from the server, as a user of its own, until SIGTERM. The server finds it by `[vault] socket`.
+    Serve(vault_apart::ServeArgs),
+    /// Make the master secret of a new installation whose vault process is started apart.
+    NewMaster(vault_apart::NewMasterArgs),
+    /// Say by the exit status whether a vault process answers on a socket: for probes.
+    Alive(vault_apart::AliveArgs),
 }
 
 /// Runs the vault process, which alone reads the master secret.
@@ -54,7 +66,7 @@ pub struct ProcessArgs {
     pub anchors: Option<PathBuf>,
     /// The user id of the server, the only one that may connect [default: the vault's own].
     #[arg(hide = true, long, value_name = "UID")]
-    pub parent_uid: Option<u32>,
+    pub client_uid: Option<u32>,
     /// Ends when standard input does: for a parent that holds a pipe to it.
     #[arg(hide = true, long)]
     pub die_with_parent: bool,
@@ -62,10 +74,10 @@ pub struct ProcessArgs {
     #[arg(hide = true, long)]
     pub require_hardening: bool,
     /// How many values a minute may be revealed in one workspace.
-    #[arg(hide = true, long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(hide = true, long, value_name = "N", default_value_t = REVEALS.per_minute, value_parser = clap::value_parser!(u32).range(1..))]
     pub reveals_per_minute: u32,
     /// How many values may be revealed at once after a pause.
-    #[arg(hide = true, long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(hide = true, long, value_name = "N", default_value_t = REVEALS.burst, value_parser = clap::value_parser!(u32).range(1..))]
     pub reveal_burst: u32,
 }
 
@@ -82,6 +94,9 @@ pub fn run(args: VaultArgs) -> anyhow::Result<()> {
             runtime()?.block_on(app::rotate_master(loaded, &data_dir, copied, say))
         }
         (Some(VaultCommand::Credential(args)), _) => runtime()?.block_on(credential::run(args)),
+        (Some(VaultCommand::Serve(args)), _) => vault_apart::serve(args),
+        (Some(VaultCommand::NewMaster(args)), _) => vault_apart::new_master(&args),
+        (Some(VaultCommand::Alive(args)), _) => runtime()?.block_on(vault_apart::alive(args)),
         (None, Some(process)) => become_process(process),
         (None, None) => anyhow::bail!("say what to do; optidev vault --help has the list"),
     }
@@ -100,8 +115,8 @@ fn become_process(args: ProcessArgs) -> ! {
         anchors: args
             .anchors
             .unwrap_or_else(|| args.record.with_file_name("anchors")),
-        record: args.record,
-        parent_uid: args.parent_uid,
+        record: Some(args.record),
+        client_uid: args.client_uid,
         die_with_parent: args.die_with_parent,
         require_hardening: args.require_hardening,
         reveals: Rate {

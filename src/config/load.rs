@@ -62,6 +62,9 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     let config: Config = figment
         .extract()
         .map_err(|error| ConfigError::Setting(explain(error, &figment)))?;
+    if let Some(contradiction) = config.vault.contradiction() {
+        return Err(ConfigError::Setting(contradiction));
+    }
     Ok(Loaded {
         config,
         file: file.map(Path::to_path_buf),
@@ -233,6 +236,23 @@ mod tests {
         // What is right, and what is none of ours.
         for other in ["server__listen", "test_database", "home", "servers_listen"] {
             check(other).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_vault_of_somebody_else_goes_with_no_master_file() {
+        let socket = "[vault]\nsocket = \"/run/v.sock\"\n";
+        load_text(socket).unwrap();
+        let error = load_text(&format!("{socket}master_file = \"/etc/master\"\n"))
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "vault.socket",
+            "/run/v.sock",
+            "vault.master_file",
+            "/etc/master",
+        ] {
+            assert!(error.contains(part), "{error}");
         }
     }
 

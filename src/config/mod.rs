@@ -26,7 +26,7 @@ pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use mail::{MailConfig, MailTls};
 pub use redis::RedisConfig;
-pub use runtime::{LocalRuntimeConfig, RuntimeConfig};
+pub use runtime::{LocalRuntimeConfig, RuntimeConfig, RuntimeKind};
 pub use server::ServerConfig;
 pub use service_url::ServiceUrl;
 pub use tls::TlsConfig;

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeConfig {
+    /// What runs containers: `local` is bubblewrap on this machine; with `none` this installation has no containers.
+    pub kind: RuntimeKind,
     /// Whether this server makes containers run and stop. Of several servers with one database, one does; the others only
     /// show what it does.
     pub controller: bool,
@@ -18,10 +20,21 @@ pub struct RuntimeConfig {
 impl Default for RuntimeConfig {
     fn default() -> Self {
         Self {
+            kind: RuntimeKind::Local,
             controller: true,
             local: LocalRuntimeConfig::default(),
         }
     }
+}
+
+/// What runs containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuntimeKind {
+    /// bubblewrap on this machine.
+    Local,
+    /// Nothing.
+    None,
 }
 
 /// The embedded runtime: bubblewrap on this machine.

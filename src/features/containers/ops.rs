@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::controller::Controller;
 use super::model::{Container, Identity, Owner, Wanted};
+use super::runtime;
 use super::store::{self, container};
 use crate::authz::permission::{ContainersManage, ContainersRead, ContainersUse};
 use crate::clients::agent::Agent;
+use crate::config::RuntimeKind;
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, ContainerId, Problem, UserId, WorkspaceId};
@@ -80,13 +82,14 @@ pub async fn get(
 /// The caller's own container, made when there is none, and wanted running.
 ///
 /// # Errors
-/// 404, 403; `conflict` while an earlier one is being deleted.
+/// 404, 403; `conflict` while an earlier one is being deleted, and where nothing runs containers.
 pub async fn create(
     ctx: &Ctx,
     controller: &Arc<Controller>,
     workspace: WorkspaceId,
 ) -> Result<Container, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
+    require_runtime(ctx)?;
     for _ in 0..TRIES {
         if let Some(row) = try_create(ctx, controller, &grant).await? {
             controller.wake(&row);
@@ -94,6 +97,14 @@ pub async fn create(
         }
     }
     Err(overtaken())
+}
+
+/// Nobody is promised what nothing here will do.
+fn require_runtime(ctx: &Ctx) -> Result<(), Problem> {
+    match ctx.services.config.runtime.kind {
+        RuntimeKind::Local => Ok(()),
+        RuntimeKind::None => Err(Problem::new(Code::Conflict, runtime::MISSING)),
+    }
 }
 
 /// `None` when somebody was faster: look again.
@@ -132,7 +143,7 @@ async fn try_create(
 /// Asks for the caller's container to run. Asking again after a failure is a new try.
 ///
 /// # Errors
-/// 404 for a container of somebody else, too: only its owner starts it.
+/// 404 for a container of somebody else, too: only its owner starts it; `conflict` where nothing runs containers.
 pub async fn start(
     ctx: &Ctx,
     controller: &Arc<Controller>,
@@ -140,6 +151,7 @@ pub async fn start(
     id: ContainerId,
 ) -> Result<Container, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
+    require_runtime(ctx)?;
     for _ in 0..TRIES {
         let tx = ctx.services.store.scoped(&grant).await?;
         let row = own(store::find(&tx, id).await?, grant.user())?;

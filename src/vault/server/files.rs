@@ -31,6 +31,11 @@ pub enum KeyFileError {
         "there is no master secret at {0}; restore it from the backup, or for a new installation start with --create-master"
     )]
     Missing(PathBuf),
+    /// There is one, and what is sealed under it would be lost with it.
+    #[error(
+        "there is a master secret at {0} already, which is never replaced; name another folder"
+    )]
+    There(PathBuf),
     /// Others may read it.
     #[error(
         "the master secret {path} has mode {mode:03o}, so others can read it; make it yours alone: chmod 600 {path}"
@@ -240,7 +245,7 @@ pub(super) fn read_install(path: &Path) -> Result<[u8; 16], KeyFileError> {
 }
 
 /// Makes master and id when there is no master; false when there is one.
-fn make(master: &Path, install: &Path) -> Result<bool, KeyFileError> {
+pub(super) fn make(master: &Path, install: &Path) -> Result<bool, KeyFileError> {
     if master.exists() {
         return Ok(false);
     }

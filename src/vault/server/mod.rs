@@ -8,7 +8,7 @@
 //! killed at any moment and started again. It may
 //! use `kernel` and `vault::protocol` only: no tokio, no web framework, no database.
 //!
-//! Exit codes: 0 standard input ended (with `die_with_parent`), 1 the socket failed later,
+//! Exit codes: 0 it was told to end, by a signal or by the end of standard input (with `die_with_parent`), 1 the socket failed later,
 //! [`exit::KEYS`] and the others of [`exit`] at start. A supervisor should start it again after 1,
 //! a signal, or [`exit::BUSY`], and tell a person about the rest.
 
@@ -73,12 +73,12 @@ pub struct Options {
     pub master: PathBuf,
     /// Make both when there is no master yet.
     pub create_master: bool,
-    /// The record's file.
-    pub record: PathBuf,
+    /// The record's file; standard output when there is none.
+    pub record: Option<PathBuf>,
     /// The file of what is known of the audit log's chains.
     pub anchors: PathBuf,
     /// The only user that may connect; its own when absent.
-    pub parent_uid: Option<u32>,
+    pub client_uid: Option<u32>,
     /// End when standard input does: the parent holds the other end of that pipe.
     pub die_with_parent: bool,
     /// Do not start unless every hardening is in force.
@@ -120,6 +120,20 @@ impl StartError {
     }
 }
 
+/// Makes a master secret and an `install-id` in `folder`, mode 0600, for an installation whose vault is started apart.
+/// Answers the master's path.
+///
+/// # Errors
+/// [`KeyFileError`]; when there is a master already, which is never replaced.
+pub fn new_master(folder: &Path) -> Result<PathBuf, KeyFileError> {
+    let master = folder.join("master");
+    if files::make(&master, &folder.join("install-id"))? {
+        Ok(master)
+    } else {
+        Err(KeyFileError::There(master))
+    }
+}
+
 /// Runs the vault process until it is stopped. Must be called before any thread was started.
 pub fn run(options: &Options) -> ! {
     std::panic::set_hook(Box::new(|panic| {
@@ -131,6 +145,7 @@ pub fn run(options: &Options) -> ! {
         eprintln!("vault: internal error at {place}; the connection was closed");
     }));
     harden::before_secrets();
+    harden::end_on_signals();
     let error = match start(options) {
         Ok((service, listener)) => {
             if options.die_with_parent {
@@ -150,13 +165,19 @@ fn start(options: &Options) -> Result<(Arc<Service>, UnixListener), StartError> 
     /// How long the process that held the record before may take to be gone.
     const HANDOVER: Duration = Duration::from_secs(2);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let record = Record::open(&options.record, HANDOVER).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => StartError::Busy(options.record.clone()),
-        _ => StartError::Record {
-            path: options.record.clone(),
+    let record = match &options.record {
+        Some(path) => Record::open(path, HANDOVER).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => StartError::Busy(path.clone()),
+            _ => StartError::Record {
+                path: path.clone(),
+                error,
+            },
+        })?,
+        None => Record::standard_output().map_err(|error| StartError::Record {
+            path: PathBuf::from("/dev/stdout"),
             error,
-        },
-    })?;
+        })?,
+    };
     let (keys, pages, created) = files::load(&options.master, options.create_master)?;
     if created {
         eprintln!(
@@ -171,7 +192,7 @@ fn start(options: &Options) -> Result<(Arc<Service>, UnixListener), StartError> 
     let key_memory = pages.kind();
     pages.freeze().map_err(StartError::Freeze)?;
     let own = rustix::process::geteuid().as_raw();
-    let uid = options.parent_uid.unwrap_or(own);
+    let uid = options.client_uid.unwrap_or(own);
     let listener = listen(&options.socket, uid == own).map_err(|error| StartError::Socket {
         path: options.socket.clone(),
         error,

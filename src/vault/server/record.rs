@@ -1,4 +1,4 @@
-//! The vault's own record: one JSON object on each line of a file that it only ever appends to.
+//! The vault's own record: one JSON object on each line of a file that it only ever appends to, or of standard output.
 //!
 //! Each reveal, delivery and opening is written before its reply leaves the process, with what came
 //! of it, except a Visible value shown as it should be; when the line cannot be written, the operation is refused. It holds ids, names, versions and
@@ -8,7 +8,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -208,6 +208,15 @@ impl Record {
         }
         let torn = ends_inside_a_line(path)?;
         Ok(Self(Mutex::new(State { file, torn })))
+    }
+
+    /// Writes to standard output, for whoever collects the lines there.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn standard_output() -> io::Result<Self> {
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self(Mutex::new(State { file, torn: false })))
     }
 
     /// Appends `entries` in one write.

@@ -20,7 +20,7 @@ use sha2::Sha256;
 
 use super::harness::{OPTIDEV, Vault, WORKSPACE};
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -120,7 +120,7 @@ fn patiently<T>(mut start: impl FnMut() -> std::io::Result<T>) -> T {
 }
 
 /// What a process of `uid` can do to process `pid`, by attack.
-fn attacks(folder: &std::path::Path, uid: Option<u32>, pid: u32) -> Vec<(String, bool)> {
+pub fn attacks(folder: &std::path::Path, uid: Option<u32>, pid: u32) -> Vec<(String, bool)> {
     // A copy, because the build's folder may be closed to that user.
     let copy = folder.join("attacker");
     if !copy.exists() {
@@ -329,7 +329,7 @@ async fn another_user_is_refused_by_the_socket_itself() {
     let stranger = rustix::process::geteuid().as_raw() + 1;
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("record");
-    let vault = Vault::start_in(folder, record, &["--parent-uid", &stranger.to_string()]).await;
+    let vault = Vault::start_in(folder, record, &["--client-uid", &stranger.to_string()]).await;
     let error = vault.client().status().await.unwrap_err();
     let VaultError::Refused { reason } = error else {
         panic!("{error}");

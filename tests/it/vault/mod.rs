@@ -1,6 +1,7 @@
 //! The vault process over its socket: what it does, and what it refuses to whom.
 
 mod anchors;
+mod apart;
 mod attack;
 mod confined;
 mod credential;

@@ -28,6 +28,10 @@ pub type EgressHandler = Arc<
         + Sync,
 >;
 
+/// What is said where there is no runtime.
+pub const MISSING: &str = "This installation runs no containers: the setting [runtime] kind is \"none\". Whoever looks after \
+                           it can set \"local\", on a machine with bubblewrap.";
+
 /// Why a runtime could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -48,6 +52,11 @@ impl RuntimeError {
         matches!(self, Self::Machine(_) | Self::Unproven(_))
     }
 
+    /// There is no runtime.
+    fn missing() -> Self {
+        Self::Machine(MISSING.to_owned())
+    }
+
     fn io(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
         Self::Failed(format!("{what}: {error}"))
     }
@@ -58,6 +67,8 @@ impl RuntimeError {
 pub enum Runtime {
     /// bubblewrap on this machine.
     Local(Arc<Launched>),
+    /// None: this installation has no containers, and says so.
+    None,
 }
 
 /// A running container.
@@ -74,6 +85,7 @@ impl Runtime {
     pub async fn prepare_volume(&self, container: ContainerId) -> Result<String, RuntimeError> {
         match self {
             Self::Local(local) => local.prepare_volume(container).await,
+            Self::None => Err(RuntimeError::missing()),
         }
     }
 
@@ -84,6 +96,7 @@ impl Runtime {
     pub async fn adopt(&self, container: ContainerId) -> Result<Option<Instance>, RuntimeError> {
         match self {
             Self::Local(local) => Ok(local.adopt(container).await?.map(Instance::Local)),
+            Self::None => Ok(None),
         }
     }
 
@@ -94,6 +107,7 @@ impl Runtime {
     pub async fn launch(&self, container: ContainerId) -> Result<Instance, RuntimeError> {
         match self {
             Self::Local(local) => local.launch(container).await.map(Instance::Local),
+            Self::None => Err(RuntimeError::missing()),
         }
     }
 
@@ -106,6 +120,7 @@ impl Runtime {
             (Self::Local(local), Instance::Local(instance)) => {
                 local.prove_isolation(instance).await
             }
+            (Self::None, _) => Err(RuntimeError::missing()),
         }
     }
 
@@ -116,6 +131,7 @@ impl Runtime {
     pub async fn watch_agent(&self, instance: &Instance) -> Result<(), RuntimeError> {
         match (self, instance) {
             (Self::Local(local), Instance::Local(instance)) => local.watch_agent(instance).await,
+            (Self::None, _) => Err(RuntimeError::missing()),
         }
     }
 
@@ -134,6 +150,7 @@ impl Runtime {
             (Self::Local(local), Instance::Local(instance)) => {
                 local.open_egress(instance, who, handler, tasks).await
             }
+            (Self::None, _) => Err(RuntimeError::missing()),
         }
     }
 
@@ -146,6 +163,7 @@ impl Runtime {
             (Self::Local(local), Instance::Local(instance)) => {
                 local.remember(instance, boot_id).await
             }
+            (Self::None, _) => Err(RuntimeError::missing()),
         }
     }
 
@@ -156,6 +174,7 @@ impl Runtime {
     pub async fn kill(&self, instance: Instance) -> Result<(), RuntimeError> {
         match (self, instance) {
             (Self::Local(local), Instance::Local(instance)) => local.kill(instance).await,
+            (Self::None, _) => Err(RuntimeError::missing()),
         }
     }
 
@@ -166,6 +185,7 @@ impl Runtime {
     pub async fn remove_volume(&self, container: ContainerId) -> Result<(), RuntimeError> {
         match self {
             Self::Local(local) => local.remove_volume(container).await,
+            Self::None => Err(RuntimeError::missing()),
         }
     }
 
@@ -176,6 +196,7 @@ impl Runtime {
     pub async fn known(&self) -> Result<Vec<ContainerId>, RuntimeError> {
         match self {
             Self::Local(local) => local.known().await,
+            Self::None => Ok(Vec::new()),
         }
     }
 }
