@@ -27,6 +27,7 @@ mod harden;
 mod keys;
 mod memory;
 mod ops;
+mod peer;
 mod record;
 pub mod rotation;
 mod seccomp;

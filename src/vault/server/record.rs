@@ -31,7 +31,7 @@ pub struct Entry {
     pub operation: &'static str,
     /// What came of it: `ok`, or the kind of error.
     pub outcome: &'static str,
-    /// The process that asked.
+    /// The process that asked; 0 for one in another pid namespace.
     pub peer_pid: i32,
     /// The secrets that were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]

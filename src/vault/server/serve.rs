@@ -15,6 +15,7 @@ use std::{
 
 use super::{
     ops::{Answer, Vault},
+    peer,
     record::{Entry, Record},
 };
 use crate::vault::{
@@ -111,8 +112,7 @@ impl Drop for Place {
 }
 
 fn admit(service: &Service, mut stream: UnixStream, place: &Place) -> io::Result<()> {
-    let peer = rustix::net::sockopt::socket_peercred(&stream)?;
-    let uid = peer.uid.as_raw();
+    let (uid, pid) = peer::of(&stream)?;
     let dismissal = if uid != service.uid {
         Some(format!(
             "it answers user {} only, and this process runs as user {uid}",
@@ -128,7 +128,7 @@ fn admit(service: &Service, mut stream: UnixStream, place: &Place) -> io::Result
     if let Some(reason) = dismissal {
         return dismiss(&mut stream, &VaultError::Refused { reason });
     }
-    converse(service, &mut stream, peer.pid.as_raw_nonzero().get())
+    converse(service, &mut stream, pid)
 }
 
 fn converse(service: &Service, stream: &mut UnixStream, peer_pid: i32) -> io::Result<()> {

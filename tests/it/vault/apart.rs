@@ -97,12 +97,23 @@ impl Apart {
     }
 
     fn start_vault(&mut self) {
+        self.start_vault_by(&[]);
+    }
+
+    /// Starts it by another command, which is given the vault's own behind its arguments.
+    fn start_vault_by(&mut self, starter: &[&str]) {
         let out = File::options()
             .create(true)
             .append(true)
             .open(self.path("stdout"));
-        let child = self
-            .as_user(VAULT, self.path("optidev").to_str().unwrap())
+        let as_vault = self.as_user(VAULT, self.path("optidev").to_str().unwrap());
+        let mut words = starter.iter().map(std::ffi::OsStr::new).collect::<Vec<_>>();
+        words.push(as_vault.get_program());
+        words.extend(as_vault.get_args());
+        let child = Command::new(words[0])
+            .args(&words[1..])
+            .current_dir("/")
+            .stdin(Stdio::null())
             .args(["vault", "serve", "--record-to-stdout"])
             .arg(format!("--client-uid={SERVER}"))
             .arg("--socket")
@@ -289,6 +300,22 @@ async fn nobody_but_the_named_user_is_answered() {
         .output()
         .unwrap();
     assert!(!outside.status.success());
+}
+
+#[tokio::test]
+async fn a_server_in_another_pid_namespace_is_answered() {
+    if !is_root() {
+        eprintln!("not root, so this cannot be two users");
+        return;
+    }
+    let mut apart = Apart::new();
+    // As in a pod, where each container has a namespace of its own: the kernel has no number for the other's process.
+    apart.start_vault_by(&["unshare", "--pid", "--fork", "--kill-child"]);
+    let VaultError::Refused { .. } = apart.answering().await else {
+        panic!("root was answered");
+    };
+    let answered = apart.run(SERVER, &["vault", "alive", "--socket"], "socket/vault.sock");
+    assert!(answered.status.success(), "{answered:?}");
 }
 
 #[tokio::test]
