@@ -27,10 +27,10 @@ MODULES := assets/node_modules/.package-lock.json
 BROWSER_MODULES := tests/e2e/node_modules/.package-lock.json
 ASSET_INPUTS := $(shell find assets -path assets/node_modules -prune -o -path assets/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help run build assets test check fuzz bench
+.PHONY: help run build assets test check fuzz bench chart-check test-cluster
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  DATA_DIR=dir (default data), ARGS='--config optidev.toml', PROFILE=release change 'make run'."
 
@@ -77,7 +77,8 @@ check: ## Formatting, lints, licences, unused dependencies, spelling
 	@scripts/need build node check
 	@$(STEP) "formatting" cargo fmt --all --check
 	@$(STEP) "spelling" typos
-	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step scripts/try-run .ci/run
+	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step scripts/try-run \
+		scripts/chart-check scripts/cluster-images scripts/image scripts/test-cluster .ci/run
 	@$(STEP) "unused dependencies" cargo machete --skip-target-dir
 	@$(STEP) "licences, bans, sources of dependencies" cargo deny --log-level error check licenses bans sources
 	@$(MAKE) assets
@@ -96,3 +97,12 @@ bench: ## Run the benches; writes target/bench/main.json and prints it as a tabl
 	@$(MAKE) assets
 	@$(STEP) "compile the benches (release profile)" cargo bench --locked --bench main --no-run
 	@cargo bench --locked --bench main
+
+chart-check: ## Render the Helm chart and compare it with tests/helm; needs helm
+	@scripts/chart-check
+
+test-cluster: ## Try the chart on a real cluster, started by the kit in OPTIDEV_CLUSTER (default ../shared/cluster)
+	@scripts/need build node
+	@$(MAKE) assets
+	@$(STEP) "compile" cargo build --locked --bin optidev
+	@scripts/test-cluster

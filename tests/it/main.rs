@@ -18,6 +18,7 @@ mod assistant;
 mod audit;
 mod broker;
 mod canaries;
+mod chart;
 mod compile_fail;
 mod confinement;
 mod containers;

@@ -14,7 +14,6 @@ use serde_json::json;
 use super::attack::{attacks, is_root};
 use super::harness::OPTIDEV;
 use crate::members::signed_in;
-use crate::secrets::as_person;
 use crate::support::server::{Builder, Server};
 
 const SERVER: u32 = 64_301;
@@ -227,7 +226,7 @@ async fn a_server_waits_for_its_vault_and_comes_back_with_it() {
     let mut browser = signed_in(&server, "ada@example.com").await;
     let reveal = format!("{secret}/reveal");
     let shown = (200, r#"{"value":"kept through it all"}"#.to_owned());
-    let asked = as_person(&server, &mut browser, "POST", &reveal).await;
+    let asked = browser.api("POST", &reveal, None).await;
     assert_eq!(asked, shown);
 
     assert_eq!(apart.end_vault(Signal::KILL), None);
@@ -239,7 +238,7 @@ async fn a_server_waits_for_its_vault_and_comes_back_with_it() {
     apart.start_vault();
     becomes(&server, 200).await;
     // Neither the session nor the value was lost with the process.
-    let asked = as_person(&server, &mut browser, "POST", &reveal).await;
+    let asked = browser.api("POST", &reveal, None).await;
     assert_eq!(asked, shown);
 
     // The record is on standard output, and its own folder has what it knows of the audit log.

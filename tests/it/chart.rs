@@ -1,0 +1,87 @@
+//! The Helm chart as it renders (tests/helm/golden, which scripts/chart-check compares with the chart): what the server is
+//! started with is what the server takes, and the master secret is in one container alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use optidev::config::{self, RuntimeKind};
+
+fn rendered() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/helm/golden");
+    let mut found: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect();
+    found.sort();
+    assert!(found.len() >= 6, "{found:?}");
+    found
+}
+
+/// The document of `kind`, without what others say.
+fn document<'a>(text: &'a str, kind: &str) -> &'a str {
+    let line = format!("\nkind: {kind}\n");
+    text.split("\n---\n")
+        .find(|document| document.contains(&line))
+        .unwrap_or_else(|| panic!("no {kind}"))
+}
+
+#[test]
+fn the_settings_of_the_chart_are_settings_of_the_server() {
+    for (path, text) in rendered() {
+        let settings = document(&text, "ConfigMap");
+        let (_, block) = settings.split_once("optidev.toml: |\n").unwrap();
+        let toml: String = block
+            .lines()
+            .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line)))
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("optidev.toml");
+        fs::write(&file, toml).unwrap();
+        let loaded = config::load(Some(&file)).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let config = loaded.config;
+        assert!(config.vault.socket.is_some(), "{path:?}");
+        assert_eq!(config.runtime.kind, RuntimeKind::None, "{path:?}");
+        assert!(config.database.migrate_url.is_empty(), "{path:?}");
+    }
+}
+
+#[test]
+fn the_master_secret_is_mounted_by_the_vault_alone() {
+    for (path, text) in rendered() {
+        let pod = document(&text, "Deployment");
+        let (vault, web) = pod.split_once("\n      containers:\n").unwrap();
+        let (web, volumes) = web.split_once("\n      volumes:\n").unwrap();
+        let mount = "- name: master\n";
+        assert_eq!(vault.matches(mount).count(), 1, "{path:?}");
+        assert!(!web.contains(mount), "{path:?}");
+        assert!(volumes.contains(mount), "{path:?}");
+        // Nor does any other object name it: neither a Job, nor a variable.
+        assert_eq!(text.matches("optidev-master").count(), 1, "{path:?}");
+        for always in [
+            "shareProcessNamespace: false",
+            "automountServiceAccountToken: false",
+            "enableServiceLinks: false",
+        ] {
+            assert!(pod.contains(always), "{path:?}: {always}");
+        }
+        for (user, container) in [("10002", vault), ("10001", web)] {
+            assert!(
+                container.contains(&format!("runAsUser: {user}")),
+                "{path:?}"
+            );
+            for always in [
+                "allowPrivilegeEscalation: false",
+                "readOnlyRootFilesystem: true",
+                "runAsNonRoot: true",
+                "drop: [ALL]",
+                "type: RuntimeDefault",
+            ] {
+                assert!(container.contains(always), "{path:?}: {always}");
+            }
+        }
+    }
+}
