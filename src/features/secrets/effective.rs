@@ -125,15 +125,8 @@ fn graph(rows: Vec<secret::Model>) -> Graph {
 
 #[cfg(test)]
 mod tests {
+    use super::super::references::testing::graph;
     use super::*;
-
-    fn graph(edges: &[(&str, &str)]) -> Graph {
-        let of = |(name, to): &(&str, &str)| {
-            let to = to.split_whitespace().map(str::to_owned).collect();
-            ((*name).to_owned(), to)
-        };
-        edges.iter().map(of).collect()
-    }
 
     #[test]
     fn the_narrower_wins_and_each_set_is_looked_at() {

@@ -7,6 +7,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::model::{SOON_MS, Scope, secret};
+use super::ops::subject;
 use crate::authz::accounts::account;
 use crate::authz::membership;
 use crate::context::Services;
@@ -102,15 +103,9 @@ async fn tell(services: &Services, row: secret::Model, told: Told) -> Result<(),
         Told::Soon => format!("expires {when}"),
         Told::Expired => format!("expired {when}"),
     };
-    let entry = |object: String, detail: String| {
-        audit::by_server(services, Action::SecretExpire, object, detail)
-    };
+    let (object, about) = subject(&row, &detail);
+    let entry = audit::by_server(services, Action::SecretExpire, object, about);
     let scope = Scope::of(&row);
-    let entry = match scope {
-        Scope::Workspace => entry(row.name.clone(), detail.clone()),
-        Scope::Project(project) => entry(row.name.clone(), format!("of {project}, {detail}")),
-        Scope::Own => entry(row.id.to_string(), format!("a member's own, {detail}")),
-    };
     tx.commit_in(place.organization_id, row.workspace_id, entry)
         .await?;
     let (Some(mailer), Some(email)) = (&services.mailer, email) else {

@@ -42,18 +42,33 @@ pub async fn open_visible<P: Permission>(
     require_there(store::there(&tx, scope).await?)?;
     let rows = store::list(&tx, &scope.stored(grant.user())).await?;
     drop(tx);
-    let visible = |row: &secret::Model| Tier::stored(&row.tier) == Tier::Visible;
-    let shown = rows.iter().filter(|row| visible(row)).count();
+    let shown = rows.iter().filter(|row| is_visible(row)).count();
     if shown > 0 {
         let detail = format!("values of {shown} visible secrets");
         audit::note(ctx, grant, action, grant.workspace(), detail).await?;
     }
+    open_told(ctx, grant, rows).await
+}
+
+fn is_visible(row: &secret::Model) -> bool {
+    Tier::stored(&row.tier) == Tier::Visible
+}
+
+/// The values of those rows that are visible, once that they are shown was told.
+///
+/// # Errors
+/// When the vault or the database does not answer.
+pub async fn open_told<P: Permission>(
+    ctx: &Ctx,
+    grant: &Grant<P>,
+    rows: Vec<secret::Model>,
+) -> Result<Vec<(secret::Model, Option<String>)>, Problem> {
     // Key and values of one moment, and of the last: a rotation changes both.
     let tx = ctx.services.store.scoped_snapshot(grant).await?;
     let key = members::key_in(&tx).await?;
     let mut sealed = Vec::with_capacity(rows.len());
     for row in &rows {
-        let stored = if visible(row) {
+        let stored = if is_visible(row) {
             store::value(&tx, row.id, row.version).await?
         } else {
             None
@@ -97,14 +112,19 @@ pub async fn open(
         .map_err(|_| Problem::internal("a secret's value is not UTF-8"))
 }
 
-/// An entry about a secret. What a member has of their own is nobody else's to know, so it has its id and not its name.
+/// An entry about a secret.
 pub fn told(ctx: &Ctx, action: Action, row: &secret::Model, detail: &str) -> Entry {
+    let (object, detail) = subject(row, detail);
+    audit::entry(ctx, action, object, detail)
+}
+
+/// What the log calls a secret, and what it says of it. What a member has of their own is nobody else's to know, so it has its id and
+/// not its name.
+pub fn subject(row: &secret::Model, detail: &str) -> (String, String) {
     match Scope::of(row) {
-        Scope::Workspace => audit::entry(ctx, action, &row.name, detail),
-        Scope::Project(project) => {
-            audit::entry(ctx, action, &row.name, format!("of {project}, {detail}"))
-        }
-        Scope::Own => audit::entry(ctx, action, row.id, format!("a member's own, {detail}")),
+        Scope::Workspace => (row.name.clone(), detail.to_owned()),
+        Scope::Project(project) => (row.name.clone(), format!("of {project}, {detail}")),
+        Scope::Own => (row.id.to_string(), format!("a member's own, {detail}")),
     }
 }
 

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Scope, SecretItem, Tier, project, secret};
-use super::ops::{get, open, require_there};
+use super::ops::{get, open_told, require_there};
 use super::store;
 use crate::authz::permission::SecretsRead;
 use crate::context::Ctx;
 use crate::features::audit::{self, Action};
-use crate::features::members;
 use crate::kernel::{Problem, ProjectId, WorkspaceId};
 
 /// One secret, with its value when that is visible.
@@ -33,20 +32,8 @@ pub async fn read(
     // As the list tells it, which has no names either: a member's own is nobody else's to know.
     let detail = "the value of 1 visible secret";
     audit::note(ctx, &grant, Action::SecretRead, workspace, detail).await?;
-    // Key and value of one moment, and of the last: a rotation changes both.
-    let tx = ctx.services.store.scoped_snapshot(&grant).await?;
-    let key = members::key_in(&tx).await?;
-    let stored = store::value(&tx, row.id, row.version).await?;
-    drop(tx);
-    // One that was moved to a stricter tier since is not shown any more.
-    let stored = stored.filter(|stored| Tier::stored(&stored.tier) == Tier::Visible);
-    let value = match stored {
-        Some(stored) => {
-            let opened = open(ctx, &key, &row, Tier::Visible, stored.sealed).await?;
-            Some(opened.expose().clone())
-        }
-        None => None,
-    };
+    let opened = open_told(ctx, &grant, vec![row]).await?;
+    let (row, value) = opened.into_iter().next().ok_or_else(Problem::not_found)?;
     Ok(SecretItem::of(row, value, ctx.now_ms()))
 }
 

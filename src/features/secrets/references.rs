@@ -83,7 +83,22 @@ fn walk<'a>(graph: &'a Graph, start: &'a str, done: &mut BTreeSet<&'a str>) -> O
 }
 
 #[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// Each name with those that it refers to, as words.
+    pub fn graph(edges: &[(&str, &str)]) -> Graph {
+        let of = |(name, to): &(&str, &str)| {
+            let to = to.split_whitespace().map(str::to_owned).collect();
+            ((*name).to_owned(), to)
+        };
+        edges.iter().map(of).collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use super::testing::graph;
     use super::*;
 
     /// What the page's script is held to, too.
@@ -95,14 +110,6 @@ mod tests {
             let value = case["value"].as_str().unwrap();
             assert_eq!(serde_json::json!(of(value)), case["names"], "{value}");
         }
-    }
-
-    fn graph(edges: &[(&str, &str)]) -> Graph {
-        let of = |(name, to): &(&str, &str)| {
-            let to = to.split_whitespace().map(str::to_owned).collect();
-            ((*name).to_owned(), to)
-        };
-        edges.iter().map(of).collect()
     }
 
     #[test]
