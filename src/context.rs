@@ -12,6 +12,7 @@ use crate::clients::mail::Mailer;
 use crate::clients::redis::RedisError;
 use crate::config::{Config, Paths};
 use crate::kernel::{Clock, Code, Problem, Rng, WorkspaceId};
+use crate::redactor::RedactorClient;
 use crate::shared::{Shared, Subject};
 use crate::store::{Grant, Permission, Store};
 use crate::vault::{VaultClient, VaultError};
@@ -36,6 +37,8 @@ pub struct Services {
     pub store: Store,
     /// The vault process.
     pub vault: VaultClient,
+    /// The redactor.
+    pub redactor: RedactorClient,
     /// Sends mail, when a server for it is configured.
     pub mailer: Option<Mailer>,
     /// Recognises sessions and tokens.
@@ -186,6 +189,7 @@ pub mod testing {
             shutdown: CancellationToken::new(),
             clock,
             rng,
+            redactor: RedactorClient::new(folder.join("no-redactor")),
             store,
             vault,
         }

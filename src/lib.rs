@@ -5,7 +5,7 @@
 //! | layer | modules | what they are |
 //! | --- | --- | --- |
 //! | 0 | [`kernel`], [`config`] | ids, time, randomness, secrets, problems; settings |
-//! | 1 | [`store`], [`vault`], [`clients`] | the database, the vault process, everything outside |
+//! | 1 | [`store`], [`vault`], [`redactor`], [`clients`] | the database, the two hardened processes, everything outside |
 //! | 2 | [`authz`], [`shared`], [`context`] | who may do what; what replicas share; what every operation is given |
 //! | 3 | [`jobs`], [`web`] | periodic work; extractors, CSRF, cookies, layout, problems as HTML or JSON |
 //! | 4 | [`features`] | one folder for each thing that OptiDev does |
@@ -21,6 +21,7 @@ pub mod context;
 pub mod features;
 pub mod jobs;
 pub mod kernel;
+pub mod redactor;
 pub mod shared;
 pub mod store;
 pub mod vault;

@@ -1,4 +1,4 @@
-//! The launcher process, `optidev launcher`: starts containers and the vault process for a server that is confined.
+//! The launcher process, `optidev launcher`: starts containers, the vault process and the redactor for a server that is confined.
 //!
 //! What always holds: it is begun before the server confines itself; it reads settings at its start and never again;
 //! it ends when the server does, and containers go on; it has no listener, no database and no HTTP. [`begin`] is the
@@ -16,10 +16,13 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::PROGRAM;
+use super::redactor_process::{RedactorProcess, RedactorStart, Token};
 use super::vault_process::{VaultProcess, VaultStart};
 use crate::clients::launcher::{self, Answer, Ask, Link, Problem, Question, Told};
 use crate::config::{Config, Paths};
 use crate::features::containers::Launching;
+use crate::kernel::Rng;
+use crate::vault::server::harden;
 
 /// Starts the process; answers the server's end of the link to it. Before any thread was started.
 ///
@@ -52,6 +55,8 @@ pub fn begin(config_file: Option<&Path>, data_dir: &Path) -> anyhow::Result<Owne
 /// # Errors
 /// When standard input is no link.
 pub async fn run_launcher(config: Config, paths: Paths) -> anyhow::Result<()> {
+    // It makes the token that tells redactor from server, and the server is the same user.
+    harden::undumpable();
     // Who stops all processes of a service at once means the server: it stops the containers in good order first.
     for kind in [
         SignalKind::terminate(),
@@ -75,6 +80,7 @@ pub async fn run_launcher(config: Config, paths: Paths) -> anyhow::Result<()> {
     ));
     let vault = Arc::new(Vault {
         start: VaultStart::new(&config, &paths),
+        redactor: RedactorStart::new(&config, &paths),
         running: Mutex::new(None),
     });
     // The end of the link is the server's end, whatever it looks like.
@@ -118,10 +124,11 @@ async fn answer(
     Ok((Answer::Done, None))
 }
 
-/// The vault process, once it was asked for.
+/// The vault process and the redactor, once they were asked for.
 struct Vault {
     start: VaultStart,
-    running: Mutex<Option<VaultProcess>>,
+    redactor: RedactorStart,
+    running: Mutex<Option<(VaultProcess, RedactorProcess)>>,
 }
 
 impl Vault {
@@ -130,12 +137,23 @@ impl Vault {
         if running.is_some() {
             return Ok(());
         }
-        let started = VaultProcess::supervise(self.start.clone(), create_master)
-            .map_err(|error| Problem::Failed(format!("{error:#}")))?;
-        match started.ready().await {
-            Ok(()) => *running = Some(started),
+        let failed = |error: anyhow::Error| Problem::Failed(format!("{error:#}"));
+        let token = Token::new(&Rng);
+        let vault = VaultProcess::supervise(&self.start, create_master, &token)
+            .await
+            .map_err(failed)?;
+        let redactor = RedactorProcess::supervise(&self.redactor, &token)
+            .await
+            .map_err(failed)?;
+        let ready = async {
+            vault.ready().await?;
+            redactor.ready().await
+        };
+        match ready.await {
+            Ok(()) => *running = Some((vault, redactor)),
             Err(error) => {
-                started.stop().await;
+                redactor.stop().await;
+                vault.stop().await;
                 return Err(Problem::Machine(format!("{error:#}")));
             }
         }
@@ -143,8 +161,9 @@ impl Vault {
     }
 
     async fn stop(&self) {
-        if let Some(running) = self.running.lock().await.take() {
-            running.stop().await;
+        if let Some((vault, redactor)) = self.running.lock().await.take() {
+            redactor.stop().await;
+            vault.stop().await;
         }
     }
 }

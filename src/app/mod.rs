@@ -10,9 +10,11 @@ mod installation;
 mod launcher;
 mod listener;
 mod openapi;
+mod redactor_process;
 mod rotation;
 mod router;
 mod services;
+mod supervised;
 mod vault_process;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::confinement::{self, Confinement};
+use super::redactor_process::Token;
 use super::vault_process::VaultStart;
 use super::{VaultProcess, installation, launcher};
 use crate::authz::{Credentials, SessionLimits};
@@ -20,6 +21,7 @@ use crate::config::{Config, Loaded, Paths, RuntimeKind};
 use crate::context::Services;
 use crate::features::{audit, members};
 use crate::kernel::{Clock, Rng};
+use crate::redactor::RedactorClient;
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::vault::VaultClient;
@@ -140,6 +142,7 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
 pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     let clock = Clock::system();
     let vault = VaultClient::new(config.vault.socket(&paths));
+    let redactor = RedactorClient::new(config.redactor.socket(&paths));
     let seal = Arc::new(vault.clone());
     let store = Store::open(&config.database, &paths.sqlite(), seal)
         .await
@@ -161,6 +164,7 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
         paths: Arc::new(paths),
         store,
         vault,
+        redactor,
         credentials,
         clock,
         tasks: TaskTracker::new(),
@@ -218,7 +222,10 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
             .context("bringing the database schema up to date")?;
         if services.config.vault.socket.is_none() {
             let how = VaultStart::new(&services.config, &services.paths);
-            let started = VaultProcess::supervise(how, is_new(&services).await?)?;
+            // Nobody shows this one: what a command needs the vault for needs no redactor.
+            let token = Token::new(&services.rng);
+            let started =
+                VaultProcess::supervise(&how, is_new(&services).await?, &token).await?;
             started.ready().await?;
             vault = Some(started);
         }

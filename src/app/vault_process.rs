@@ -1,32 +1,20 @@
 //! Starts the vault process, and starts it again whenever it ends.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use anyhow::bail;
 
-use super::PROGRAM;
+use super::redactor_process::Token;
+use super::supervised::{Start, Supervised};
 use crate::config::{Config, Paths};
-use crate::vault::server::exit;
 use crate::vault::{Status, VaultClient};
-
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Exit codes of what another start does not mend by itself.
-const PERMANENT: [i32; 3] = [exit::KEYS, exit::SOCKET, exit::HARDENING];
 
 /// The supervised vault process. It ends with this value's [`VaultProcess::stop`], or with the end of the process that supervises it.
 pub struct VaultProcess {
     client: VaultClient,
-    /// The exit code of a process that will not start however often it is tried.
-    refused: watch::Receiver<Option<i32>>,
-    stopping: CancellationToken,
-    loop_task: JoinHandle<()>,
+    process: Supervised,
 }
 
 /// How the process is started.
@@ -52,72 +40,47 @@ impl VaultStart {
             require_hardening: config.vault.require_hardening,
         }
     }
-}
 
-struct Running {
-    child: Child,
-    /// The vault ends when this pipe closes, so that it cannot outlive a supervisor that was killed.
-    _lifeline: Option<ChildStdin>,
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec![
+            "vault".into(),
+            "--socket".into(),
+            self.socket.clone().into(),
+            "--master".into(),
+            self.master.clone().into(),
+            "--record".into(),
+            self.paths.vault().join("record.jsonl").into(),
+            "--die-with-parent".into(),
+            "--redactor-token".into(),
+        ];
+        if self.require_hardening {
+            arguments.push("--require-hardening".into());
+        }
+        arguments
+    }
 }
 
 impl VaultProcess {
     /// Starts it and keeps it running. Only a `new_install` may make a master secret: where keys were wrapped already,
-    /// a lost master must be an error and not a fresh one that opens nothing.
+    /// a lost master must be an error and not a fresh one that opens nothing. The redactor is who shows `token`.
     ///
     /// # Errors
     /// When it cannot be started at all.
-    pub fn supervise(how: VaultStart, new_install: bool) -> anyhow::Result<Self> {
-        let first = start(&how, new_install)?;
-        let client = VaultClient::new(how.socket.clone());
-        let stopping = CancellationToken::new();
-        let (refuse, refused) = watch::channel(None);
-        let token = stopping.clone();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "not among the tracked tasks: those may use the vault until the last has ended, then `stop` ends this"
-        )]
-        let loop_task = tokio::spawn(async move {
-            let mut running = Some(first);
-            let mut pause = FIRST_PAUSE;
-            loop {
-                if let Some(Running { child, .. }) = &mut running {
-                    let started = tokio::time::Instant::now();
-                    let status = tokio::select! {
-                        status = child.wait() => status,
-                        () = token.cancelled() => {
-                            let _ = child.start_kill();
-                            let _ = child.wait().await;
-                            return;
-                        }
-                    };
-                    let permanent = status.as_ref().ok().and_then(ExitStatus::code);
-                    refuse.send_replace(permanent.filter(|code| PERMANENT.contains(code)));
-                    let status =
-                        status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                    tracing::error!(status, "the vault process ended and is started again");
-                    if started.elapsed() > LONGEST_PAUSE {
-                        pause = FIRST_PAUSE;
-                    }
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = token.cancelled() => return,
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                running = match start(&how, false) {
-                    Ok(running) => Some(running),
-                    Err(error) => {
-                        tracing::error!(%error, "the vault process could not be started");
-                        None
-                    }
-                };
-            }
+    pub async fn supervise(
+        how: &VaultStart,
+        new_install: bool,
+        token: &Token,
+    ) -> anyhow::Result<Self> {
+        let at_first = new_install.then_some("--create-master".into());
+        let process = Supervised::begin(Start {
+            name: "vault process",
+            arguments: how.arguments(),
+            at_first: at_first.into_iter().collect(),
+            told: token.line(),
         });
         Ok(Self {
-            client,
-            stopping,
-            loop_task,
-            refused,
+            client: VaultClient::new(how.socket.clone()),
+            process: process.await?,
         })
     }
 
@@ -133,7 +96,7 @@ impl VaultProcess {
                     warn_of_missing(&status);
                     return Ok(());
                 }
-                Err(_) if self.refused.borrow().is_some() => bail!(
+                Err(_) if self.process.refused().is_some() => bail!(
                     "the vault process refuses to start, for the reason that it printed above: the master \
                      secret ([vault] master_file, or vault/master in the data folder), install-id beside it, or the \
                      folder vault/ is missing, damaged, or in use. Restore it and start again"
@@ -153,8 +116,7 @@ impl VaultProcess {
 
     /// Ends it.
     pub async fn stop(self) {
-        self.stopping.cancel();
-        let _ = self.loop_task.await;
+        self.process.stop().await;
     }
 }
 
@@ -167,33 +129,4 @@ pub(super) fn warn_of_missing(status: &Status) {
             "the kernel does not give the vault process all its hardening"
         );
     }
-}
-
-fn start(how: &VaultStart, new_install: bool) -> anyhow::Result<Running> {
-    let folder = how.paths.vault();
-    let mut child = Command::new(PROGRAM)
-        .arg0("optidev")
-        .arg("vault")
-        .arg("--socket")
-        .arg(&how.socket)
-        .arg("--master")
-        .arg(&how.master)
-        .args(how.require_hardening.then_some("--require-hardening"))
-        .args(new_install.then_some("--create-master"))
-        .arg("--record")
-        .arg(folder.join("record.jsonl"))
-        .arg("--die-with-parent")
-        // Nothing of the server's environment is any of the vault's business.
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting the vault process")?;
-    let lifeline = child.stdin.take();
-    Ok(Running {
-        child,
-        _lifeline: lifeline,
-    })
 }

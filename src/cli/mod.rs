@@ -7,6 +7,7 @@ mod doctor;
 mod launcher;
 mod logging;
 mod migrate;
+mod redactor;
 mod remote;
 mod run;
 mod secrets;
@@ -54,6 +55,9 @@ enum Command {
     Secrets(secrets::SecretsArgs),
     /// Run a command with the secrets that one may see or reveal in its environment.
     Run(run::RunArgs),
+    /// Run the redactor, which keeps hidden values out of what goes to an AI provider. The server starts it by itself, unless
+    /// `[redactor] socket` names one that is started apart.
+    Redactor(redactor::RedactorArgs),
     /// The vault: its master secret, what it keeps for the installation, and the process itself, when it is started apart.
     Vault(vault::VaultArgs),
 }
@@ -89,6 +93,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         // Before any thread or runtime exists: it locks its process down.
         Command::Vault(args) => vault::run(args)?,
+        Command::Redactor(args) => redactor::run(args)?,
         Command::Config(args) => config::run(&args)?,
         // Before any thread or runtime exists, too.
         Command::Serve(args) => serve::run(&args)?,

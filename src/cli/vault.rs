@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Subcommand;
 
 use super::{Place, credential, runtime, vault_apart};
 use crate::app;
-use crate::vault::server::{self, Options, Rate};
+use crate::vault::server::{self, Options, Rate, RedactorIs};
 
 /// How often values of one workspace may be revealed.
 pub const REVEALS: Rate = Rate {
@@ -73,6 +74,9 @@ pub struct ProcessArgs {
     /// Does not start where the kernel lacks any of the hardening.
     #[arg(hide = true, long)]
     pub require_hardening: bool,
+    /// The redactor shows the token that is the first line of standard input.
+    #[arg(hide = true, long)]
+    pub redactor_token: bool,
     /// How many values a minute may be revealed in one workspace.
     #[arg(hide = true, long, value_name = "N", default_value_t = REVEALS.per_minute, value_parser = clap::value_parser!(u32).range(1..))]
     pub reveals_per_minute: u32,
@@ -107,7 +111,14 @@ fn say(line: &str) {
     println!("{line}");
 }
 
-fn become_process(args: ProcessArgs) -> ! {
+fn become_process(args: ProcessArgs) -> anyhow::Result<()> {
+    let redactor = if args.redactor_token {
+        server::before_secrets();
+        let token = server::process::token_from_stdin().context("reading the redactor's token")?;
+        RedactorIs::by(&token)
+    } else {
+        RedactorIs::Absent
+    };
     server::run(&Options {
         socket: args.socket,
         master: args.master,
@@ -117,6 +128,7 @@ fn become_process(args: ProcessArgs) -> ! {
             .unwrap_or_else(|| args.record.with_file_name("anchors")),
         record: Some(args.record),
         client_uid: args.client_uid,
+        redactor,
         die_with_parent: args.die_with_parent,
         require_hardening: args.require_hardening,
         reveals: Rate {

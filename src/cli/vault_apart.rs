@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use super::vault::REVEALS;
-use crate::vault::server::{self, Options};
+use crate::vault::server::{self, Options, RedactorIs};
 use crate::vault::{VaultClient, VaultError};
 
 /// How the process is started.
@@ -19,6 +19,9 @@ pub struct ServeArgs {
     /// The user id of the server, the only one that is answered.
     #[arg(long, value_name = "UID")]
     client_uid: u32,
+    /// The user id of the redactor, which is given what it looks for and nothing else. Without it, nobody is.
+    #[arg(long, value_name = "UID")]
+    redactor_uid: Option<u32>,
     /// The file of the master secret, which the server's user cannot read; the file install-id lies beside it.
     #[arg(long, value_name = "FILE")]
     master_file: PathBuf,
@@ -51,7 +54,17 @@ pub struct AliveArgs {
 }
 
 /// Becomes the vault process. Before any thread or runtime was started.
-pub fn serve(args: ServeArgs) -> ! {
+///
+/// # Errors
+/// When server and redactor are said to be one user.
+pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    if args.redactor_uid == Some(args.client_uid) {
+        bail!(
+            "--redactor-uid and --client-uid are both {}: the server would be given what only the redactor may have; run the \
+             redactor as a user of its own",
+            args.client_uid
+        );
+    }
     let record = args.state_dir.join("record.jsonl");
     server::run(&Options {
         socket: args.socket,
@@ -60,6 +73,7 @@ pub fn serve(args: ServeArgs) -> ! {
         anchors: args.state_dir.join("anchors"),
         record: (!args.record_to_stdout).then_some(record),
         client_uid: Some(args.client_uid),
+        redactor: args.redactor_uid.map_or(RedactorIs::Absent, RedactorIs::User),
         die_with_parent: false,
         require_hardening: args.require_hardening,
         reveals: REVEALS,

@@ -62,7 +62,9 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     let config: Config = figment
         .extract()
         .map_err(|error| ConfigError::Setting(explain(error, &figment)))?;
-    if let Some(contradiction) = config.vault.contradiction() {
+    let contradiction = config.vault.contradiction();
+    let contradiction = contradiction.or_else(|| config.redactor.contradiction(&config.vault));
+    if let Some(contradiction) = contradiction {
         return Err(ConfigError::Setting(contradiction));
     }
     Ok(Loaded {

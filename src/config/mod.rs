@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod log;
 mod mail;
+mod redactor;
 mod redis;
 mod runtime;
 mod server;
@@ -25,6 +26,7 @@ pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use mail::{MailConfig, MailTls};
+pub use redactor::RedactorConfig;
 pub use redis::RedisConfig;
 pub use runtime::{LocalRuntimeConfig, RuntimeConfig, RuntimeKind};
 pub use server::ServerConfig;
@@ -52,6 +54,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The vault process.
     pub vault: VaultConfig,
+    /// The redactor.
+    pub redactor: RedactorConfig,
     /// What containers may reach.
     pub egress: EgressConfig,
     /// How containers run.

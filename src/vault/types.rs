@@ -176,6 +176,9 @@ pub const MAX_VARIABLE: usize = 64 * 1024;
 /// The most secrets in one delivery.
 pub const MAX_DELIVERY: usize = 4096;
 
+/// The most hidden values that the redactor is given at once.
+pub const MAX_PATTERNS: usize = 256;
+
 /// HPKE's `info` of a value that a client encrypted to the vault.
 pub const SUBMISSION_INFO: &[u8] = b"optidev secret submission 1";
 
@@ -252,6 +255,15 @@ pub struct DeliverItem {
     pub sealed: Sealed,
     /// Whether `${NAME}` in it stands for another variable of the delivery.
     pub expand: bool,
+}
+
+/// A hidden value for the redactor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternItem {
+    /// What the ciphertext is bound to.
+    pub binding: Binding,
+    /// The ciphertext.
+    pub sealed: Sealed,
 }
 
 /// Who opens a delivery. It is bound in the delivery, so that one for the one does not open as one for the other.

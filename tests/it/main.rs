@@ -40,6 +40,7 @@ mod preview;
 mod projects;
 mod readme;
 mod recovery;
+mod redactor;
 mod redis;
 mod replicas;
 mod secrets;

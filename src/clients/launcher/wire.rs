@@ -41,12 +41,12 @@ pub enum Ask {
     RemoveVolume(ContainerId),
     /// Containers that this machine has something of, in their order, after this one. [`Answer::Containers`].
     Known(Option<ContainerId>),
-    /// Start the vault process and keep it running; answered when it answers.
+    /// Start the vault process and the redactor, and keep them running; answered when they answer.
     StartVault {
         /// Whether it may make a master secret where there is none.
         create_master: bool,
     },
-    /// End the vault process.
+    /// End the two.
     StopVault,
 }
 

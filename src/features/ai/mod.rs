@@ -6,12 +6,14 @@
 //! What always holds:
 //! - The upstream key is sealed by the vault at start, opened for each request, and never reaches a client, a log or a
 //!   container. OptiDev's own credentials never reach the upstream.
+//! - Nothing leaves before the redactor has taken the workspace's hidden values out of it ([`redaction`]).
 //! - Prompts and answers are not logged; tokens are counted.
 //! - A conversation belongs to one user, one project and one container, and its tools reach that project's folder.
 
 mod assistant;
 mod gateway;
 mod key;
+mod redaction;
 mod sse;
 #[cfg(test)]
 mod testing;

@@ -2,7 +2,7 @@
 
 use super::{
     buffer::Buffer,
-    request::{BindingRef, DeliverRef, Request, SubmissionRef},
+    request::{BindingRef, DeliverRef, PatternRef, Request, SubmissionRef},
     wire::{DecodeError, Reader, Writer},
 };
 use crate::vault::types::{Audience, MacPurpose, Purpose, SystemPurpose, Tier};
@@ -122,6 +122,15 @@ pub fn encode_request(id: u64, request: &Request<'_>) -> Result<Buffer, DecodeEr
         Request::RewrapTotp { user, sealed } => {
             w.fixed(*user);
             w.bytes(sealed);
+        }
+        Request::Redactor { token } => w.fixed(*token),
+        Request::Patterns { key, items } => {
+            w.bytes(key);
+            w.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
+            for item in items {
+                put_binding(&mut w, &item.binding);
+                w.bytes(item.sealed);
+            }
         }
         Request::OpenSystem {
             purpose,
@@ -246,6 +255,18 @@ pub fn decode_request(body: &[u8]) -> Result<(u64, Request<'_>), DecodeError> {
         18 => Request::RewrapTotp {
             user: r.fixed("user")?,
             sealed: r.bytes("envelope")?,
+        },
+        19 => Request::Redactor {
+            token: r.fixed("token")?,
+        },
+        20 => Request::Patterns {
+            key: r.bytes("workspace key")?,
+            items: r.list("items", |r| {
+                Ok(PatternRef {
+                    binding: get_binding(r)?,
+                    sealed: r.bytes("envelope")?,
+                })
+            })?,
         },
         number => {
             return Err(DecodeError::Unknown {

@@ -21,7 +21,7 @@ pub use reply::{
     decode_anchors, decode_reply, decode_status, encode_anchors, encode_error, encode_reply,
     encode_status,
 };
-pub use request::{BindingRef, DeliverRef, Request, SubmissionRef};
+pub use request::{BindingRef, DeliverRef, PatternRef, Request, SubmissionRef};
 pub use wire::{DecodeError, Reader, Writer};
 
 /// The version in each frame. Both ends are the same program, so there is no negotiation.

@@ -1,7 +1,8 @@
 //! Requests. They borrow from the frame, so that a value is not copied before it is encrypted.
 
 use crate::vault::types::{
-    Audience, Binding, DeliverItem, MacPurpose, Purpose, Submission, SystemPurpose, Tier,
+    Audience, Binding, DeliverItem, MacPurpose, PatternItem, Purpose, Submission, SystemPurpose,
+    Tier,
 };
 
 /// [`Binding`], borrowed.
@@ -47,6 +48,15 @@ pub struct DeliverRef<'a> {
     pub expand: bool,
 }
 
+/// A hidden value for the redactor, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PatternRef<'a> {
+    /// What the ciphertext is bound to.
+    pub binding: BindingRef<'a>,
+    /// The ciphertext.
+    pub sealed: &'a [u8],
+}
+
 /// [`Submission`], borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubmissionRef<'a> {
@@ -64,6 +74,15 @@ impl<'a> From<&'a Submission> for SubmissionRef<'a> {
             root: submission.root,
             enc: &submission.enc,
             ciphertext: &submission.ciphertext,
+        }
+    }
+}
+
+impl<'a> From<&'a PatternItem> for PatternRef<'a> {
+    fn from(item: &'a PatternItem) -> Self {
+        Self {
+            binding: BindingRef::from(&item.binding),
+            sealed: &item.sealed.0,
         }
     }
 }
@@ -222,6 +241,18 @@ pub enum Request<'a> {
         /// The envelope.
         sealed: &'a [u8],
     },
+    /// Makes this connection the redactor's, which may ask for [`Request::Patterns`] and nothing else; the reply is empty.
+    Redactor {
+        /// What the vault and the redactor were both given at their start, and nobody else.
+        token: &'a [u8; 32],
+    },
+    /// Decrypts hidden values for the redactor; the reply is a list of them in the order asked for. Refused to everybody else.
+    Patterns {
+        /// The wrapped workspace key.
+        key: &'a [u8],
+        /// The values.
+        items: Vec<PatternRef<'a>>,
+    },
 }
 
 impl Request<'_> {
@@ -246,6 +277,8 @@ impl Request<'_> {
             Self::Reseal { .. } => 16,
             Self::RewrapSystem { .. } => 17,
             Self::RewrapTotp { .. } => 18,
+            Self::Redactor { .. } => 19,
+            Self::Patterns { .. } => 20,
         }
     }
 
@@ -271,6 +304,8 @@ impl Request<'_> {
             Self::Reseal { .. } => "reseal",
             Self::RewrapSystem { .. } => "rewrap_system",
             Self::RewrapTotp { .. } => "rewrap_totp",
+            Self::Redactor { .. } => "redactor",
+            Self::Patterns { .. } => "patterns",
         }
     }
 
@@ -307,6 +342,12 @@ impl Request<'_> {
                         .map(|(name, value)| 8 + name.len() + value.len())
                         .sum();
                     key.len() + info.len() + items + extra
+                }
+                Self::Patterns { key, items } => {
+                    let items = items
+                        .iter()
+                        .map(|item| 64 + item.binding.name.len() + item.sealed.len());
+                    key.len() + items.sum::<usize>()
                 }
                 Self::Mac { data, .. } => data.len(),
                 Self::SealSystem { name, value, .. } => name.len() + value.len(),

@@ -110,6 +110,17 @@ fn samples() -> Vec<Request<'static>> {
             user: &ID,
             sealed: b"sealed",
         },
+        Request::Redactor { token: &[6; 32] },
+        Request::Patterns {
+            key: b"key",
+            items: vec![
+                PatternRef {
+                    binding: binding(),
+                    sealed: b"sealed",
+                };
+                2
+            ],
+        },
     ]
 }
 

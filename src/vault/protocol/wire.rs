@@ -6,7 +6,7 @@ use super::{MAX_FRAME, VERSION, buffer::Buffer};
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
     /// The frame announces too much.
-    #[error("a frame announces {bytes} bytes and the limit is {MAX_FRAME}")]
+    #[error("a frame of {bytes} bytes is longer than any may be")]
     TooLong {
         /// The announced length.
         bytes: usize,
@@ -98,10 +98,18 @@ impl Writer {
     ///
     /// # Errors
     /// [`DecodeError::TooLong`] when it is longer than the other end would accept.
-    pub fn finish(mut self) -> Result<Buffer, DecodeError> {
+    pub fn finish(self) -> Result<Buffer, DecodeError> {
+        self.finish_within(MAX_FRAME)
+    }
+
+    /// As [`Writer::finish`], for another end that accepts `most` bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooLong`]
+    pub fn finish_within(mut self, most: usize) -> Result<Buffer, DecodeError> {
         let bytes = self.0.len().saturating_sub(super::PREFIX);
         match u32::try_from(bytes) {
-            Ok(length) if bytes <= MAX_FRAME => {
+            Ok(length) if bytes <= most => {
                 self.0.patch(0, length.to_be_bytes());
                 Ok(self.0)
             }

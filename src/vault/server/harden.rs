@@ -32,7 +32,7 @@ use crate::vault::types::{Hardening, KeyMemory, Probe};
 /// Before the master is read: no core dump, not dumpable, no descriptors that were inherited.
 /// What fails here is found missing by [`after_setup`].
 pub fn before_secrets() {
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    undumpable();
     let _ = setrlimit(
         Resource::Core,
         Rlimit {
@@ -42,6 +42,11 @@ pub fn before_secrets() {
     );
     // SAFETY: nothing in this process has opened a descriptor above standard error yet.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+}
+
+/// No process of the same user looks into this one, nor is a core file left of it.
+pub fn undumpable() {
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// Ends the process at once when it is told to: there is nothing to bring to an end, since it may be killed at any moment.
@@ -60,15 +65,30 @@ pub fn end_on_signals() {
 /// Gives up everything else. `master` is tried to be opened afterwards.
 #[must_use]
 pub fn after_setup(key_memory: KeyMemory, master: &Path) -> Hardening {
+    let file = ("the master secret", master);
+    lock_in(key_memory, file, seccomp::Reaches::Nothing)
+}
+
+/// As [`after_setup`], for the redactor: it has no master, and may connect to local sockets, of which it knows the vault's.
+#[must_use]
+pub fn redactor() -> Hardening {
+    let file = ("a file of the system", Path::new("/etc/passwd"));
+    lock_in(KeyMemory::Plain, file, seccomp::Reaches::LocalSockets)
+}
+
+/// A file by its name in messages, which must not open afterwards.
+type Closed<'a> = (&'static str, &'a Path);
+
+fn lock_in(key_memory: KeyMemory, file: Closed<'_>, reaches: seccomp::Reaches) -> Hardening {
     let _ = set_no_new_privs(true);
     drop_capabilities();
     let landlock_abi = restrict();
     let mut probes = Vec::new();
     if landlock_abi > 0 {
         probes.push(probe(
-            "landlock: open the master secret",
+            &format!("landlock: open {}", file.0),
             libc::EACCES,
-            || open(master),
+            || open(file.1),
         ));
     }
     if landlock_abi >= 4 {
@@ -79,9 +99,9 @@ pub fn after_setup(key_memory: KeyMemory, master: &Path) -> Hardening {
     let no_new_privileges = matches!(no_new_privs(), Ok(true));
     let no_capabilities =
         capabilities(None).is_ok_and(|sets| sets.effective.is_empty() && sets.permitted.is_empty());
-    let seccomp = seccomp::enforce().is_ok();
+    let seccomp = seccomp::enforce(reaches).is_ok();
     if seccomp {
-        probes.extend(forbidden(master));
+        probes.extend(forbidden(file, reaches));
     }
     Hardening {
         key_memory,
@@ -124,20 +144,17 @@ fn restrict() -> u32 {
 
 /// Tries what the system call filter must refuse. Each attempt is harmless where it is allowed: the
 /// arguments are such that the kernel would find another error.
-fn forbidden(master: &Path) -> Vec<Probe> {
+fn forbidden(file: Closed<'_>, reaches: seccomp::Reaches) -> Vec<Probe> {
     use libc::syscall;
     let refused =
         |name, attempt: &dyn Fn() -> libc::c_long| probe(name, libc::EPERM, || outcome(attempt()));
     // SAFETY: each call gets plain numbers, null pointers that the kernel checks, or a valid string;
     // none can change this process even where it is allowed.
-    unsafe {
+    let mut probes = unsafe {
         vec![
-            probe("open the master secret", libc::EPERM, || open(master)),
+            probe(&format!("open {}", file.0), libc::EPERM, || open(file.1)),
             refused("open an internet socket", &|| {
                 syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0)
-            }),
-            refused("open a local socket", &|| {
-                syscall(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0)
             }),
             refused("start a program", &|| {
                 syscall(libc::SYS_execve, c"".as_ptr(), 0_usize, 0_usize)
@@ -198,7 +215,14 @@ fn forbidden(master: &Path) -> Vec<Probe> {
                 )
             }),
         ]
+    };
+    if reaches == seccomp::Reaches::Nothing {
+        // SAFETY: plain numbers; where it is allowed, the socket is a descriptor that nobody uses.
+        probes.push(refused("open a local socket", &|| unsafe {
+            syscall(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0)
+        }));
     }
+    probes
 }
 
 fn probe(name: &str, wanted: i32, attempt: impl Fn() -> io::Result<()>) -> Probe {

@@ -23,11 +23,12 @@ mod deliver;
 mod envelope;
 mod expand;
 mod files;
-mod harden;
+pub mod harden;
 mod keys;
 mod memory;
 mod ops;
-mod peer;
+pub mod peer;
+pub mod process;
 mod record;
 pub mod rotation;
 mod seccomp;
@@ -37,18 +38,18 @@ mod throttle;
 mod totp;
 
 use std::{
-    fs::Permissions,
-    io::{self, Read},
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    io,
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use self::{anchors::Anchors, ops::Vault, record::Record, serve::Service};
+use self::{anchors::Anchors, ops::Vault, peer::Admission, record::Record, serve::Service};
 pub use envelope::root_number;
 pub use files::KeyFileError;
 pub use harden::before_secrets;
+pub use peer::{RedactorIs, Token};
 pub use throttle::Rate;
 
 /// The process's exit codes at start.
@@ -78,8 +79,10 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// The file of what is known of the audit log's chains.
     pub anchors: PathBuf,
-    /// The only user that may connect; its own when absent.
+    /// The user of the server, which may connect; its own when absent.
     pub client_uid: Option<u32>,
+    /// How the redactor is known.
+    pub redactor: RedactorIs,
     /// End when standard input does: the parent holds the other end of that pipe.
     pub die_with_parent: bool,
     /// Do not start unless every hardening is in force.
@@ -150,7 +153,7 @@ pub fn run(options: &Options) -> ! {
     let error = match start(options) {
         Ok((service, listener)) => {
             if options.die_with_parent {
-                watch_parent();
+                process::watch_parent();
             }
             let error = serve::serve(&service, &listener);
             eprintln!("vault: cannot accept connections any more: {error}");
@@ -194,7 +197,8 @@ fn start(options: &Options) -> Result<(Arc<Service>, UnixListener), StartError> 
     pages.freeze().map_err(StartError::Freeze)?;
     let own = rustix::process::geteuid().as_raw();
     let uid = options.client_uid.unwrap_or(own);
-    let listener = listen(&options.socket, uid == own).map_err(|error| StartError::Socket {
+    let alone = uid == own && !matches!(options.redactor, RedactorIs::User(_));
+    let listener = process::listen(&options.socket, alone).map_err(|error| StartError::Socket {
         path: options.socket.clone(),
         error,
     })?;
@@ -209,48 +213,13 @@ fn start(options: &Options) -> Result<(Arc<Service>, UnixListener), StartError> 
     let service = Service {
         vault: Vault::new(keys, anchors, hardening, options.reveals),
         record,
-        uid,
+        admission: Admission {
+            server_uid: uid,
+            redactor: options.redactor,
+        },
         now_ms,
     };
     Ok((Arc::new(service), listener))
-}
-
-/// Listens on `path` with mode 0600, or 0660 when the server has another uid and shares a group. The
-/// socket appears under its name complete, and replaces one that a killed process left.
-fn listen(path: &Path, own_uid: bool) -> io::Result<UnixListener> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&temporary)?;
-    let mode = if own_uid { 0o600 } else { 0o660 };
-    std::fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
-    std::fs::rename(&temporary, path)?;
-    Ok(listener)
-}
-
-/// Ends the process when standard input does. A pipe and not `PR_SET_PDEATHSIG`, because that signal
-/// comes at the end of the thread that started the process, which in a pool of threads is any time.
-fn watch_parent() {
-    let watch = std::thread::Builder::new().name("parent".to_owned());
-    let started = watch.stack_size(64 * 1024).spawn(|| {
-        let mut ignored = [0; 64];
-        let mut input = io::stdin().lock();
-        loop {
-            match input.read(&mut ignored) {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The end, or a pipe that cannot be watched: without a parent there is no work.
-                Ok(0) | Err(_) => std::process::exit(0),
-            }
-        }
-    });
-    if let Err(error) = started {
-        eprintln!("vault: cannot watch the parent process: {error}");
-    }
 }
 
 fn now_ms() -> i64 {

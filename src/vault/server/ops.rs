@@ -1,8 +1,9 @@
 //! What the vault does for a request, and what it refuses.
 //!
-//! There is no general decrypt. Plaintext leaves in three ways only: `reveal`, never for Sensitive;
-//! `deliver`, encrypted to an agent or, never for Sensitive, to a person; `open`, for a credential of the installation by its purpose. All
-//! three make an entry for the record, whatever comes of them; only a Visible value that was shown as it
+//! There is no general decrypt. Plaintext leaves in four ways only: `reveal`, never for Sensitive;
+//! `deliver`, encrypted to an agent or, never for Sensitive, to a person; `open`, for a credential of the installation by its purpose;
+//! `patterns`, to the redactor, which the server is not. All
+//! four make an entry for the record, whatever comes of them; only a Visible value that was shown as it
 //! should be makes none, because every look at the list shows it.
 
 use std::{
@@ -16,15 +17,16 @@ use super::{
     anchors::Anchors,
     envelope::{self, Kind},
     keys::{Keys, WorkspaceKey},
+    peer::Peer,
     record::{Entry, entry},
     submission,
     throttle::{Rate, Throttle},
     totp,
 };
 use crate::vault::{
-    protocol::{BindingRef, Request},
+    protocol::{BindingRef, PatternRef, Request},
     types::{
-        Anchor, Hardening, MAX_NAME, MAX_VALUE, MAX_VARIABLE, Purpose, Status, SubmissionKey, Tier,
+        Anchor, Hardening, MAX_NAME, MAX_PATTERNS, MAX_VALUE, MAX_VARIABLE, Purpose, Status, SubmissionKey, Tier,
         VaultError,
     },
 };
@@ -51,6 +53,10 @@ pub enum Answer {
     Status(Box<Status>),
     /// A ciphertext, or a value on its way out.
     Bytes(Zeroizing<Vec<u8>>),
+    /// Values on their way to the redactor.
+    Values(Vec<Zeroizing<Vec<u8>>>),
+    /// Nothing more to say.
+    Done,
     /// A keyed hash.
     Mac([u8; 32]),
     /// A delivery: encapsulated key and ciphertext.
@@ -94,15 +100,24 @@ impl Vault {
         }
     }
 
-    /// Does what `request` asks. The entry, if there is one, must be recorded before the answer goes
+    /// Does what `request` asks, for whoever `peer` is. The entry, if there is one, must be recorded before the answer goes
     /// out, and the answer must not go out when that fails.
     pub fn answer(
         &self,
         request: &Request<'_>,
         time_ms: i64,
-        peer_pid: i32,
+        peer: &mut Peer,
     ) -> (Done, Option<Entry>) {
-        let done = match request {
+        let done = match peer.may(request) {
+            Ok(()) => self.answer_admitted(request, peer),
+            Err(error) => Err(error),
+        };
+        let entry = entry(request, &done, time_ms, peer.pid());
+        (done, entry)
+    }
+
+    fn answer_admitted(&self, request: &Request<'_>, peer: &mut Peer) -> Done {
+        match request {
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
             Request::NewWorkspaceKey { workspace } => {
                 self.keys.new_workspace_key(workspace).map(cipher)
@@ -194,9 +209,9 @@ impl Vault {
             Request::RewrapTotp { user, sealed } => {
                 self.rewrap_system(Kind::Totp, &[user.as_slice()], sealed)
             }
-        };
-        let entry = entry(request, &done, time_ms, peer_pid);
-        (done, entry)
+            Request::Redactor { token } => peer.become_redactor(token).map(|()| Answer::Done),
+            Request::Patterns { key, items } => self.patterns(key, items),
+        }
     }
 
     fn rewrap(&self, workspace: &[u8; 16], key: &[u8]) -> Done {
@@ -281,6 +296,34 @@ impl Vault {
         with_fields(&install, binding, |fields| {
             envelope::open(key, Kind::Secret, fields, sealed)
         })
+    }
+
+    /// Whoever asks is the redactor. What everybody may see is nothing that it should look for.
+    fn patterns(&self, key: &[u8], items: &[PatternRef<'_>]) -> Done {
+        if items.len() > MAX_PATTERNS {
+            return Err(too_large("a list of patterns", items.len(), MAX_PATTERNS));
+        }
+        let Some(first) = items.first() else {
+            return Ok(Answer::Values(Vec::new()));
+        };
+        let workspace = first.binding.workspace;
+        let key = self.keys.unwrap(workspace, key)?;
+        let open = |item: &PatternRef<'_>| {
+            if item.binding.workspace != workspace {
+                return Err(refused(
+                    "patterns are of one workspace; ask for each one's by itself",
+                ));
+            }
+            if item.binding.tier == Tier::Visible {
+                return Err(refused(&format!(
+                    "{} is Visible, and no text is kept from holding it; leave it out",
+                    item.binding.name
+                )));
+            }
+            self.open_secret(&key, &item.binding, item.sealed)
+        };
+        let values: Result<Vec<_>, VaultError> = items.iter().map(open).collect();
+        values.map(Answer::Values)
     }
 
     fn totp_seed(&self, user: &[u8; 16]) -> Done {

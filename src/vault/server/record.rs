@@ -27,7 +27,7 @@ use crate::vault::{
 pub struct Entry {
     /// When, by the vault's own clock.
     pub time_ms: i64,
-    /// What: `reveal`, `deliver`, `open` or `start`.
+    /// What: `reveal`, `deliver`, `open`, `patterns`, `redactor` or `start`.
     pub operation: &'static str,
     /// What came of it: `ok`, or the kind of error.
     pub outcome: &'static str,
@@ -164,6 +164,14 @@ pub fn entry<T>(
                 extra: extra.iter().map(|(name, _)| shorten(name)).collect(),
             });
         }
+        Request::Patterns { items, .. } => {
+            entry.secrets = items
+                .iter()
+                .map(|item| SecretEntry::from(&item.binding))
+                .collect();
+        }
+        // Who became the redactor, or tried to.
+        Request::Redactor { .. } => {}
         Request::OpenSystem { purpose, name, .. } => {
             entry.credential = Some(CredentialEntry {
                 purpose: purpose.label(),

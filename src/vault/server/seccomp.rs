@@ -12,14 +12,23 @@ use seccompiler::{
     SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
+/// What a process may still begin to speak with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaches {
+    /// Nothing: it answers who connects.
+    Nothing,
+    /// Local sockets, which it connects to.
+    LocalSockets,
+}
+
 /// Puts the filter on this thread and all that it starts. There must be no other thread yet.
 ///
 /// # Errors
 /// When the kernel has no seccomp.
-pub fn enforce() -> Result<(), Error> {
+pub fn enforce(reaches: Reaches) -> Result<(), Error> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
     let allowed = SeccompFilter::new(
-        allow_list()?,
+        allow_list(reaches)?,
         errno(libc::EPERM),
         SeccompAction::Allow,
         arch,
@@ -44,7 +53,7 @@ const fn errno(number: i32) -> SeccompAction {
     SeccompAction::Errno(number.unsigned_abs())
 }
 
-fn allow_list() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn allow_list(reaches: Reaches) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     // An empty list of rules allows the call with any arguments.
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = [
         // The connections, the record and standard error, all opened before or accepted.
@@ -90,6 +99,18 @@ fn allow_list() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     .map(|number| (number, vec![]))
     .collect();
 
+    if reaches == Reaches::LocalSockets {
+        let local = SeccompCondition::new(
+            0,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::Eq,
+            libc::AF_UNIX as u64,
+        )?;
+        rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![local])?]);
+        rules.insert(libc::SYS_connect, vec![]);
+        // Time limits of connections.
+        rules.insert(libc::SYS_setsockopt, vec![]);
+    }
     let not_executable = masked(2, libc::PROT_EXEC as u64, 0)?;
     let anonymous = masked(3, libc::MAP_ANONYMOUS as u64, libc::MAP_ANONYMOUS as u64)?;
     rules.insert(

@@ -15,7 +15,8 @@ use std::{
 
 use super::{
     ops::{Answer, Vault},
-    peer,
+    peer::{self, Admission, Peer},
+    process,
     record::{Entry, Record},
 };
 use crate::vault::{
@@ -40,8 +41,8 @@ pub struct Service {
     pub vault: Vault,
     /// Where reveals, deliveries and openings are written down.
     pub record: Record,
-    /// The only user whose processes may connect.
-    pub uid: u32,
+    /// Whose processes may connect, and as what.
+    pub admission: Admission,
     /// The vault's clock: milliseconds since 1970.
     pub now_ms: fn() -> i64,
 }
@@ -52,7 +53,7 @@ pub fn serve(service: &Arc<Service>, listener: &UnixListener) -> io::Error {
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
-            Err(error) if accept_again(&error) => {
+            Err(error) if process::accept_again(&error) => {
                 // Out of descriptors or memory: others must close first.
                 std::thread::sleep(Duration::from_millis(10));
                 continue;
@@ -73,20 +74,6 @@ pub fn serve(service: &Arc<Service>, listener: &UnixListener) -> io::Error {
             eprintln!("vault: cannot serve a connection: {error}");
         }
     }
-}
-
-fn accept_again(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EINTR
-                | libc::ECONNABORTED
-                | libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-        )
-    )
 }
 
 /// One of the places for connections.
@@ -113,25 +100,21 @@ impl Drop for Place {
 
 fn admit(service: &Service, mut stream: UnixStream, place: &Place) -> io::Result<()> {
     let (uid, pid) = peer::of(&stream)?;
-    let dismissal = if uid != service.uid {
-        Some(format!(
-            "it answers user {} only, and this process runs as user {uid}",
-            service.uid
-        ))
-    } else if place.over {
-        Some(format!(
-            "{MAX_CONNECTIONS} connections are open, which is the most it takes"
-        ))
-    } else {
-        None
-    };
-    if let Some(reason) = dismissal {
-        return dismiss(&mut stream, &VaultError::Refused { reason });
+    let admitted = service.admission.admit(uid, pid).and_then(|peer| {
+        if place.over {
+            return Err(format!(
+                "{MAX_CONNECTIONS} connections are open, which is the most it takes"
+            ));
+        }
+        Ok(peer)
+    });
+    match admitted {
+        Ok(mut peer) => converse(service, &mut stream, &mut peer),
+        Err(reason) => dismiss(&mut stream, &VaultError::Refused { reason }),
     }
-    converse(service, &mut stream, pid)
 }
 
-fn converse(service: &Service, stream: &mut UnixStream, peer_pid: i32) -> io::Result<()> {
+fn converse(service: &Service, stream: &mut UnixStream, peer: &mut Peer) -> io::Result<()> {
     let mut incoming = Buffer::with_capacity(READ);
     let mut outgoing = Buffer::with_capacity(READ);
     loop {
@@ -142,7 +125,7 @@ fn converse(service: &Service, stream: &mut UnixStream, peer_pid: i32) -> io::Re
             Err(error) => return Err(error),
         };
         incoming.truncate_tail(READ - count);
-        let broken = answer_all(service, &mut incoming, &mut outgoing, peer_pid);
+        let broken = answer_all(service, &mut incoming, &mut outgoing, peer);
         stream.write_all(outgoing.as_slice())?;
         outgoing.clear();
         if let Err(detail) = broken {
@@ -157,7 +140,7 @@ fn answer_all(
     service: &Service,
     incoming: &mut Buffer,
     outgoing: &mut Buffer,
-    peer_pid: i32,
+    peer: &mut Peer,
 ) -> Result<(), String> {
     let mut batch = Vec::new();
     let mut result = Ok(());
@@ -166,8 +149,7 @@ fn answer_all(
             Ok(None) => break,
             Ok(Some((body, taken))) => match decode_request(body) {
                 Ok((id, request)) => {
-                    let (done, entry) =
-                        service.vault.answer(&request, (service.now_ms)(), peer_pid);
+                    let (done, entry) = service.vault.answer(&request, (service.now_ms)(), peer);
                     batch.push(Finished { id, done, entry });
                     taken
                 }
@@ -207,6 +189,13 @@ fn frame(id: u64, done: Result<Answer, VaultError>) -> Buffer {
         Ok(answer) => encode_reply(id, room(&answer), |w| match &answer {
             Answer::Status(status) => encode_status(w, status),
             Answer::Bytes(bytes) => w.bytes(bytes),
+            Answer::Values(values) => {
+                w.u32(u32::try_from(values.len()).unwrap_or(u32::MAX));
+                for value in values {
+                    w.bytes(value);
+                }
+            }
+            Answer::Done => {}
             Answer::Mac(mac) => w.fixed(mac),
             Answer::Seq(seq) => w.i64(*seq),
             Answer::Anchors(anchors) => encode_anchors(w, anchors),
@@ -242,11 +231,13 @@ fn frame(id: u64, done: Result<Answer, VaultError>) -> Buffer {
 fn room(answer: &Answer) -> usize {
     match answer {
         Answer::Bytes(bytes) => bytes.len(),
+        Answer::Values(values) => values.iter().map(|value| value.len() + 4).sum(),
         Answer::Delivery(_, ciphertext) => ciphertext.len(),
         Answer::Status(_) => 1024,
         Answer::Anchors(anchors) => anchors.len() * 56,
         Answer::Mac(_)
         | Answer::Seq(_)
+        | Answer::Done
         | Answer::Seed(..)
         | Answer::Step(_)
         | Answer::SubmissionKey(_) => 256,

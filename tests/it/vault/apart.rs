@@ -16,20 +16,20 @@ use super::harness::OPTIDEV;
 use crate::members::signed_in;
 use crate::support::server::{Builder, Server};
 
-const SERVER: u32 = 64_301;
+pub const SERVER: u32 = 64_301;
 const VAULT: u32 = 64_302;
 /// What both have beside their own, for the socket.
-const SHARED: u32 = 64_303;
+pub const SHARED: u32 = 64_303;
 
 /// The folders of the two users, and the vault process while it runs.
-struct Apart {
+pub struct Apart {
     folder: tempfile::TempDir,
     vault: Option<Child>,
 }
 
 impl Apart {
     /// Makes the folders and a master secret that the vault's user alone can read.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let apart = Self {
             folder,
@@ -56,12 +56,12 @@ impl Apart {
         apart
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
 
     /// Makes a folder, where it is not there yet.
-    fn folder_of(&self, owner: u32, group: u32, mode: u32, name: &str) -> PathBuf {
+    pub fn folder_of(&self, owner: u32, group: u32, mode: u32, name: &str) -> PathBuf {
         let path = self.path(name);
         if !path.exists() {
             fs::create_dir(&path).unwrap();
@@ -72,7 +72,7 @@ impl Apart {
     }
 
     /// A command as `uid`, which has the shared group too.
-    fn as_user(&self, uid: u32, program: &str) -> Command {
+    pub fn as_user(&self, uid: u32, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command
             .args([
@@ -87,7 +87,7 @@ impl Apart {
     }
 
     /// Runs `optidev <arguments> <path>` as `uid`.
-    fn run(&self, uid: u32, arguments: &[&str], path: &str) -> std::process::Output {
+    pub fn run(&self, uid: u32, arguments: &[&str], path: &str) -> std::process::Output {
         self.as_user(uid, self.path("optidev").to_str().unwrap())
             .args(arguments)
             .arg(self.path(path))
@@ -95,12 +95,12 @@ impl Apart {
             .unwrap()
     }
 
-    fn start_vault(&mut self) {
-        self.start_vault_by(&[]);
+    pub fn start_vault(&mut self) {
+        self.start_vault_by(&[], &[]);
     }
 
-    /// Starts it by another command, which is given the vault's own behind its arguments.
-    fn start_vault_by(&mut self, starter: &[&str]) {
+    /// Starts it by another command, which is given the vault's own behind its arguments; with more arguments for the vault.
+    pub fn start_vault_by(&mut self, starter: &[&str], more: &[String]) {
         let out = File::options()
             .create(true)
             .append(true)
@@ -121,6 +121,7 @@ impl Apart {
             .arg(self.path("master/master"))
             .arg("--state-dir")
             .arg(self.path("state"))
+            .args(more)
             .stdout(Stdio::from(out.unwrap()))
             .stderr(Stdio::null())
             .spawn();
@@ -128,7 +129,7 @@ impl Apart {
     }
 
     /// Waits until the vault answers this test, if only to refuse it.
-    async fn answering(&self) -> VaultError {
+    pub async fn answering(&self) -> VaultError {
         let client = VaultClient::new(self.path("socket/vault.sock"));
         let begun = Instant::now();
         loop {
@@ -150,7 +151,7 @@ impl Apart {
     }
 
     /// A server of this vault that runs as `uid`, and has no containers.
-    fn server(&self, uid: u32) -> Builder {
+    pub fn server(&self, uid: u32) -> Builder {
         let program = self.path(&format!("as-{uid}"));
         let script = format!(
             "#!/bin/sh\nexec setpriv --reuid={uid} --regid={uid} --groups={SHARED} {} \"$@\"\n",
@@ -171,6 +172,13 @@ impl Apart {
 impl Drop for Apart {
     fn drop(&mut self) {
         if let Some(child) = &mut self.vault {
+            // What another command started does not end with it: the signal for that is lost where the user changes.
+            let id = child.id();
+            let below = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+            for below in below.unwrap_or_default().split_whitespace() {
+                let pid = below.parse().ok().and_then(Pid::from_raw);
+                let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+            }
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -309,7 +317,7 @@ async fn a_server_in_another_pid_namespace_is_answered() {
     }
     let mut apart = Apart::new();
     // As in a pod, where each container has a namespace of its own: the kernel has no number for the other's process.
-    apart.start_vault_by(&["unshare", "--pid", "--fork", "--kill-child"]);
+    apart.start_vault_by(&["unshare", "--pid", "--fork", "--kill-child"], &[]);
     let VaultError::Refused { .. } = apart.answering().await else {
         panic!("root was answered");
     };

@@ -1,13 +1,13 @@
 //! The vault process over its socket: what it does, and what it refuses to whom.
 
 mod anchors;
-mod apart;
-mod attack;
+pub mod apart;
+pub mod attack;
 mod confined;
 mod credential;
 mod doctor;
 mod drill;
-mod harness;
+pub mod harness;
 mod kills;
 mod operations;
 mod person;

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::super::key::{KeyError, SETTING};
+use super::super::redaction::redact;
 use super::super::sse::SseParser;
 use super::super::upstream::{Upstream, UpstreamError};
 use super::pen::Pen;
@@ -47,7 +48,10 @@ pub async fn ask(
     pen: &mut Pen,
     cancel: &CancellationToken,
 ) -> Result<Outcome, Problem> {
-    let bytes = Bytes::from(body.to_string());
+    let bytes = match redacted(body, pen).await? {
+        Ok(bytes) => bytes,
+        Err(message) => return Ok(Outcome::Failed(Reply::default(), message)),
+    };
     let mut tried = 0;
     let response = loop {
         let sent = tokio::select! {
@@ -71,6 +75,21 @@ pub async fn ask(
         }
     };
     read(response, pen, cancel).await
+}
+
+/// The request without hidden values, or a sentence that says why it does not leave.
+async fn redacted(body: &Value, pen: &Pen) -> Result<Result<Bytes, String>, Problem> {
+    let grant = pen.grant().await?;
+    let bytes = Bytes::from(body.to_string());
+    match redact(pen.services(), &grant, bytes).await {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(error) => {
+            tracing::error!(%error, "a request to the upstream could not be looked through for secrets");
+            let message = "What would be sent to the model could not be looked through for secrets, so it was not sent. Try \
+                           again; if it stays so, ask whoever looks after OptiDev.";
+            Ok(Err(message.to_owned()))
+        }
+    }
 }
 
 /// Why there is no answer.

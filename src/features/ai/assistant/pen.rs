@@ -12,7 +12,7 @@ use crate::authz;
 use crate::authz::permission::AssistantUse;
 use crate::context::Services;
 use crate::kernel::{AssistantSessionId, Problem, TurnId, UserId, WorkspaceId};
-use crate::store::{Entry, ScopedTx, StoreError, Unaudited};
+use crate::store::{Entry, Grant, ScopedTx, StoreError, Unaudited};
 
 /// Pieces of text are written together, at most this long after the first: a row each would wait for the disk.
 const GATHER: Duration = Duration::from_millis(300);
@@ -76,13 +76,15 @@ impl Pen {
 
     /// A transaction of the owner's workspace.
     pub async fn tx(&self) -> Result<ScopedTx, Problem> {
-        let grant = authz::authorize_user_now::<AssistantUse>(
-            &self.services.store,
-            self.owner,
-            self.workspace,
-        )
-        .await?;
-        Ok(self.services.store.scoped(&grant).await?)
+        Ok(self.services.store.scoped(&self.grant().await?).await?)
+    }
+
+    /// Proof that the owner may use the assistant, of now.
+    pub async fn grant(&self) -> Result<Grant<AssistantUse>, Problem> {
+        let store = &self.services.store;
+        let granted =
+            authz::authorize_user_now::<AssistantUse>(store, self.owner, self.workspace).await;
+        Ok(granted?)
     }
 
     /// Tells the listeners at once, and the database with the next flush.

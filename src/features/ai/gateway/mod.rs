@@ -1,6 +1,7 @@
 //! The gateway: an Anthropic-compatible address under `/ai`, for SDKs and tools that speak the Messages API.
 //!
-//! What always holds: a body is passed on byte for byte in both directions and as it comes; OptiDev's token is swapped
+//! What always holds: a body is passed on byte for byte in both directions and as it comes, but for hidden values of the
+//! workspace, in whose place the redactor puts their names; OptiDev's token is swapped
 //! for the upstream key; cookies and OptiDev's own headers stay here. Errors of ours have the upstream's error shape.
 
 mod headers;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::super::Ai;
+use super::super::redaction::redact;
 use super::super::upstream::{Upstream, X_API_KEY};
 use super::headers;
 use super::intake;
@@ -23,7 +24,7 @@ use crate::context::{Ctx, Services};
 use crate::features::audit::Action;
 use crate::features::containers::Standing;
 use crate::kernel::WorkspaceId;
-use crate::store::{StoreError, SystemPurpose};
+use crate::store::{Grant, StoreError, SystemPurpose};
 use crate::web::cut_when;
 
 /// Names the workspace when a token reaches several.
@@ -69,10 +70,16 @@ pub async fn not_this_way() -> GatewayError {
 
 async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Answer {
     let (mut parts, body) = request.into_parts();
-    let (account, standing) = authenticate(&mut parts, services, ai).await?;
+    let (grant, standing) = authenticate(&mut parts, services, ai).await?;
+    let account = Account {
+        workspace: grant.workspace(),
+        user: grant.user(),
+    };
     let passed = async {
+        refuse_encoded(&parts.headers)?;
         // Kept until the upstream has it.
         let (body, _held) = intake::read(&ai.intake, account.user, &parts.headers, body).await?;
+        let body = redact(services, &grant, body).await?;
         let query = parts.uri.query();
         forward(
             &ai.upstream,
@@ -94,6 +101,16 @@ async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Ans
     Ok(answer.map(|body| cut_when(lost, body)))
 }
 
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), GatewayError> {
+    let encodings = headers.get_all(CONTENT_ENCODING).iter();
+    for encoding in encodings.map(|value| value.to_str().unwrap_or("?").trim()) {
+        if !encoding.eq_ignore_ascii_case("identity") {
+            return Err(GatewayError::encoded(encoding));
+        }
+    }
+    Ok(())
+}
+
 /// What is left when it is known who asks: the pass-through itself.
 pub(super) async fn forward(
     upstream: &Upstream,
@@ -101,7 +118,7 @@ pub(super) async fn forward(
     method: axum::http::Method,
     path: &str,
     query: Option<&str>,
-    headers_to_upstream: axum::http::HeaderMap,
+    headers_to_upstream: HeaderMap,
     body: Bytes,
 ) -> Answer {
     let answer = upstream
@@ -129,7 +146,7 @@ async fn authenticate(
     parts: &mut Parts,
     services: &Services,
     ai: &Ai,
-) -> Result<(Account, Standing<AssistantUse>), GatewayError> {
+) -> Result<(Grant<AssistantUse>, Standing<AssistantUse>), GatewayError> {
     // SDKs send their key in `x-api-key`; Claude Code sends a bearer token.
     if let Some(key) = parts.headers.remove(X_API_KEY)
         && let Ok(text) = key.to_str()
@@ -156,11 +173,7 @@ async fn authenticate(
     lately
         .note(&ctx, &grant, Action::GatewayUse, workspace)
         .await?;
-    let account = Account {
-        workspace: grant.workspace(),
-        user: grant.user(),
-    };
-    Ok((account, Standing::new(&ctx, workspace)))
+    Ok((grant, Standing::new(&ctx, workspace)))
 }
 
 async fn only_workspace(ctx: &Ctx) -> Result<WorkspaceId, GatewayError> {

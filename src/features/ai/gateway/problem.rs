@@ -9,8 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::super::key::KeyError;
+use super::super::redaction::RedactionError;
 use super::super::upstream::UpstreamError;
 use crate::kernel::{Code, Problem};
+use crate::redactor::RedactorError;
 
 /// An error of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +63,14 @@ impl GatewayError {
             message: "the token or session of this request has ended, or its user's right to the assistant.".to_owned(),
             retry_after: None,
         }
+    }
+
+    /// The body is in a form that nobody can look through for secrets.
+    pub fn encoded(encoding: &str) -> Self {
+        Self::invalid(format!(
+            "the body comes with Content-Encoding {encoding:?}, in which OptiDev cannot look for secrets. Send it as it is, \
+             without an encoding."
+        ))
     }
 
     /// The body came too slowly.
@@ -168,6 +178,23 @@ impl From<UpstreamError> for GatewayError {
                     retry_after: None,
                 }
             }
+        }
+    }
+}
+
+impl From<RedactionError> for GatewayError {
+    fn from(error: RedactionError) -> Self {
+        if let RedactionError::Redactor(RedactorError::TooLarge(message)) = error {
+            return Self::invalid(message);
+        }
+        tracing::error!(%error, "a request could not be looked through for secrets, and was not passed on");
+        Self {
+            status: 503,
+            kind: "api_error",
+            message: "OptiDev could not look through this request for the workspace's secrets, so it was not passed on. Try \
+                      again; if it stays so, ask whoever looks after OptiDev."
+                .to_owned(),
+            retry_after: Some(1),
         }
     }
 }
