@@ -10,6 +10,7 @@
 )]
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -157,7 +158,8 @@ fn answer(service: &Service, mut stream: UnixStream) -> io::Result<()> {
     let (uid, _) = peer::of(&stream)?;
     if uid != service.uid {
         let why = format!("it answers user {} only, and this process runs as user {uid}", service.uid);
-        return send(&mut stream, &Reply::Failed(&why));
+        send(&mut stream, &Reply::Failed(&why))?;
+        return drain(&mut stream);
     }
     let body = receive(&mut stream)?;
     match Request::decode(body.as_slice()) {
@@ -245,6 +247,13 @@ fn receive(stream: &mut UnixStream) -> io::Result<Buffer> {
         stream.read_exact(body.grow(some))?;
     }
     Ok(body)
+}
+
+/// Reads what was sent all the same: an end with something unread would take back the answer.
+fn drain(stream: &mut UnixStream) -> io::Result<()> {
+    const MOST: u64 = 1 << 20;
+    stream.shutdown(Shutdown::Write)?;
+    io::copy(&mut stream.take(MOST), &mut io::sink()).map(drop)
 }
 
 fn send(stream: &mut UnixStream, reply: &Reply<'_>) -> io::Result<()> {

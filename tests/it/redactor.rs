@@ -92,7 +92,7 @@ async fn hidden_values_stay_and_everything_else_passes_as_it_is() {
     let clean = b"{ \"model\":\"m\",\n\t\"b\":\"\\u00e9\",\"messages\":[ ] }\r\n".to_vec();
     assert_eq!(gateway.sent(clean.clone()).await, clean, "without any secret");
 
-    let project = json!({"name": "Shop"});
+    let project = json!({"name": "Shop", "source": {"kind": "empty"}});
     let projects = format!("/workspaces/{}/projects", gateway.workspace);
     let project = gateway.api.post(&projects, &project).await.ok();
     let of_project = format!("?scope=project&project={}", project["id"].as_str().unwrap());
@@ -123,7 +123,8 @@ async fn hidden_values_stay_and_everything_else_passes_as_it_is() {
             let text = String::from_utf8(sent).unwrap();
             let parsed: Value = serde_json::from_str(&text).unwrap();
             let content = parsed["messages"][0]["content"].as_str().unwrap();
-            assert!(content.contains(&format!("${name}")), "{name} as {form}: {content}");
+            let placed = [format!("${name}"), format!("${{{name}}}")];
+            assert!(placed.iter().any(|one| content.contains(one)), "{name} as {form}: {content}");
             assert!(!content.contains(value) && !content.contains(&form), "{content}");
             assert!(content.starts_with("run it with ") && content.ends_with(" please"), "{content}");
         }
@@ -242,7 +243,7 @@ async fn the_assistants_tools_may_read_a_value_and_the_model_gets_its_name() {
     desk.api.put(&path, &body).await.ok();
     desk.write("settings.txt", &format!("STRIPE_KEY={SENSITIVE}\nPORT=3000\n"))
         .await;
-    let mut events = desk.events("").await;
+    let mut events = desk.events("0").await;
     desk.say("Please, what is in the settings?").await;
     to_the_end(&mut events).await;
     let results = desk.asked(0).tool_results();
