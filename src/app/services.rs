@@ -224,8 +224,7 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
             let how = VaultStart::new(&services.config, &services.paths);
             // Nobody shows this one: what a command needs the vault for needs no redactor.
             let token = Token::new(&services.rng);
-            let started =
-                VaultProcess::supervise(&how, is_new(&services).await?, &token).await?;
+            let started = VaultProcess::supervise(&how, is_new(&services).await?, &token).await?;
             started.ready().await?;
             vault = Some(started);
         }

@@ -73,7 +73,9 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anchors: args.state_dir.join("anchors"),
         record: (!args.record_to_stdout).then_some(record),
         client_uid: Some(args.client_uid),
-        redactor: args.redactor_uid.map_or(RedactorIs::Absent, RedactorIs::User),
+        redactor: args
+            .redactor_uid
+            .map_or(RedactorIs::Absent, RedactorIs::User),
         die_with_parent: false,
         require_hardening: args.require_hardening,
         reveals: REVEALS,

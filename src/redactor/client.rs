@@ -32,7 +32,9 @@ pub enum RedactorError {
     #[error("{0}")]
     TooLarge(String),
     /// The other end is of another version.
-    #[error("the redactor and the server do not understand each other ({0}); restart both with the same version")]
+    #[error(
+        "the redactor and the server do not understand each other ({0}); restart both with the same version"
+    )]
     Protocol(DecodeError),
 }
 
@@ -175,7 +177,10 @@ impl RedactorClient {
 
     async fn exchange(&self, request: &Request<'_>) -> Result<Buffer, RedactorError> {
         let frame = request.encode().map_err(|_| {
-            RedactorError::TooLarge(format!("there are more than {} MiB at once", MAX_FRAME >> 20))
+            RedactorError::TooLarge(format!(
+                "there are more than {} MiB at once",
+                MAX_FRAME >> 20
+            ))
         })?;
         let told = timeout(DEADLINE, self.tell(&frame)).await;
         told.unwrap_or_else(|_| Err(unavailable("it did not answer in time")))

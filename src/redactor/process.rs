@@ -61,7 +61,10 @@ struct Service {
 pub fn run(options: Options) -> ! {
     std::panic::set_hook(Box::new(|panic| {
         // The place only: a panic's message may hold what it was working on.
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         eprintln!("redactor: internal error at {place}; the connection was closed");
     }));
     harden::end_on_signals();
@@ -71,7 +74,10 @@ pub fn run(options: Options) -> ! {
     let listener = match process::listen(&options.socket, uid == own) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("redactor: cannot listen on {}: {error}", options.socket.display());
+            eprintln!(
+                "redactor: cannot listen on {}: {error}",
+                options.socket.display()
+            );
             std::process::exit(exit::SOCKET);
         }
     };
@@ -124,7 +130,9 @@ fn serve(service: &Arc<Service>, listener: &UnixListener) -> io::Error {
         }
         let place = Place::take(&open);
         let service = Arc::clone(service);
-        let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
+        let thread = std::thread::Builder::new()
+            .name("connection".to_owned())
+            .stack_size(STACK);
         let started = thread.spawn(move || {
             let _place = place;
             // A connection's end is its client's business; there is nobody else to tell.
@@ -157,7 +165,10 @@ fn answer(service: &Service, mut stream: UnixStream) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let (uid, _) = peer::of(&stream)?;
     if uid != service.uid {
-        let why = format!("it answers user {} only, and this process runs as user {uid}", service.uid);
+        let why = format!(
+            "it answers user {} only, and this process runs as user {uid}",
+            service.uid
+        );
         send(&mut stream, &Reply::Failed(&why))?;
         return drain(&mut stream);
     }
@@ -257,6 +268,8 @@ fn drain(stream: &mut UnixStream) -> io::Result<()> {
 }
 
 fn send(stream: &mut UnixStream, reply: &Reply<'_>) -> io::Result<()> {
-    let frame = reply.encode().or_else(|_| Reply::Failed("the redacted text is too long").encode());
+    let frame = reply
+        .encode()
+        .or_else(|_| Reply::Failed("the redacted text is too long").encode());
     stream.write_all(frame.map_err(io::Error::other)?.as_slice())
 }

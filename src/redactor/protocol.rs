@@ -100,7 +100,9 @@ impl Request<'_> {
                 key,
                 hidden,
             } => {
-                let room = hidden.iter().map(|one| 64 + one.name.len() + one.sealed.len());
+                let room = hidden
+                    .iter()
+                    .map(|one| 64 + one.name.len() + one.sealed.len());
                 let mut w = writer(3, room.sum::<usize>() + 128);
                 w.fixed(*workspace);
                 w.fixed(*state);

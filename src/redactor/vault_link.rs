@@ -72,12 +72,15 @@ impl VaultLink {
                 items: items.collect(),
             };
             let opened = self.ask(&request, |mut r| {
-                let opened = r.list("values", |r| Ok(Zeroizing::new(r.bytes("value")?.to_vec())))?;
+                let opened =
+                    r.list("values", |r| Ok(Zeroizing::new(r.bytes("value")?.to_vec())))?;
                 r.end()?;
                 Ok(opened)
             })?;
             if opened.len() != some.len() {
-                return Err("the vault gave another number of values than were asked for".to_owned());
+                return Err(
+                    "the vault gave another number of values than were asked for".to_owned(),
+                );
             }
             values.extend(opened);
             rest = others;
@@ -121,7 +124,8 @@ impl VaultLink {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         if let Some(token) = &self.token {
-            let frame = encode_request(1, &Request::Redactor { token }).map_err(io::Error::other)?;
+            let frame =
+                encode_request(1, &Request::Redactor { token }).map_err(io::Error::other)?;
             let body = exchange(&mut stream, &frame)?;
             reply(body.as_slice(), |r| r.end()).map_err(io::Error::other)?;
         }

@@ -115,6 +115,16 @@ const ALLOWED: &[Edge] = &[
     },
     Edge {
         from: "features/ai",
+        to: "features::secrets",
+        reason: "which hidden values must not leave, sealed, is the secrets' to say",
+    },
+    Edge {
+        from: "redactor",
+        to: "vault",
+        reason: "the redactor asks the vault over its protocol, and locks itself in as the vault does",
+    },
+    Edge {
+        from: "features/ai",
         to: "features::projects",
         reason: "a conversation is about a project, whose folder its tools stay in",
     },

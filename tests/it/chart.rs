@@ -44,6 +44,7 @@ fn the_settings_of_the_chart_are_settings_of_the_server() {
         let loaded = config::load(Some(&file)).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let config = loaded.config;
         assert!(config.vault.socket.is_some(), "{path:?}");
+        assert!(config.redactor.socket.is_some(), "{path:?}");
         assert_eq!(config.runtime.kind, RuntimeKind::None, "{path:?}");
         assert!(config.database.migrate_url.is_empty(), "{path:?}");
     }
@@ -54,10 +55,27 @@ fn the_master_secret_is_mounted_by_the_vault_alone() {
     for (path, text) in rendered() {
         let pod = document(&text, "Deployment");
         let (vault, web) = pod.split_once("\n      containers:\n").unwrap();
+        let (vault, redactor) = vault.split_once("- name: redactor\n").unwrap();
         let (web, volumes) = web.split_once("\n      volumes:\n").unwrap();
         let mount = "- name: master\n";
         assert_eq!(vault.matches(mount).count(), 1, "{path:?}");
-        assert!(!web.contains(mount), "{path:?}");
+        assert!(
+            !web.contains(mount) && !redactor.contains(mount),
+            "{path:?}"
+        );
+        // Nobody but its owner puts anything in a socket's place.
+        for (container, sockets) in [
+            (web, ["vault-socket", "redactor-socket"].as_slice()),
+            (redactor, &["vault-socket"]),
+        ] {
+            for socket in sockets {
+                let (_, mounted) = container
+                    .split_once(&format!("- name: {socket}\n"))
+                    .unwrap();
+                let (mounted, _) = mounted.split_once("- name: ").unwrap_or((mounted, ""));
+                assert!(mounted.contains("readOnly: true"), "{path:?}: {socket}");
+            }
+        }
         assert!(volumes.contains(mount), "{path:?}");
         // Nor does any other object name it: neither a Job, nor a variable.
         assert_eq!(text.matches("optidev-master").count(), 1, "{path:?}");
@@ -68,7 +86,7 @@ fn the_master_secret_is_mounted_by_the_vault_alone() {
         ] {
             assert!(pod.contains(always), "{path:?}: {always}");
         }
-        for (user, container) in [("10002", vault), ("10001", web)] {
+        for (user, container) in [("10002", vault), ("10004", redactor), ("10001", web)] {
             assert!(
                 container.contains(&format!("runAsUser: {user}")),
                 "{path:?}"

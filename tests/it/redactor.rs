@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use crate::assistant::{Desk, SOON, to_the_end};
 use crate::containers::{member, owner};
 use crate::support::api::{Answer, Api};
+use crate::support::eventually;
 use crate::support::processes::signal;
 use crate::support::server::Server;
 use crate::support::upstream::{Turn, Upstream};
-use crate::support::eventually;
 
 const MASKED: &str = "postgres://shop:p\"wd\\9f2@db.internal/shop";
 const SENSITIVE: &str = "sk_live_51Hq8Zt0Yx9";
@@ -59,7 +59,10 @@ impl Gateway {
 
     pub async fn set(&self, name: &str, query: &str, tier: &str, value: &str) {
         let path = format!("/workspaces/{}/secrets/{name}{query}", self.workspace);
-        let answer = self.api.put(&path, &json!({"tier": tier, "value": value})).await;
+        let answer = self
+            .api
+            .put(&path, &json!({"tier": tier, "value": value}))
+            .await;
         assert!(answer.status < 300, "{}", answer.text());
     }
 
@@ -90,7 +93,11 @@ fn message(text: &str) -> Vec<u8> {
 async fn hidden_values_stay_and_everything_else_passes_as_it_is() {
     let gateway = Gateway::start().await;
     let clean = b"{ \"model\":\"m\",\n\t\"b\":\"\\u00e9\",\"messages\":[ ] }\r\n".to_vec();
-    assert_eq!(gateway.sent(clean.clone()).await, clean, "without any secret");
+    assert_eq!(
+        gateway.sent(clean.clone()).await,
+        clean,
+        "without any secret"
+    );
 
     let project = json!({"name": "Shop", "source": {"kind": "empty"}});
     let projects = format!("/workspaces/{}/projects", gateway.workspace);
@@ -98,11 +105,17 @@ async fn hidden_values_stay_and_everything_else_passes_as_it_is() {
     let of_project = format!("?scope=project&project={}", project["id"].as_str().unwrap());
     gateway.set("DATABASE_URL", "", "masked", MASKED).await;
     gateway.set("STRIPE_KEY", "", "sensitive", SENSITIVE).await;
-    gateway.set("PROJECT_KEY", &of_project, "masked", OF_PROJECT).await;
+    gateway
+        .set("PROJECT_KEY", &of_project, "masked", OF_PROJECT)
+        .await;
     gateway.set("MY_KEY", "?scope=own", "sensitive", OWN).await;
     gateway.set("CDN", "", "visible", VISIBLE).await;
 
-    assert_eq!(gateway.sent(clean.clone()).await, clean, "with secrets, and none in it");
+    assert_eq!(
+        gateway.sent(clean.clone()).await,
+        clean,
+        "with secrets, and none in it"
+    );
     for (name, value) in [
         ("DATABASE_URL", MASKED),
         ("STRIPE_KEY", SENSITIVE),
@@ -119,38 +132,75 @@ async fn hidden_values_stay_and_everything_else_passes_as_it_is() {
             json!({ "deeper": inner }).to_string(),
         ];
         for form in forms {
-            let sent = gateway.sent(message(&format!("run it with {form} please"))).await;
+            let sent = gateway
+                .sent(message(&format!("run it with {form} please")))
+                .await;
             let text = String::from_utf8(sent).unwrap();
             let parsed: Value = serde_json::from_str(&text).unwrap();
             let content = parsed["messages"][0]["content"].as_str().unwrap();
             let placed = [format!("${name}"), format!("${{{name}}}")];
-            assert!(placed.iter().any(|one| content.contains(one)), "{name} as {form}: {content}");
-            assert!(!content.contains(value) && !content.contains(&form), "{content}");
-            assert!(content.starts_with("run it with ") && content.ends_with(" please"), "{content}");
+            assert!(
+                placed.iter().any(|one| content.contains(one)),
+                "{name} as {form}: {content}"
+            );
+            assert!(
+                !content.contains(value) && !content.contains(&form),
+                "{content}"
+            );
+            assert!(
+                content.starts_with("run it with ") && content.ends_with(" please"),
+                "{content}"
+            );
         }
     }
     // What everybody may see is no secret.
     let visible = message(VISIBLE);
     assert_eq!(gateway.sent(visible.clone()).await, visible);
     // A character written another way is the same character.
-    let escaped: String = SENSITIVE.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
-    let sent = gateway.sent(message("@").into_iter().flat_map(|byte| match byte {
-        b'@' => escaped.clone().into_bytes(),
-        byte => vec![byte],
-    }).collect()).await;
+    let escaped: String = SENSITIVE
+        .chars()
+        .map(|c| format!("\\u{:04x}", u32::from(c)))
+        .collect();
+    let sent = gateway
+        .sent(
+            message("@")
+                .into_iter()
+                .flat_map(|byte| match byte {
+                    b'@' => escaped.clone().into_bytes(),
+                    byte => vec![byte],
+                })
+                .collect(),
+        )
+        .await;
     let parsed: Value = serde_json::from_slice(&sent).unwrap();
     assert_eq!(parsed["messages"][0]["content"], "$STRIPE_KEY");
 
     // A new value is known at once, and the old one is still one that was hidden.
-    gateway.set("STRIPE_KEY", "", "sensitive", "sk_live_rotated_0042").await;
-    let sent = gateway.sent(message(&format!("{SENSITIVE} and sk_live_rotated_0042"))).await;
+    gateway
+        .set("STRIPE_KEY", "", "sensitive", "sk_live_rotated_0042")
+        .await;
+    let sent = gateway
+        .sent(message(&format!("{SENSITIVE} and sk_live_rotated_0042")))
+        .await;
     let parsed: Value = serde_json::from_slice(&sent).unwrap();
-    assert_eq!(parsed["messages"][0]["content"], "$STRIPE_KEY and $STRIPE_KEY");
+    assert_eq!(
+        parsed["messages"][0]["content"],
+        "$STRIPE_KEY and $STRIPE_KEY"
+    );
 
     // The log says which, and never what.
     let logs = gateway.server.logs();
-    assert!(logs.contains("ai.redacted") && logs.contains("DATABASE_URL"), "{logs}");
-    for value in [SENSITIVE, OF_PROJECT, OWN, "p\\\"wd", "sk_live_rotated_0042"] {
+    assert!(
+        logs.contains("ai.redacted") && logs.contains("DATABASE_URL"),
+        "{logs}"
+    );
+    for value in [
+        SENSITIVE,
+        OF_PROJECT,
+        OWN,
+        "p\\\"wd",
+        "sk_live_rotated_0042",
+    ] {
         assert!(!logs.contains(value), "{value}");
     }
 }
@@ -179,11 +229,17 @@ async fn what_nobody_can_look_through_is_refused() {
     gateway.set("STRIPE_KEY", "", "sensitive", SENSITIVE).await;
     let before = gateway.upstream.calls().len();
     let answer = gateway.api.send("POST", "//ai/v1/messages", |request| {
-        request.header("content-encoding", "gzip").body(vec![0x1f, 0x8b, 8, 0])
+        request
+            .header("content-encoding", "gzip")
+            .body(vec![0x1f, 0x8b, 8, 0])
     });
     let answer = answer.await;
     assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("Content-Encoding"), "{}", answer.text());
+    assert!(
+        answer.text().contains("Content-Encoding"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(gateway.upstream.calls().len(), before);
     // What is no JSON is looked through all the same.
     let torn = format!("{{\"a\": \"{SENSITIVE}").into_bytes();
@@ -227,7 +283,11 @@ async fn nothing_leaves_while_the_redactor_is_away_and_it_comes_back() {
     let answer = ask(&gateway.api, message(SENSITIVE)).await;
     signal(pid, Signal::CONT);
     assert_eq!(answer.status, 503);
-    assert!(answer.text().contains("was not passed on"), "{}", answer.text());
+    assert!(
+        answer.text().contains("was not passed on"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(gateway.upstream.calls().len(), calls);
 }
 
@@ -241,8 +301,11 @@ async fn the_assistants_tools_may_read_a_value_and_the_model_gets_its_name() {
     let path = format!("/workspaces/{}/secrets/STRIPE_KEY", desk.workspace);
     let body = json!({"tier": "sensitive", "value": SENSITIVE});
     desk.api.put(&path, &body).await.ok();
-    desk.write("settings.txt", &format!("STRIPE_KEY={SENSITIVE}\nPORT=3000\n"))
-        .await;
+    desk.write(
+        "settings.txt",
+        &format!("STRIPE_KEY={SENSITIVE}\nPORT=3000\n"),
+    )
+    .await;
     let mut events = desk.events("0").await;
     desk.say("Please, what is in the settings?").await;
     to_the_end(&mut events).await;

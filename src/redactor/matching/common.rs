@@ -52,7 +52,14 @@ const WORDS: &[&str] = &[
 ];
 
 /// Hosts that are the same on every machine.
-const HOSTS: &[&str] = &["localhost", "127.0.0.1", "0.0.0.0", "::1", "[::1]", "example.com"];
+const HOSTS: &[&str] = &[
+    "localhost",
+    "127.0.0.1",
+    "0.0.0.0",
+    "::1",
+    "[::1]",
+    "example.com",
+];
 
 /// What a request to the provider is made of. A value that is a part of it would break each request.
 const PROTOCOL: &str = "anthropic_version base64 cache_control cache_creation_input_tokens citations \
@@ -129,7 +136,9 @@ fn is_region(text: &str) -> bool {
     PLACES.contains(&place)
         && rest.len() <= 16
         && (1..=2).contains(&(rest.len() - words.len()))
-        && words.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        && words
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -143,10 +152,18 @@ mod tests {
             ap-southeast-2 europe-west4 assistant tool_use redacted redacted_thinking claude-sonnet-4-5 \
             claude-3-5-haiku-20241022";
         for value in common.split_whitespace() {
-            assert_eq!(unlooked(value.as_bytes()), Some(Unlooked::TooCommon), "{value}");
+            assert_eq!(
+                unlooked(value.as_bytes()),
+                Some(Unlooked::TooCommon),
+                "{value}"
+            );
         }
         for value in ["true", "false", "", "1234567", "hunter2"] {
-            assert_eq!(unlooked(value.as_bytes()), Some(Unlooked::TooShort), "{value}");
+            assert_eq!(
+                unlooked(value.as_bytes()),
+                Some(Unlooked::TooShort),
+                "{value}"
+            );
         }
     }
 

@@ -196,7 +196,10 @@ fn is_base64(body: &[u8], content: &Range<usize>) -> bool {
             return true;
         };
         // Some write the slash with a backslash.
-        match text.get(escape..).and_then(|rest| rest.strip_prefix(b"\\/")) {
+        match text
+            .get(escape..)
+            .and_then(|rest| rest.strip_prefix(b"\\/"))
+        {
             Some(rest) => text = rest,
             None => return false,
         }

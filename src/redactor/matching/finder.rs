@@ -155,7 +155,11 @@ impl Heads {
         loop {
             let (fours, _) = text.get(at..)?.as_chunks::<STEP>();
             let marked = fours.array_windows::<2>().position(|pair| {
-                let eight = pair.as_flattened().first_chunk().copied().unwrap_or_default();
+                let eight = pair
+                    .as_flattened()
+                    .first_chunk()
+                    .copied()
+                    .unwrap_or_default();
                 self.fives.has(five(u64::from_le_bytes(eight)))
             });
             // At the end, there are places without eight bytes after them.
@@ -218,7 +222,9 @@ impl Bits {
 
     fn has(&self, entry: u64) -> bool {
         let (word, bit) = self.place(entry);
-        self.words.get(word).is_some_and(|word| word >> bit & 1 == 1)
+        self.words
+            .get(word)
+            .is_some_and(|word| word >> bit & 1 == 1)
     }
 }
 
@@ -240,7 +246,9 @@ mod tests {
 
     fn all(finder: &Finder, text: &str) -> Vec<(usize, usize, usize)> {
         let mut all = Vec::new();
-        finder.find_all(text.as_bytes(), |hit| all.push((hit.start, hit.end, hit.owner)));
+        finder.find_all(text.as_bytes(), |hit| {
+            all.push((hit.start, hit.end, hit.owner))
+        });
         all
     }
 
@@ -248,8 +256,14 @@ mod tests {
     fn leftmost_then_longest() {
         let finder = finder(&["abcdefgh", "abcdefghijklmn", "ghijklmnopqrst", "xabcdefgh"]);
         assert_eq!(all(&finder, "abcdefghijklmnopqrst"), [(0, 14, 1)]);
-        assert_eq!(all(&finder, "abcdefghijklm_abcdefgh"), [(0, 8, 0), (14, 22, 0)]);
-        assert_eq!(all(&finder, "_ghijklmnopqrst_xabcdefghijklmn"), [(1, 15, 2), (16, 25, 3)]);
+        assert_eq!(
+            all(&finder, "abcdefghijklm_abcdefgh"),
+            [(0, 8, 0), (14, 22, 0)]
+        );
+        assert_eq!(
+            all(&finder, "_ghijklmnopqrst_xabcdefghijklmn"),
+            [(1, 15, 2), (16, 25, 3)]
+        );
         assert_eq!(all(&finder, "abcdefg"), []);
         assert_eq!(all(&finder, ""), []);
     }

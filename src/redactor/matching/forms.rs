@@ -50,7 +50,8 @@ impl<'a> Forms<'a> {
     /// None yet. What stands in a placeholder is not looked for: names are no secrets, and a placeholder that holds a value
     /// would be replaced for ever.
     pub(super) fn new(placeholders: impl Iterator<Item = &'a Placeholder>) -> Self {
-        let texts = placeholders.flat_map(|placeholder| [placeholder.plain(), placeholder.braced()]);
+        let texts =
+            placeholders.flat_map(|placeholder| [placeholder.plain(), placeholder.braced()]);
         let mut public: Vec<&[u8]> = texts
             .flat_map(|text| (0..text.len()).filter_map(|from| text.get(from..)))
             .filter(|end| end.len() >= SHORTEST)
@@ -95,7 +96,9 @@ impl<'a> Forms<'a> {
         }
         if std::str::from_utf8(value).is_err() {
             let printed = Zeroizing::new(String::from_utf8_lossy(value).into_owned());
-            let legible = printed.chars().filter(|one| *one != char::REPLACEMENT_CHARACTER);
+            let legible = printed
+                .chars()
+                .filter(|one| *one != char::REPLACEMENT_CHARACTER);
             if legible.count() >= SHORTEST {
                 self.text(owner, printed.as_bytes())?;
             }
@@ -106,7 +109,9 @@ impl<'a> Forms<'a> {
     /// Each form once. One that several have is the first one's, as owners are in the order of names.
     pub(super) fn done(&mut self) -> Vec<Form> {
         let mut all = std::mem::take(&mut self.all);
-        all.sort_unstable_by(|one, other| (&*one.bytes, one.owner).cmp(&(&*other.bytes, other.owner)));
+        all.sort_unstable_by(|one, other| {
+            (&*one.bytes, one.owner).cmp(&(&*other.bytes, other.owner))
+        });
         all.dedup_by(|later, first| *later.bytes == *first.bytes);
         all
     }
@@ -255,7 +260,11 @@ mod tests {
     fn forms(value: &[u8]) -> Vec<Vec<u8>> {
         let mut forms = Forms::new(std::iter::empty());
         assert_eq!(forms.add(0, value).unwrap(), None);
-        forms.done().iter().map(|form| form.bytes.to_vec()).collect()
+        forms
+            .done()
+            .iter()
+            .map(|form| form.bytes.to_vec())
+            .collect()
     }
 
     #[test]
@@ -298,7 +307,9 @@ mod tests {
     #[test]
     fn more_than_the_limit_is_too_much() {
         let mut forms = Forms::new(std::iter::empty());
-        let value: Vec<u8> = (0..1024 * 1024_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8 | 0x80).collect();
+        let value: Vec<u8> = (0..1024 * 1024_u32)
+            .map(|n| (n.wrapping_mul(n) >> 7) as u8 | 0x80)
+            .collect();
         let mut added = 0;
         while forms.add(0, &value).is_ok() {
             added += 1;

@@ -166,7 +166,8 @@ impl Work<'_> {
     /// A number that is a value becomes a string: there is no other way to name the variable in its place.
     fn number(&mut self, text: &[u8]) -> Option<Vec<u8>> {
         let mut owner = None;
-        self.finder.find_all(text, |hit| owner = owner.or(Some(hit.owner)));
+        self.finder
+            .find_all(text, |hit| owner = owner.or(Some(hit.owner)));
         let placeholder = self.placeholder(owner?, false);
         Some([b"\"", placeholder.as_slice(), b"\""].concat())
     }
@@ -208,7 +209,11 @@ impl Work<'_> {
                 });
             });
             for above in (0..depth).rev() {
-                let escapes = if above < first { Escapes::Json } else { Escapes::Any };
+                let escapes = if above < first {
+                    Escapes::Json
+                } else {
+                    Escapes::Any
+                };
                 bring_up(&mut new, level(text, &self.levels, above), escapes);
             }
             all.append(&mut new);
@@ -232,7 +237,9 @@ impl Work<'_> {
         }
         let (above, below) = self.levels.split_at_mut(depth);
         let here = level(text, above, depth);
-        below.first_mut().is_some_and(|into| decode::decode(here, escapes, into))
+        below
+            .first_mut()
+            .is_some_and(|into| decode::decode(here, escapes, into))
     }
 }
 

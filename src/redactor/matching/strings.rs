@@ -105,7 +105,11 @@ impl<F: FnMut(Token)> Reader<'_, F> {
                 (Next::Key | Next::FirstKeyOrEnd, b'"') => self.key()?,
                 (Next::CommaOrEnd, b',') => {
                     self.at += 1;
-                    if self.open.is_object()? { Next::Key } else { Next::Value }
+                    if self.open.is_object()? {
+                        Next::Key
+                    } else {
+                        Next::Value
+                    }
                 }
                 (Next::FirstValueOrEnd, b']') => self.close(false)?,
                 (Next::FirstKeyOrEnd, b'}') => self.close(true)?,
@@ -130,7 +134,11 @@ impl<F: FnMut(Token)> Reader<'_, F> {
         self.watch.begin(object, self.open.depth);
         self.open.push(object);
         self.at += 1;
-        Some(if object { Next::FirstKeyOrEnd } else { Next::FirstValueOrEnd })
+        Some(if object {
+            Next::FirstKeyOrEnd
+        } else {
+            Next::FirstValueOrEnd
+        })
     }
 
     fn close(&mut self, object: bool) -> Option<Next> {

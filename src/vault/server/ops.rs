@@ -26,8 +26,8 @@ use super::{
 use crate::vault::{
     protocol::{BindingRef, PatternRef, Request},
     types::{
-        Anchor, Hardening, MAX_NAME, MAX_PATTERNS, MAX_VALUE, MAX_VARIABLE, Purpose, Status, SubmissionKey, Tier,
-        VaultError,
+        Anchor, Hardening, MAX_NAME, MAX_PATTERNS, MAX_VALUE, MAX_VARIABLE, Purpose, Status,
+        SubmissionKey, Tier, VaultError,
     },
 };
 

@@ -9,6 +9,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("kernel", 0),
     ("config", 0),
     ("vault", 1),
+    ("redactor", 1),
     ("store", 1),
     ("clients", 1),
     ("authz", 2),
@@ -140,6 +141,9 @@ const RAW_SQL: &[&str] = &[
 /// What the vault process may use: its memory holds the master secret.
 const VAULT_SERVER_MAY: &[&str] = &["kernel", "vault"];
 
+/// What the redactor may use: its memory holds hidden values.
+const REDACTOR_MAY: &[&str] = &["kernel", "redactor", "vault"];
+
 /// Order inside a feature; a file imports from lower numbers of its own feature only.
 const INSIDE_FEATURE: &[(&str, u8)] = &[
     ("model", 0),
@@ -232,6 +236,12 @@ fn check_own(
             && !VAULT_SERVER_MAY.contains(&target[0].as_str())
         {
             wrong.push(format!("{}: crate::{shown}: the vault process holds the master secret and uses kernel and vault only", source.path));
+            continue;
+        }
+        if module.starts_with(&["redactor".to_owned()])
+            && !REDACTOR_MAY.contains(&target[0].as_str())
+        {
+            wrong.push(format!("{}: crate::{shown}: the redactor holds hidden values and uses kernel and vault only", source.path));
             continue;
         }
         if to_layer < from_layer {

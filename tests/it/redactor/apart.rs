@@ -61,7 +61,13 @@ impl Three {
         std::os::unix::fs::chown(&key, Some(SERVER), None).unwrap();
         self.apart
             .server(SERVER)
-            .set("redactor.socket", self.apart.path("redactor/redactor.sock").display().to_string())
+            .set(
+                "redactor.socket",
+                self.apart
+                    .path("redactor/redactor.sock")
+                    .display()
+                    .to_string(),
+            )
             .set("ai.anthropic_base_url", upstream.url())
             .set("ai.anthropic_api_key_file", key.display().to_string())
     }
@@ -85,7 +91,10 @@ async fn three_users_and_each_gets_what_is_its_own() {
     let text = text.to_string().into_bytes();
     ask(&api, text.clone()).await.expect(200);
     let sent = String::from_utf8(upstream.calls()[0].raw.to_vec()).unwrap();
-    assert!(sent.contains("$STRIPE_KEY") && !sent.contains(VALUE), "{sent}");
+    assert!(
+        sent.contains("$STRIPE_KEY") && !sent.contains(VALUE),
+        "{sent}"
+    );
 
     // The server's user looks into neither, and others are answered by neither.
     let pid = three.redactor.id();
@@ -94,7 +103,13 @@ async fn three_users_and_each_gets_what_is_its_own() {
     for (name, possible) in tried {
         assert!(!possible, "{name} is possible");
     }
-    let probe = |uid| three.apart.run(uid, &["redactor", "--alive", "--socket"], "redactor/redactor.sock");
+    let probe = |uid| {
+        three.apart.run(
+            uid,
+            &["redactor", "--alive", "--socket"],
+            "redactor/redactor.sock",
+        )
+    };
     assert!(probe(REDACTOR).status.success());
     assert!(probe(SERVER).status.success());
 
@@ -127,10 +142,16 @@ async fn a_redactor_that_the_vault_does_not_know_learns_nothing() {
 #[test]
 fn server_and_redactor_are_not_one_user() {
     let output = std::process::Command::new(crate::vault::harness::OPTIDEV)
-        .args("vault serve --socket s --client-uid 7 --redactor-uid 7 --master-file m --state-dir d".split(' '))
+        .args(
+            "vault serve --socket s --client-uid 7 --redactor-uid 7 --master-file m --state-dir d"
+                .split(' '),
+        )
         .output()
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("--redactor-uid and --client-uid are both 7"), "{said}");
+    assert!(
+        said.contains("--redactor-uid and --client-uid are both 7"),
+        "{said}"
+    );
 }

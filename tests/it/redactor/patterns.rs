@@ -30,7 +30,10 @@ struct Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        for child in [Some(&mut self.vault), self.redactor.as_mut()].into_iter().flatten() {
+        for child in [Some(&mut self.vault), self.redactor.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -100,7 +103,9 @@ impl Pair {
     fn record(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("record")).unwrap();
         assert!(!text.contains(SENSITIVE));
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
@@ -109,7 +114,9 @@ struct Raw(UnixStream);
 
 impl Raw {
     fn ask(&mut self, request: &Request<'_>) -> Result<Vec<Vec<u8>>, VaultError> {
-        self.0.write_all(encode_request(1, request).unwrap().as_slice()).unwrap();
+        self.0
+            .write_all(encode_request(1, request).unwrap().as_slice())
+            .unwrap();
         let mut buffer = Buffer::default();
         loop {
             if let Some((body, _)) = split_frame(buffer.as_slice()).unwrap() {
@@ -125,7 +132,11 @@ impl Raw {
         }
     }
 
-    fn patterns(&mut self, key: &WrappedKey, items: &[(&Binding, &Sealed)]) -> Result<Vec<Vec<u8>>, VaultError> {
+    fn patterns(
+        &mut self,
+        key: &WrappedKey,
+        items: &[(&Binding, &Sealed)],
+    ) -> Result<Vec<Vec<u8>>, VaultError> {
         let items = items.iter().map(|(binding, sealed)| PatternRef {
             binding: BindingRef::from(*binding),
             sealed: &sealed.0,
@@ -156,7 +167,10 @@ async fn hidden_values_go_to_whoever_shows_the_token_and_to_nobody_else() {
     let mut server = pair.connect();
     assert!(refusal(server.patterns(&key, &[(&bound, &sealed)])).contains("redactor alone"));
     for token in [[0; 32], [0x5b; 32]] {
-        assert!(refusal(server.ask(&Request::Redactor { token: &token })).contains("not the redactor's token"));
+        assert!(
+            refusal(server.ask(&Request::Redactor { token: &token }))
+                .contains("not the redactor's token")
+        );
         refusal(server.patterns(&key, &[(&bound, &sealed)]));
     }
 
@@ -171,7 +185,9 @@ async fn hidden_values_go_to_whoever_shows_the_token_and_to_nobody_else() {
         sealed: &sealed.0,
     };
     assert!(refusal(redactor.ask(&reveal)).contains("nothing else"));
-    refusal(redactor.ask(&Request::NewWorkspaceKey { workspace: &WORKSPACE }));
+    refusal(redactor.ask(&Request::NewWorkspaceKey {
+        workspace: &WORKSPACE,
+    }));
 
     // What holds for every value holds here: it opens as what it was sealed as, and in its own workspace.
     let moved = |change: &dyn Fn(&mut Binding)| {
@@ -187,7 +203,10 @@ async fn hidden_values_go_to_whoever_shows_the_token_and_to_nobody_else() {
         moved(&|b| b.secret[0] ^= 1),
     ] {
         let done = redactor.patterns(&key, &[(&other, &sealed)]);
-        assert!(matches!(done, Err(VaultError::DoesNotDecrypt)), "{other:?}: {done:?}");
+        assert!(
+            matches!(done, Err(VaultError::DoesNotDecrypt)),
+            "{other:?}: {done:?}"
+        );
     }
     let visible = moved(&|b| b.tier = Tier::Visible);
     assert!(refusal(redactor.patterns(&key, &[(&visible, &sealed)])).contains("Visible"));
@@ -195,16 +214,27 @@ async fn hidden_values_go_to_whoever_shows_the_token_and_to_nobody_else() {
     let both = [(&bound, &sealed), (&elsewhere, &sealed)];
     assert!(refusal(redactor.patterns(&key, &both)).contains("one workspace"));
     let many = vec![(&bound, &sealed); MAX_PATTERNS + 1];
-    assert!(matches!(redactor.patterns(&key, &many), Err(VaultError::TooLarge { .. })));
+    assert!(matches!(
+        redactor.patterns(&key, &many),
+        Err(VaultError::TooLarge { .. })
+    ));
 
     // All of it is in the record, what was refused as well.
     let told = |operation: &str, outcome: &str| {
         let lines = pair.record();
-        let lines = lines.iter().filter(|line| line["operation"] == operation && line["outcome"] == outcome);
+        let lines = lines
+            .iter()
+            .filter(|line| line["operation"] == operation && line["outcome"] == outcome);
         lines.count()
     };
-    assert_eq!((told("redactor", "ok"), told("redactor", "refused")), (1, 2));
-    assert_eq!((told("patterns", "ok"), told("patterns", "does_not_decrypt")), (1, 5));
+    assert_eq!(
+        (told("redactor", "ok"), told("redactor", "refused")),
+        (1, 2)
+    );
+    assert_eq!(
+        (told("patterns", "ok"), told("patterns", "does_not_decrypt")),
+        (1, 5)
+    );
     assert_eq!(told("patterns", "refused"), 5);
 }
 
@@ -249,15 +279,27 @@ async fn the_redactor_learns_from_the_vault_and_answers_texts_only() {
     let text = format!("{{\"a\":\"{SENSITIVE}\"}}");
     let redact = |state: [u8; 32]| {
         let (redactor, text) = (redactor.clone(), text.clone());
-        async move { redactor.redact(&WORKSPACE, &state, text.as_bytes()).await.unwrap() }
+        async move {
+            redactor
+                .redact(&WORKSPACE, &state, text.as_bytes())
+                .await
+                .unwrap()
+        }
     };
     assert_eq!(redact([1; 32]).await, Outcome::NotLoaded);
-    let values = [("STRIPE_KEY", SENSITIVE), ("PIN", "1234"), ("MODE", "production")];
+    let values = [
+        ("STRIPE_KEY", SENSITIVE),
+        ("PIN", "1234"),
+        ("MODE", "production"),
+    ];
     let mut learnt = load(&client, &values).await;
     let unlooked = redactor.load(&learnt).await.unwrap();
     let short = ("PIN".to_owned(), Unlooked::TooShort);
     let common = ("MODE".to_owned(), Unlooked::TooCommon);
-    assert!(unlooked.contains(&short) && unlooked.contains(&common), "{unlooked:?}");
+    assert!(
+        unlooked.contains(&short) && unlooked.contains(&common),
+        "{unlooked:?}"
+    );
     let Outcome::Redacted { body, found } = redact([1; 32]).await else {
         panic!("not found");
     };
@@ -303,8 +345,13 @@ async fn nonsense_on_its_socket_disturbs_nobody() {
         let _ = stream.read_to_end(&mut answer);
     }
     // Connections that say nothing hold no place that others need.
-    let _silent: Vec<UnixStream> = (0..20).map(|_| UnixStream::connect(&socket).unwrap()).collect();
-    assert_eq!(pair.redactor().missing().await.unwrap(), Vec::<String>::new());
+    let _silent: Vec<UnixStream> = (0..20)
+        .map(|_| UnixStream::connect(&socket).unwrap())
+        .collect();
+    assert_eq!(
+        pair.redactor().missing().await.unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
