@@ -1,67 +1,15 @@
 //! One level of escapes, undone, with the way back from what was found to where it stands.
 //!
-//! An escape is a unit: some bytes of the text that stand for at most four. Units never overlap, and none is longer than what
-//! it stands for is short, so a decoded text is never longer than the text. A replaced span covers whole units only, so
-//! what is around it is read as before, on each level.
+//! A decoded text is never longer than the text. A replaced span covers whole units only: what is around it is read as
+//! before, on each level.
 
 use std::ops::Range;
 
-/// How often escapes are undone, after the JSON string itself: JSON in JSON in JSON in JSON, and line breaks or percent
-/// signs within. It is a bound because each level costs a pass over the text.
-pub(super) const LEVELS: usize = 5;
+use super::escapes::{Escapes, Unit, next_unit};
 
-/// A line with at least so many characters of base64 or hex up to its end was broken by whoever encoded, not by an author.
-/// `base64` breaks at 76, PEM at 64, `xxd` at 60.
-const WRAPPED: usize = 40;
-
-/// Which escapes count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Escapes {
-    /// Those of a JSON string, which is known to be valid.
-    Json,
-    /// Everything that may be within a text: backslashes of JSON, C, JavaScript and the shell, `%41`, `&amp;`, and line
-    /// breaks within base64 and hex.
-    Any,
-}
-
-/// An escape.
-struct Unit {
-    at: usize,
-    len: usize,
-    stands_for: [u8; 4],
-    size: usize,
-}
-
-/// The first place at or after `from` of one of `bytes`, or of one below `floor`, which is at most 128.
-///
-/// Eight bytes at a time, by arithmetic: what is sought stands in every line, so it must be found fast, not only missed fast.
-pub(super) fn find<const N: usize>(
-    text: &[u8],
-    from: usize,
-    bytes: [u8; N],
-    floor: u8,
-) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The high bit of each byte that is below `limit`. A borrow may set more of them, but none before the first.
-    let below = |eight: u64, limit: u8| eight.wrapping_sub(ONES * u64::from(limit)) & !eight & HIGH;
-    let rest = text.get(from..)?;
-    let (eights, tail) = rest.as_chunks::<8>();
-    let mut at = from;
-    for eight in eights {
-        let eight = u64::from_le_bytes(*eight);
-        let mut marks = below(eight, floor);
-        for byte in bytes {
-            marks |= below(eight ^ (ONES * u64::from(byte)), 1);
-        }
-        if marks != 0 {
-            return Some(at + (marks.trailing_zeros() / 8) as usize);
-        }
-        at += 8;
-    }
-    let found = |byte: &u8| *byte < floor || bytes.contains(byte);
-    Some(at + tail.iter().position(found)?)
-}
+/// How often escapes are undone, after the JSON string itself: JSON in JSON in JSON in JSON, then line breaks or percent
+/// signs, then what is written out in the value. It is a bound because each level costs a pass over the text.
+pub(super) const LEVELS: usize = 6;
 
 /// `text` with its escapes undone, in place of what `into` held; false, and `into` as it was, when there are none.
 pub(super) fn decode(text: &[u8], escapes: Escapes, into: &mut Vec<u8>) -> bool {
@@ -74,7 +22,7 @@ pub(super) fn decode(text: &[u8], escapes: Escapes, into: &mut Vec<u8>) -> bool 
     let mut at = 0;
     loop {
         into.extend_from_slice(text.get(at..unit.at).unwrap_or_default());
-        into.extend_from_slice(unit.stands_for.get(..unit.size).unwrap_or_default());
+        into.extend_from_slice(unit.stands_for());
         at = unit.at + unit.len;
         match next_unit(text, at, escapes) {
             Some(next) => unit = next,
@@ -133,149 +81,119 @@ impl<'a> Origins<'a> {
     }
 }
 
-fn next_unit(text: &[u8], from: usize, escapes: Escapes) -> Option<Unit> {
-    let mut at = from;
-    loop {
-        at = match escapes {
-            Escapes::Json => find(text, at, *b"\\", 0)?,
-            Escapes::Any => find(text, at, *b"\\%&\n\r", 0)?,
-        };
-        if let Some(unit) = unit_at(text, at, escapes) {
-            return Some(unit);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(text: &str, escapes: Escapes) -> Option<String> {
+        let mut out = Vec::new();
+        decode(text.as_bytes(), escapes, &mut out)
+            .then(|| String::from_utf8_lossy(&out).into_owned())
+    }
+
+    #[test]
+    fn escapes_stand_for_what_they_say() {
+        let cases = [
+            (r"a\nb\\c\u0041\/", "a\nb\\cA/"),
+            (r"\ud83d\udd11\u20AC\xe9".trim_end_matches(r"\xe9"), "🔑€"),
+            (r"\x41\'\$\ ", "A'$ "),
+            ("%41%c3%A9%4", "Aé%4"),
+            (
+                "&amp;&#39;&#x1F511;&#x110000;&nope;&",
+                "&'🔑&#x110000;&nope;&",
+            ),
+            ("go \\\non", "go on"),
+            // What comes next is undone first.
+            (r"%5C\\u006e", r"%5C\u006e"),
+            (r"%5C\q%41", r"\\qA"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                decoded(text, Escapes::Any).as_deref(),
+                Some(expected),
+                "{text}"
+            );
         }
-        at += 1;
-    }
-}
-
-/// The escape that begins at `at`.
-#[inline]
-fn unit_at(text: &[u8], at: usize, escapes: Escapes) -> Option<Unit> {
-    match (text.get(at)?, escapes) {
-        (b'\\', _) => backslash(text, at),
-        (_, Escapes::Json) => None,
-        (b'%', _) => percent(text, at),
-        (b'&', _) => entity(text, at),
-        (b'\n', _) => wrap(text, at, 1),
-        (b'\r', _) if text.get(at + 1) == Some(&b'\n') => wrap(text, at, 2),
-        _ => None,
-    }
-}
-
-impl Unit {
-    fn byte(at: usize, len: usize, byte: u8) -> Self {
-        Self {
-            at,
-            len,
-            stands_for: [byte, 0, 0, 0],
-            size: 1,
+        for text in [
+            "",
+            "plain",
+            r"\q \u00g0 \",
+            "100% & more",
+            "line\nline\r\n",
+            "%4",
+        ] {
+            assert_eq!(decoded(text, Escapes::Any), None, "{text}");
         }
+        assert_eq!(decoded("%41 &amp;", Escapes::Json), None);
+        // Half of a pair is no character, but has its place.
+        assert_eq!(
+            decoded(r"a\ud83db", Escapes::Json).unwrap().chars().count(),
+            5
+        );
     }
 
-    fn nothing(at: usize, len: usize) -> Self {
-        Self {
-            at,
-            len,
-            stands_for: [0; 4],
-            size: 0,
-        }
+    #[test]
+    fn lines_are_joined_where_base64_or_hex_was_broken() {
+        let line = "QUJD".repeat(10);
+        let joined = |text: String| decoded(&text, Escapes::Any);
+        assert_eq!(
+            joined(format!("{line}\n  QUJD")),
+            Some(format!("{line}QUJD"))
+        );
+        assert_eq!(
+            joined(format!("{line}\r\nQUJD")),
+            Some(format!("{line}QUJD"))
+        );
+        let line_of = |len: usize| format!("-{}\nQUJD", line.get(..len).unwrap());
+        assert_eq!(joined(line_of(39)), None);
+        assert!(joined(line_of(40)).is_some());
+        assert_eq!(joined(format!("{line}\n\nQUJD")), None);
+        assert_eq!(joined(format!("{line};\nQUJD")), None);
     }
 
-    /// A lone half of a surrogate pair is written as UTF-8 would write its number: no text has those bytes, so it matches
-    /// nothing, and its place is known.
-    fn character(at: usize, len: usize, number: u32) -> Self {
-        let mut stands_for = [0; 4];
-        let size = match char::from_u32(number) {
-            Some(character) => character.encode_utf8(&mut stands_for).len(),
-            None => {
-                let low = |shift: u32| 0x80 | ((number >> shift) & 0x3f) as u8;
-                stands_for = [0xed, low(6), low(0), 0];
-                3
+    #[test]
+    fn every_decoded_byte_comes_from_its_unit() {
+        let pieces = [
+            "a",
+            "\\n",
+            "\\u00e9",
+            "\\ud83d\\udd11",
+            "%41",
+            "&amp;",
+            "é",
+            "\\",
+            "%",
+            "\\\n",
+        ];
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        for round in 0..2000 {
+            let mut text = String::new();
+            for _ in 0..round % 40 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                text.push_str(pieces[(seed >> 33) as usize % pieces.len()]);
             }
-        };
-        Self {
-            at,
-            len,
-            stands_for,
-            size,
+            let bytes = text.as_bytes();
+            let mut out = Vec::new();
+            if !decode(bytes, Escapes::Any, &mut out) {
+                continue;
+            }
+            let mut expected = Vec::new();
+            let mut at = 0;
+            while at < bytes.len() {
+                let unit = next_unit(bytes, at, Escapes::Any).filter(|unit| unit.at == at);
+                let (len, size) = unit.map_or((1, 1), |unit| (unit.len, unit.size));
+                expected.extend(std::iter::repeat_n(at..at + len, size));
+                at += len;
+            }
+            assert_eq!(out.len(), expected.len(), "{text:?}");
+            let mut origins = Origins::new(bytes, Escapes::Any);
+            let mut start = 0;
+            while start < out.len() {
+                let end = (start + 1 + start % 5).min(out.len());
+                let span = expected[start].start..expected[end - 1].end;
+                assert_eq!(origins.of(&(start..end)), span, "{text:?}");
+                start = end;
+            }
         }
     }
-}
-
-fn backslash(text: &[u8], at: usize) -> Option<Unit> {
-    let plain = |byte| Some(Unit::byte(at, 2, byte));
-    match *text.get(at + 1)? {
-        b'n' => plain(b'\n'),
-        b't' => plain(b'\t'),
-        b'r' => plain(b'\r'),
-        b'b' => plain(8),
-        b'f' => plain(12),
-        b'u' => {
-            let high = hex(text, at + 2, 4)?;
-            let low = match text.get(at + 6..at + 8) {
-                Some(b"\\u") if (0xd800..0xdc00).contains(&high) => hex(text, at + 8, 4),
-                _ => None,
-            };
-            Some(match low {
-                Some(low @ 0xdc00..0xe000) => {
-                    let number = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-                    Unit::character(at, 12, number)
-                }
-                _ => Unit::character(at, 6, high),
-            })
-        }
-        b'x' => Some(Unit::byte(at, 4, hex(text, at + 2, 2)? as u8)),
-        // The shell goes on in the next line.
-        b'\n' => Some(Unit::nothing(at, 2)),
-        other if other.is_ascii_punctuation() || other == b' ' => plain(other),
-        _ => None,
-    }
-}
-
-fn percent(text: &[u8], at: usize) -> Option<Unit> {
-    Some(Unit::byte(at, 3, hex(text, at + 1, 2)? as u8))
-}
-
-fn entity(text: &[u8], at: usize) -> Option<Unit> {
-    // The longest is "&#x10ffff;".
-    let rest = text.get(at + 1..)?;
-    let end = rest.iter().take(9).position(|byte| *byte == b';')?;
-    let name = rest.get(..end)?;
-    let byte = match name {
-        b"amp" => b'&',
-        b"lt" => b'<',
-        b"gt" => b'>',
-        b"quot" => b'"',
-        b"apos" => b'\'',
-        _ => {
-            let digits = std::str::from_utf8(name.strip_prefix(b"#")?).ok()?;
-            let number = match digits.strip_prefix(['x', 'X']) {
-                Some(digits) => u32::from_str_radix(digits, 16),
-                None => digits.parse(),
-            };
-            let number = number.ok().filter(|number| *number <= 0x10_ffff)?;
-            return Some(Unit::character(at, end + 2, number));
-        }
-    };
-    Some(Unit::byte(at, end + 2, byte))
-}
-
-/// A line break of `len` bytes within base64 or hex, with the white space after it.
-fn wrap(text: &[u8], at: usize, len: usize) -> Option<Unit> {
-    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let line = text.get(at.checked_sub(WRAPPED)?..at)?;
-    if !line.iter().rev().all(digit) {
-        return None;
-    }
-    let rest = text.get(at + len..)?;
-    let indent = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
-    rest.get(indent).filter(|byte| digit(byte))?;
-    Some(Unit::nothing(at, len + indent))
-}
-
-/// The number in exactly `len` hex digits.
-fn hex(text: &[u8], at: usize, len: usize) -> Option<u32> {
-    let digits = text.get(at..at.checked_add(len)?)?;
-    digits.iter().try_fold(0, |number, digit| {
-        Some(number << 4 | char::from(*digit).to_digit(16)?)
-    })
 }

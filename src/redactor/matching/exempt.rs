@@ -13,7 +13,8 @@
 
 use std::ops::Range;
 
-use super::decode::{self, Escapes};
+use super::decode;
+use super::escapes::Escapes;
 
 /// Objects and lists that lead to an exempt string, by where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,5 +204,126 @@ fn is_base64(body: &[u8], content: &Range<usize>) -> bool {
             Some(rest) => text = rest,
             None => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{patterns, redacted};
+
+    /// The value is base64 itself, so that its looks do not decide.
+    const VALUE: &str = "hunter22hunter22";
+
+    fn blocks(blocks: &str) -> String {
+        format!(r#"{{"messages": [{{"role": "assistant", "content": [{blocks}]}}]}}"#)
+    }
+
+    /// How often the value is left in a body.
+    fn left(body: &str) -> usize {
+        let body = body.replace('@', VALUE);
+        serde_json::from_str::<serde_json::Value>(&body).unwrap();
+        let out = redacted(&patterns(&[("NAME", VALUE)]), &body);
+        serde_json::from_str::<serde_json::Value>(&out).unwrap();
+        let before = body.matches(VALUE).count();
+        let (left, put) = (out.matches(VALUE).count(), out.matches("$NAME").count());
+        assert_eq!(left + put, before, "{out}");
+        left
+    }
+
+    #[test]
+    fn what_the_provider_checks_is_not_touched() {
+        let cases = [
+            (
+                r#"{"type": "thinking", "thinking": "so @ is", "signature": "@="}"#,
+                2,
+            ),
+            (
+                r#"{"thinking": "@", "signature": "@+\/", "type": "thinking"}"#,
+                2,
+            ),
+            (r#"{"data": "@", "type": "redacted_thinking"}"#, 1),
+            (r#"{"\u0074ype": "th\u0069nking", "thin\u006bing": "@"}"#, 1),
+            (
+                r#"{"type": "thinking", "type": "thinking", "thinking": "@"}"#,
+                1,
+            ),
+            (r#"{"type": "tool_use", "signature": "@", "input": "@"}"#, 1),
+            (
+                r#"{"type": "image", "source": {"data": "@", "type": "base64"}}"#,
+                1,
+            ),
+            (
+                r#"{"type": "tool_result", "content": [{"type": "image", "source": {"type": "base64", "data": "@"}}]}"#,
+                1,
+            ),
+            (
+                r#"{"type": "text", "text": "@"}, {"type": "thinking", "thinking": "@"}, {"type": "text", "text": "@"}"#,
+                1,
+            ),
+        ];
+        for (block, kept) in cases {
+            let body = blocks(block);
+            assert_eq!(left(&body), kept, "{block}");
+            // A batch.
+            let batch = format!(r#"{{"requests": [{{"custom_id": "1", "params": {body}}}]}}"#);
+            assert_eq!(left(&batch), kept, "{block}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_could_be_something_else_is_searched() {
+        let cases = [
+            // Not that type, not that field.
+            r#"{"type": "text", "thinking": "@", "data": "@"}"#,
+            r#"{"thinking": "@"}"#,
+            r#"{"type": "thinking ", "thinking": "@"}"#,
+            r#"{"type": "Thinking", "thinking": "@"}"#,
+            r#"{"type": ["thinking"], "thinking": "@"}"#,
+            r#"{"type": "thinking", "text": "@"}"#,
+            r#"{"type": "thinking", "@": 1}"#,
+            // Two types, or two of a field: readers differ in which one counts.
+            r#"{"type": "thinking", "type": "text", "thinking": "@"}"#,
+            r#"{"type": "text", "thinking": "@", "type": "thinking"}"#,
+            r#"{"type": "thinking", "\u0074ype": "text", "thinking": "@"}"#,
+            r#"{"type": "thinking", "type": null, "thinking": "@"}"#,
+            r#"{"type": "thinking", "thinking": "@", "thinking": "b"}"#,
+            r#"{"type": "thinking", "thinking": "b", "thinkin\u0067": "@"}"#,
+            r#"{"type": "thinking", "thinking": {"thinking": "@"}}"#,
+            // What is checked looks like base64.
+            r#"{"type": "thinking", "signature": "see @"}"#,
+            r#"{"type": "redacted_thinking", "data": "\u0020@"}"#,
+            r#"{"type": "image", "source": {"type": "base64", "data": "text @"}}"#,
+            r#"{"type": "document", "source": {"type": "text", "data": "@"}}"#,
+            r#"{"type": "image", "source": {"type": "base64", "type": "text", "data": "@"}}"#,
+            r#"{"type": "image", "source": {"type": "base64", "signature": "@", "thinking": "@"}}"#,
+            r#"{"type": "base64", "data": "@"}"#,
+            // Not where the provider takes a block from.
+            r#"{"type": "tool_use", "input": {"type": "thinking", "thinking": "@", "signature": "@"}}"#,
+            r#"{"type": "tool_use", "input": {"content": [{"type": "thinking", "thinking": "@"}]}}"#,
+            r#"{"type": "tool_use", "input": {"source": {"type": "base64", "data": "@"}}}"#,
+            r#"{"type": "tool_result", "content": [{"type": "thinking", "thinking": "@", "signature": "@"}]}"#,
+            r#"[{"type": "thinking", "thinking": "@"}]"#,
+            r#"{"type": "text", "citations": [{"source": {"type": "base64", "data": "@"}}]}"#,
+        ];
+        for block in cases {
+            assert_eq!(left(&blocks(block)), 0, "{block}");
+        }
+        let thinking = r#"{"type": "thinking", "thinking": "@", "signature": "@"}"#;
+        for body in [
+            thinking.to_owned(),
+            format!("[{thinking}]"),
+            format!(r#"{{"system": [{thinking}]}}"#),
+            format!(r#"{{"tools": [{{"input_schema": {thinking}}}]}}"#),
+            format!(r#"{{"messages": {{"content": [{thinking}]}}}}"#),
+            format!(r#"{{"messages": [{{"content": {thinking}}}]}}"#),
+            format!(r#"{{"x": {{"messages": [{{"content": [{thinking}]}}]}}}}"#),
+            format!(r#"[{{"messages": [{{"content": [{thinking}]}}]}}]"#),
+        ] {
+            assert_eq!(left(&body), 0, "{body}");
+        }
+        // Not valid: then nobody knows what the provider takes it for.
+        let cut = blocks(thinking).replace('@', VALUE);
+        let out = redacted(&patterns(&[("NAME", VALUE)]), &cut[..cut.len() - 1]);
+        assert!(!out.contains(VALUE));
     }
 }

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use super::TooMuch;
 use super::common::{self, SHORTEST, Unlooked};
-use super::decode::{self, Escapes, LEVELS};
+use super::decode::{self, LEVELS};
+use super::escapes::Escapes;
 use super::splice::Placeholder;
 
 /// The most bytes that all forms may have together. The automaton has about forty for each while it is made, and fifteen
@@ -83,15 +84,16 @@ impl<'a> Forms<'a> {
         let unix = with_line_ends(value, b"\n");
         for text in levels(&unix) {
             self.text(owner, &text)?;
-            self.lines(owner, &text)?;
+            if text.contains(&b'\n') {
+                self.text(owner, &with_line_ends(&text, b"\r\n"))?;
+                self.lines(owner, &text)?;
+            }
         }
         self.encoded(owner, &unix)?;
-        if unix.contains(&b'\n') {
-            for text in levels(&with_line_ends(value, b"\r\n")) {
-                self.text(owner, &text)?;
-            }
-        } else if let Some(escaped) = json(&unix) {
-            // A file that holds it in JSON, in base64. Of values with lines, the lines are found there.
+        // A file that holds it in JSON, in base64. Of values with lines, the lines are found there.
+        if !unix.contains(&b'\n')
+            && let Some(escaped) = json(&unix)
+        {
             self.encoded(owner, &escaped)?;
         }
         if std::str::from_utf8(value).is_err() {
@@ -143,9 +145,6 @@ impl<'a> Forms<'a> {
     }
 
     fn lines(&mut self, owner: u32, text: &[u8]) -> Result<(), TooMuch> {
-        if !text.contains(&b'\n') {
-            return Ok(());
-        }
         for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
             if tells(line) {
                 self.text(owner, line)?;
@@ -176,13 +175,15 @@ fn tells(line: &[u8]) -> bool {
         && (line.iter().any(u8::is_ascii_digit) || !line.contains(&b' '))
 }
 
-/// The value, what its escapes stand for, and so on.
+/// The value, what its escapes stand for, and so on. A last line end may be written as one.
 fn levels(value: &[u8]) -> Vec<Text> {
     let mut all = vec![Zeroizing::new(value.to_vec())];
     for _ in 0..LEVELS {
         let mut next = Zeroizing::new(Vec::new());
         match all.last() {
-            Some(last) if decode::decode(last, Escapes::Any, &mut next) => all.push(next),
+            Some(last) if decode::decode(last, Escapes::Any, &mut next) => {
+                all.push(Zeroizing::new(next.trim_ascii().to_vec()));
+            }
             _ => break,
         }
     }

@@ -3,7 +3,8 @@
 //! - `common` says which values are not looked for, because they would be found everywhere.
 //! - `forms` writes down how a value may be written: as it is, in base64, in hex, line by line.
 //! - `finder` finds the first and longest of all forms in a text, in time linear in the text.
-//! - `decode` undoes one level of escapes (JSON, percent, HTML, the shell's backslash, wrapped lines) and maps places back.
+//! - `escapes` knows those of JSON, percent signs, HTML, the shell's backslash and wrapped lines; `decode` undoes one level of
+//!   them and maps places back.
 //! - `strings` knows JSON: whether a body is valid, and where its strings are; `exempt` those that nobody may touch.
 //! - `splice` puts the placeholders in, until no form is left.
 //!
@@ -22,6 +23,7 @@
 
 mod common;
 mod decode;
+mod escapes;
 mod exempt;
 mod finder;
 mod forms;
@@ -30,6 +32,8 @@ mod strings;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_places;
 #[cfg(test)]
 mod tests_random;
 
@@ -94,7 +98,7 @@ impl Patterns {
     /// Prepares the values, and says of which variables a value is not looked for, in the order of names.
     ///
     /// # Errors
-    /// [`TooMuch`], when all forms together have more than [`forms::MAX_BYTES`].
+    /// [`TooMuch`], when all forms together have more than 16 MiB.
     pub fn new<'a>(
         known: impl IntoIterator<Item = Known<'a>>,
     ) -> Result<(Self, Vec<(String, Unlooked)>), TooMuch> {

@@ -12,7 +12,8 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::decode::{self, Escapes, LEVELS, Origins};
+use super::decode::{self, LEVELS, Origins};
+use super::escapes::Escapes;
 use super::finder::Finder;
 use super::strings::{self, Token};
 
@@ -75,6 +76,29 @@ pub(super) fn redact(
     names: &[(String, Placeholder)],
     body: &[u8],
 ) -> Option<(Vec<u8>, Vec<u32>)> {
+    let (mut out, mut found, mut valid) = once(finder, names, body)?;
+    // What was no JSON may have become JSON, and is another text then.
+    for _ in 0..PASSES {
+        if valid {
+            break;
+        }
+        let Some((again, more, now_valid)) = once(finder, names, &out) else {
+            break;
+        };
+        (out, valid) = (again, now_valid);
+        for (times, more) in found.iter_mut().zip(more) {
+            *times = times.saturating_add(more);
+        }
+    }
+    Some((out, found))
+}
+
+/// The same, and whether the body is JSON. Then there is nothing left to find.
+fn once(
+    finder: &Finder,
+    names: &[(String, Placeholder)],
+    body: &[u8],
+) -> Option<(Vec<u8>, Vec<u32>, bool)> {
     let mut work = Work {
         finder,
         names,
@@ -98,6 +122,7 @@ pub(super) fn redact(
             edits.push(Edit { at, put, owners });
         }
     });
+    let valid = exempt.is_some();
     match exempt {
         // Only now it is known what stands around a string.
         Some(exempt) => edits.retain(|edit| {
@@ -112,7 +137,11 @@ pub(super) fn redact(
             edits = vec![Edit { at, put, owners }];
         }
     }
-    (!edits.is_empty()).then(|| apply(&edits, body, names.len()))
+    if edits.is_empty() {
+        return None;
+    }
+    let (out, found) = apply(&edits, body, names.len());
+    Some((out, found, valid))
 }
 
 fn apply(edits: &[Edit], body: &[u8], names: usize) -> (Vec<u8>, Vec<u32>) {
@@ -217,7 +246,9 @@ impl Work<'_> {
                 bring_up(&mut new, level(text, &self.levels, above), escapes);
             }
             all.append(&mut new);
-            if depth == first + LEVELS || !self.decode(text, depth, Escapes::Any) {
+            // What is no JSON may be a part of one: then its first level is an escape like others.
+            let most = LEVELS + usize::from(json || written == Escapes::Any);
+            if depth == most || !self.decode(text, depth, Escapes::Any) {
                 break;
             }
             depth += 1;
@@ -261,7 +292,10 @@ fn bring_up(spans: &mut Vec<Span>, above: &[u8], escapes: Escapes) {
         let apart = span.at.start >= end;
         end = end.max(span.at.end);
         // Whoever reads this level must see where the name ends, too. In JSON as it is written, nobody does.
-        span.braced |= escapes == Escapes::Any && word_at(above, span.at.end);
+        if escapes == Escapes::Any {
+            let line_ends = matches!(above.get(span.at.end), Some(b'\n' | b'\r'));
+            span.braced = !line_ends && (span.braced || word_at(above, span.at.end));
+        }
         apart
     });
 }

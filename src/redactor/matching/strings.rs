@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::decode;
+use super::escapes;
 use super::exempt::Watch;
 
 /// A string's content without its quotes, or a number.
@@ -18,7 +18,7 @@ pub(super) enum Token {
 fn string_end(body: &[u8], at: usize) -> Option<usize> {
     let mut at = at;
     loop {
-        at = decode::find(body, at, *b"\"\\", 0x20)?;
+        at = escapes::find(body, at, *b"\"\\", 0x20)?;
         match body.get(at)? {
             b'"' => return Some(at),
             b'\\' => {}
@@ -218,5 +218,116 @@ impl<F: FnMut(Token)> Reader<'_, F> {
         (self.body.get(self.at) == Some(&b':')).then_some(())?;
         self.at += 1;
         Some(Next::Value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{patterns, redacted};
+    use super::*;
+
+    fn is_valid(body: &str) -> bool {
+        read(body.as_bytes(), |_| {}).is_some()
+    }
+
+    #[test]
+    fn strings_and_numbers_are_told_in_order() {
+        let body = r#" {"a\"\\" : [-1.5e+3, "", true, {"b": 0}, null, "\u00e9"]} "#;
+        let mut all = Vec::new();
+        let told = read(body.as_bytes(), |token| {
+            all.push(match token {
+                Token::String(at) => format!("s{}", &body[at]),
+                Token::Number(at) => format!("n{}", &body[at]),
+            });
+        });
+        assert_eq!(told, Some(vec![]));
+        assert_eq!(all, [r#"sa\"\\"#, "n-1.5e+3", "s", "sb", "n0", r"s\u00e9"]);
+    }
+
+    #[test]
+    fn validity_is_what_another_reader_says() {
+        let seeds = [
+            r#"{"a": [1, -2.5e3, true, false, null, "x\n\"é"], "b": {"c": {}, "d": []}}"#,
+            r#"[[[]], {"a": "b"}, 0, "\u0041"]"#,
+            r#""text""#,
+            "12.5",
+        ];
+        let bytes = b"{}[]:,\"\\ntu0169eE+-. \nx\x01";
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let (mut valid, mut invalid) = (0, 0);
+        for round in 0..60_000 {
+            let mut body = seeds[round % seeds.len()].as_bytes().to_vec();
+            for _ in 0..round % 3 {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                let at = (seed >> 8) as usize % body.len();
+                let byte = bytes[(seed >> 40) as usize % bytes.len()];
+                match seed % 3 {
+                    0 => body[at] = byte,
+                    1 => body.insert(at, byte),
+                    _ => drop(body.remove(at)),
+                }
+                if body.is_empty() {
+                    body.push(b' ');
+                }
+            }
+            let expected = match serde_json::from_slice::<serde_json::Value>(&body) {
+                Ok(_) => true,
+                // A number that it has no type for is valid all the same.
+                Err(error) => error.to_string().starts_with("number out of range"),
+            };
+            assert_eq!(
+                read(&body, |_| {}).is_some(),
+                expected,
+                "{}",
+                String::from_utf8_lossy(&body)
+            );
+            if expected { valid += 1 } else { invalid += 1 }
+        }
+        assert!(valid > 1000 && invalid > 1000, "{valid} {invalid}");
+    }
+
+    #[test]
+    fn nesting_costs_no_stack() {
+        let depth = 1_000_000;
+        let deep = "[".repeat(depth) + "\"hunter22\"" + &"]".repeat(depth);
+        let objects = r#"{"data":"#.repeat(depth) + "\"hunter22\"" + &"}".repeat(depth);
+        let open = "[".repeat(depth) + "hunter22";
+        let patterns = patterns(&[("NAME", "hunter22")]);
+        let run = move || {
+            assert!(is_valid(&deep) && is_valid(&objects) && !is_valid(&open));
+            for body in [&deep, &objects, &open] {
+                assert_eq!(redacted(&patterns, body), body.replace("hunter22", "$NAME"));
+            }
+        };
+        let small = std::thread::Builder::new().stack_size(64 * 1024);
+        small.spawn(run).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_is_one_text() {
+        let patterns = patterns(&[("NAME", "hunter22"), ("KEY", "quo\"ted/value")]);
+        let cases = [
+            ("hunter22", "$NAME"),
+            ("[\"hunter22", "[\"$NAME"),
+            ("\u{feff}[\"hunter22\"]", "\u{feff}[\"$NAME\"]"),
+            (
+                "{\"a\": \"hunter22\"}\n{\"a\": \"\\u0068unter22\"}\n",
+                "{\"a\": \"$NAME\"}\n{\"a\": \"$NAME\"}\n",
+            ),
+            ("{hunter22: 1}", "{$NAME: 1}"),
+            ("[\"a\"] hunter22", "[\"a\"] $NAME"),
+            ("{\"a\": \"quo\\\"ted\\/value\\\\", "{\"a\": \"$KEY\\\\"),
+            ("a=hunter22&b=quo%22ted%2fvalue", "a=$NAME&b=$KEY"),
+        ];
+        for (before, after) in cases {
+            assert_eq!(redacted(&patterns, before), after);
+        }
+        let bytes = [b"\xff\xfe[\"".as_slice(), b"hunter22", b"\"]\x00"].concat();
+        assert_eq!(
+            patterns.redact(&bytes).unwrap().body,
+            b"\xff\xfe[\"$NAME\"]\x00"
+        );
     }
 }
