@@ -1,7 +1,8 @@
 //! The process inside a dev container, and the parts of it that the server shares.
 //!
 //! Shared with the server: [`wire`] (JSON shapes), [`problem`] (refusals), [`archive`] (import
-//! rules), [`sealing`] (how variables are delivered), [`linger`] (refusals that arrive).
+//! rules), [`sealing`] (how variables are delivered), [`identity`] (names and messages of enrolment), [`linger`] (refusals
+//! that arrive).
 //!
 //! The agent itself, lowest first: `ids`, `home` (the only way to a path), `scratch` (temporary
 //! names that are swept after a crash), `secret_files`, `processes` (environment and groups), `app` (state), then
@@ -13,6 +14,7 @@
 
 pub mod archive;
 pub mod cli;
+pub mod identity;
 pub mod linger;
 pub mod problem;
 pub mod sealing;
