@@ -21,6 +21,7 @@ use crate::environment::Variables;
 use crate::files::write::Locks;
 use crate::home::Home;
 use crate::ids;
+use crate::isolation::Gate;
 use crate::scratch::Scratch;
 use crate::sealing::KeyPair;
 use crate::secret_files::SecretFiles;
@@ -179,6 +180,7 @@ pub async fn run(arguments: Arguments) -> io::Result<()> {
         locks: Locks::new(),
         terminals,
         activity: Arc::new(ActivityMeter::new()),
+        gate: Gate::open(),
         proxy_port,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -7,7 +7,7 @@
 //! The agent itself, lowest first: `ids`, `home` (the only way to a path), `scratch` (temporary
 //! names that are swept after a crash), `secret_files`, `processes` (environment and groups), `app` (state), then
 //! one module per resource: `files`, `search`, `watch`, `projects`, `terminals`, `exec`, `ports`,
-//! `proxy`, `environment`; `server` lists the routes; `cli` starts it all.
+//! `proxy`, `environment`, `isolation` (the gate before all of them); `server` lists the routes; `cli` starts it all.
 //!
 //! Always holds: no path of a request reaches the kernel but through `home::Home`; no delivered
 //! value is written anywhere but below the folder for secret files, which is memory; whatever was shown to a client survives `kill -9`.
@@ -30,6 +30,7 @@ mod extract;
 mod files;
 mod home;
 mod ids;
+mod isolation;
 mod ports;
 mod processes;
 mod projects;
