@@ -7,7 +7,8 @@
 //! The agent itself, lowest first: `ids`, `home` (the only way to a path), `scratch` (temporary
 //! names that are swept after a crash), `secret_files`, `processes` (environment and groups), `app` (state), then
 //! one module per resource: `files`, `search`, `watch`, `projects`, `terminals`, `exec`, `ports`,
-//! `proxy`, `environment`, `isolation` (the gate before all of them); `server` lists the routes; `cli` starts it all.
+//! `proxy`, `environment`, `isolation` (the gate before all of them); `server` lists the routes; `pod` (TLS, enrolment) and
+//! the Unix socket are the two ways to serve them; `cli` starts it all.
 //!
 //! Always holds: no path of a request reaches the kernel but through `home::Home`; no delivered
 //! value is written anywhere but below the folder for secret files, which is memory; whatever was shown to a client survives `kill -9`.
@@ -24,6 +25,7 @@ pub mod wire;
 pub use problem::Problem;
 
 mod app;
+mod arguments;
 mod environment;
 mod exec;
 mod extract;
@@ -31,6 +33,7 @@ mod files;
 mod home;
 mod ids;
 mod isolation;
+mod pod;
 mod ports;
 mod processes;
 mod projects;
