@@ -20,7 +20,7 @@ use crate::wire::{
     Expectation, Isolation, Observed, Probe, ProbeKind, ProbeResult, Probes, Refusal,
 };
 
-/// Between two tries of the same thing.
+/// Between two passes.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longer waits in the file are a mistake: the container would seem to hang.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -82,7 +82,7 @@ impl Plan {
         let begun = Instant::now();
         let deadline = begun + self.wait;
         loop {
-            let probes = self.pass(deadline).await;
+            let probes = self.pass().await;
             let proven = probes.iter().all(ProbeResult::holds);
             if proven || Instant::now() >= deadline {
                 return Isolation {
@@ -97,20 +97,13 @@ impl Plan {
     }
 
     /// Controls, then everything forbidden, then the controls again. In the file's order.
-    async fn pass(&self, deadline: Instant) -> Vec<ProbeResult> {
-        let mut controls = self.controls().await;
+    async fn pass(&self) -> Vec<ProbeResult> {
+        let mut controls = self.look_at(Expectation::Reachable).await;
         let alive = controls.iter().flatten().all(ProbeResult::holds);
-        // With a dead network there is nothing to wait for; the results are for whoever reads them.
-        let until = if alive { deadline } else { Instant::now() };
-        let walls = join_all(self.probes.iter().map(|probe| async move {
-            match probe.expected {
-                Expectation::Blocked => Some(probe.look_until(until).await),
-                Expectation::Reachable => None,
-            }
-        }))
-        .await;
+        // With a dead network this shows nothing; it is for whoever reads the result.
+        let walls = self.look_at(Expectation::Blocked).await;
         if alive {
-            controls = self.controls().await;
+            controls = self.look_at(Expectation::Reachable).await;
         }
         let found = controls.into_iter().zip(walls);
         found
@@ -118,11 +111,13 @@ impl Plan {
             .collect()
     }
 
-    async fn controls(&self) -> Vec<Option<ProbeResult>> {
+    /// All probes of one kind at once; the others' places stay empty.
+    async fn look_at(&self, expected: Expectation) -> Vec<Option<ProbeResult>> {
         join_all(self.probes.iter().map(|probe| async move {
-            match probe.expected {
-                Expectation::Blocked => None,
-                Expectation::Reachable => Some(probe.look().await),
+            if probe.expected == expected {
+                Some(probe.look().await)
+            } else {
+                None
             }
         }))
         .await
@@ -195,16 +190,6 @@ impl Planned {
             expected: self.expected,
             observed,
             detail,
-        }
-    }
-
-    async fn look_until(&self, deadline: Instant) -> ProbeResult {
-        loop {
-            let found = self.look().await;
-            if found.holds() || Instant::now() >= deadline {
-                return found;
-            }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 }

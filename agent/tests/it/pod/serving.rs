@@ -1,6 +1,6 @@
 //! Who may command an agent: the broker, by certificate and name, over TLS 1.3. Nobody else, and nothing else.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use optidev_agent::identity::{BROKER_NAME, SERVER_NAME, container_name};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -77,9 +77,9 @@ async fn silent_strangers_are_cut_off() {
     for _ in 0..70 {
         strangers.push(TcpStream::connect(pod.listen).await.unwrap());
     }
-    let begun = Instant::now();
-    pod.ask("GET", "/v1/hello", "").await.is(200);
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    let asked = pod.ask("GET", "/v1/hello", "");
+    let answered = tokio::time::timeout(Duration::from_secs(8), asked).await;
+    answered.expect("the broker waits").is(200);
     let mut said = [0; 16];
     let first = strangers[0].read(&mut said);
     let closed = tokio::time::timeout(Duration::from_secs(8), first).await;
