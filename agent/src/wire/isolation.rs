@@ -25,8 +25,11 @@ pub struct Probe {
     /// `IP:PORT`, IPv6 in brackets; left out for [`ProbeKind::Interface`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub address: String,
+    /// How it is tried.
     pub kind: ProbeKind,
+    /// What it must find.
     pub expect: Expectation,
+    /// For one try, up to a minute.
     #[serde(default = "timeout_ms")]
     pub timeout_ms: u64,
     /// Only for [`ProbeKind::Udp`]: the datagram, standard base64; an empty one unless given.
@@ -35,6 +38,7 @@ pub struct Probe {
     /// Only for the two kinds of DNS, and needed there: the name that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// Only counts where `blocked` is expected.
     #[serde(default)]
     pub refusal: Refusal,
 }
@@ -61,7 +65,9 @@ pub enum ProbeKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expectation {
+    /// Nothing gets there.
     Blocked,
+    /// A positive control: it answers.
     Reachable,
 }
 
@@ -100,6 +106,7 @@ pub struct Isolation {
     pub proven: bool,
     /// When the last probe ended; 0 while the first run is under way.
     pub checked_at_ms: i64,
+    /// From the first probe of the run to the last, passes that failed included.
     pub took_ms: u64,
     /// In the file's order; empty while the first run is under way.
     pub probes: Vec<ProbeResult>,
@@ -108,9 +115,13 @@ pub struct Isolation {
 /// What one probe found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeResult {
+    /// [`Probe::name`]
     pub name: String,
+    /// [`Probe::address`]
     pub address: String,
+    /// [`Probe::expect`]
     pub expected: Expectation,
+    /// In the last pass of the run.
     pub observed: Observed,
     /// For people: what came back.
     pub detail: String,
