@@ -11,6 +11,7 @@ use crate::environment::Variables;
 use crate::files::write::Locks;
 use crate::home::Home;
 use crate::ids;
+use crate::isolation::Gate;
 use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::sealing::KeyPair;
@@ -33,6 +34,8 @@ pub struct State {
     pub locks: Locks,
     pub terminals: Terminals,
     pub activity: Arc<ActivityMeter>,
+    /// Whether anything may be started yet.
+    pub gate: Gate,
     /// The egress proxy's own port, left out of the list of ports.
     pub proxy_port: Option<u16>,
     /// Cancelled when the agent has to end.

@@ -53,6 +53,7 @@ pub fn routes() -> Router<App> {
 }
 
 async fn put(State(app): State<App>, body: Body) -> Result<StatusCode, Problem> {
+    app.gate.may_start()?;
     let delivered: Environment = extract::json(body, BODY_MAX).await?;
     // On a thread of its own: it goes on to its end when the server goes away in the middle.
     blocking(move || take(&app, delivered)).await?;

@@ -80,7 +80,7 @@ fn spawn(app: &App, request: &ExecRequest) -> Result<Child, Problem> {
         .envs(processes::environment(
             app,
             folder.project(&app.home).as_deref(),
-        ))
+        )?)
         .envs(&request.env)
         .current_dir(folder.path())
         .process_group(0)

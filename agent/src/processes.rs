@@ -1,6 +1,7 @@
 //! What a started process gets (environment, folder), and how groups of them are ended.
 //!
-//! Always holds: a process starts with an environment made here, never with the agent's own.
+//! Always holds: a process starts with an environment made here, never with the agent's own, and only while the
+//! gate is open.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -21,7 +22,14 @@ const PASSED_PREFIX: &str = "npm_config_";
 
 /// The environment of a new process in `project`'s folder, or outside of all: the base, then the delivered variables over
 /// it.
-pub fn environment(app: &State, project: Option<&str>) -> Vec<(OsString, OsString)> {
+///
+/// # Errors
+/// Nothing may be started, because the container's isolation is not proven.
+pub fn environment(
+    app: &State,
+    project: Option<&str>,
+) -> Result<Vec<(OsString, OsString)>, Problem> {
+    app.gate.may_start()?;
     let mut all: Vec<(OsString, OsString)> = Vec::new();
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     all.push(("PATH".into(), path));
@@ -50,7 +58,7 @@ pub fn environment(app: &State, project: Option<&str>) -> Vec<(OsString, OsStrin
     }));
     app.variables
         .each(project, |name, value| all.push((name.into(), value.into())));
-    all
+    Ok(all)
 }
 
 /// The folder of the project that `path`, relative to the home, is in.

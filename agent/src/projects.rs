@@ -214,7 +214,7 @@ async fn run_git(
     let mut child = command
         .args(["--", &request.url, "."])
         .env_clear()
-        .envs(processes::environment(app, project))
+        .envs(processes::environment(app, project)?)
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS)
         .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")

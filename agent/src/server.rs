@@ -10,13 +10,14 @@ use axum::{Json, Router, routing};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::wire::{Activity, Hello, PROTOCOL};
-use crate::{environment, exec, files, ports, projects, search, terminals, watch};
+use crate::{environment, exec, files, isolation, ports, projects, search, terminals, watch};
 
 pub(crate) fn routes(app: App) -> Router {
     Router::new()
         .route("/v1/hello", routing::get(hello))
         .route("/v1/activity", routing::get(activity))
         .route("/v1/shutdown", routing::post(shutdown))
+        .merge(isolation::routes())
         .merge(environment::routes())
         .merge(files::routes())
         .merge(search::routes())
@@ -27,11 +28,15 @@ pub(crate) fn routes(app: App) -> Router {
         .merge(ports::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            isolation::guard,
+        ))
         .layer(axum::middleware::from_fn(crate::linger::linger))
         .with_state(app)
 }
 
-/// Serves until the agent is told to stop. The listener is a Unix socket here; mTLS later.
+/// Serves until the agent is told to stop. Who may connect is the listener's to say.
 pub(crate) async fn serve<L>(listener: L, app: App) -> io::Result<()>
 where
     L: Listener,
@@ -53,6 +58,7 @@ async fn hello(State(app): State<App>) -> Json<Hello> {
         boot_id: app.boot_id.clone(),
         hpke_public_key: app.keys.public_base64(),
         started_at_ms: app.started_at_ms,
+        isolation: app.gate.last(),
     })
 }
 

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod isolation;
+pub use isolation::*;
+
 /// The protocol number in [`Hello`]; a server refuses an agent with another one.
 pub const PROTOCOL: u32 = 1;
 
@@ -41,6 +44,9 @@ pub struct Hello {
     /// X25519 public key, 32 bytes, standard base64; lives as long as `boot_id`.
     pub hpke_public_key: String,
     pub started_at_ms: i64,
+    /// Absent where the runtime itself leaves no network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
 }
 
 /// `PUT /v1/environment`: everything that is delivered. It takes the place of all that was delivered before, or nothing

@@ -64,7 +64,7 @@ pub fn spawn(app: &App, record: &Record) -> Result<Shell, Problem> {
         .envs(processes::environment(
             app,
             folder.project(&app.home).as_deref(),
-        ))
+        )?)
         .env("TERM", "xterm-256color")
         .env("COLORTERM", "truecolor")
         .current_dir(folder.path());
