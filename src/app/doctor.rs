@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::process::Command;
 
-use super::redactor_process::Token;
+use super::redactor_process::RedactorToken;
 use super::services;
 use super::vault_process::{VaultProcess, VaultStart};
 use crate::config::{Config, Loaded, Paths};
@@ -129,7 +129,7 @@ async fn probe(paths: &Paths) -> anyhow::Result<Hardening> {
         require_hardening: false,
     };
     let asked = async {
-        let vault = VaultProcess::supervise(&start, true, &Token::new(&Rng)).await?;
+        let vault = VaultProcess::supervise(&start, true, &RedactorToken::new(&Rng)).await?;
         let ready = vault.ready().await;
         let status = vault.client().status().await;
         vault.stop().await;

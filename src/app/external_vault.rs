@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::time::Instant;
 
-use super::vault_process;
+use super::{redactor_process, vault_process};
 use crate::context::Services;
 use crate::vault::VaultError;
 
@@ -39,5 +39,23 @@ pub async fn answers(services: &Services) -> anyhow::Result<()> {
             Err(_) => {}
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Says in the log when there is no redactor beside that vault: everything but the AI works without.
+pub async fn look_for_redactor(services: &Services) {
+    if services.config.redactor.socket.is_none() {
+        tracing::warn!(
+            "[redactor] socket is not set, and the vault is started apart: nothing of a workspace that has secrets goes to the \
+             AI provider. Start `optidev redactor` as a user of its own, name that user in `optidev vault serve \
+             --redactor-uid`, and set its socket"
+        );
+        return;
+    }
+    match services.redactor.missing().await {
+        Ok(missing) => redactor_process::warn_of_missing(&missing),
+        Err(error) => {
+            tracing::warn!(%error, "nothing goes to the AI provider until the redactor answers")
+        }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::PROGRAM;
-use super::redactor_process::{RedactorProcess, RedactorStart, Token};
+use super::redactor_process::{RedactorProcess, RedactorStart, RedactorToken};
 use super::vault_process::{VaultProcess, VaultStart};
 use crate::clients::launcher::{self, Answer, Ask, Link, Problem, Question, Told};
 use crate::config::{Config, Paths};
@@ -78,8 +78,8 @@ pub async fn run_launcher(config: Config, paths: Paths) -> anyhow::Result<()> {
         Arc::clone(&link),
         tasks.clone(),
     ));
-    let vault = Arc::new(Vault {
-        start: VaultStart::new(&config, &paths),
+    let hardened = Arc::new(Hardened {
+        vault: VaultStart::new(&config, &paths),
         redactor: RedactorStart::new(&config, &paths),
         running: Mutex::new(None),
     });
@@ -89,13 +89,13 @@ pub async fn run_launcher(config: Config, paths: Paths) -> anyhow::Result<()> {
             tracing::error!("the server asked what is not understood");
             break;
         };
-        let (link, launching, vault) = (
+        let (link, launching, hardened) = (
             Arc::clone(&link),
             Arc::clone(&launching),
-            Arc::clone(&vault),
+            Arc::clone(&hardened),
         );
         tasks.spawn(async move {
-            let (result, descriptor) = match answer(&launching, &vault, ask).await {
+            let (result, descriptor) = match answer(&launching, &hardened, ask).await {
                 Ok((answer, descriptor)) => (Ok(answer), descriptor),
                 Err(problem) => (Err(problem), None),
             };
@@ -107,57 +107,50 @@ pub async fn run_launcher(config: Config, paths: Paths) -> anyhow::Result<()> {
             }
         });
     }
-    vault.stop().await;
+    hardened.stop().await;
     Ok(())
 }
 
 async fn answer(
     launching: &Arc<Launching>,
-    vault: &Vault,
+    hardened: &Hardened,
     ask: Ask,
 ) -> Result<(Answer, Option<OwnedFd>), Problem> {
     match ask {
-        Ask::StartVault { create_master } => vault.start(create_master).await?,
-        Ask::StopVault => vault.stop().await,
+        Ask::StartVault { create_master } => hardened.start(create_master).await?,
+        Ask::StopVault => hardened.stop().await,
         ask => return launching.answer(ask).await,
     }
     Ok((Answer::Done, None))
 }
 
 /// The vault process and the redactor, once they were asked for.
-struct Vault {
-    start: VaultStart,
+struct Hardened {
+    vault: VaultStart,
     redactor: RedactorStart,
     running: Mutex<Option<(VaultProcess, RedactorProcess)>>,
 }
 
-impl Vault {
+impl Hardened {
     async fn start(&self, create_master: bool) -> Result<(), Problem> {
         let mut running = self.running.lock().await;
-        if running.is_some() {
-            return Ok(());
-        }
-        let failed = |error: anyhow::Error| Problem::Failed(format!("{error:#}"));
-        let token = Token::new(&Rng);
-        let vault = VaultProcess::supervise(&self.start, create_master, &token)
-            .await
-            .map_err(failed)?;
-        let redactor = RedactorProcess::supervise(&self.redactor, &token)
-            .await
-            .map_err(failed)?;
-        let ready = async {
-            vault.ready().await?;
-            redactor.ready().await
-        };
-        match ready.await {
-            Ok(()) => *running = Some((vault, redactor)),
-            Err(error) => {
-                redactor.stop().await;
-                vault.stop().await;
-                return Err(Problem::Machine(format!("{error:#}")));
-            }
+        if running.is_none() {
+            let started = self.start_both(create_master).await;
+            *running = Some(started.map_err(|error| Problem::Machine(format!("{error:#}")))?);
         }
         Ok(())
+    }
+
+    async fn start_both(
+        &self,
+        create_master: bool,
+    ) -> anyhow::Result<(VaultProcess, RedactorProcess)> {
+        let token = RedactorToken::new(&Rng);
+        let vault = VaultProcess::supervise(&self.vault, create_master, &token).await?;
+        let redactor = RedactorProcess::supervise(&self.redactor, &token).await?;
+        vault.ready().await?;
+        redactor.ready().await?;
+        Ok((vault, redactor))
     }
 
     async fn stop(&self) {

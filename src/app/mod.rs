@@ -80,6 +80,7 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
             // There is nothing yet to bring to an end.
             () = stop.heard() => return Ok(()),
         }
+        external_vault::look_for_redactor(&services).await;
     }
     listen_for_changes(&services).await?;
     installation::claim(&services).await?;

@@ -2,9 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::bail;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
@@ -16,9 +14,9 @@ use crate::redactor::RedactorClient;
 
 /// What vault and redactor are given at each start, so that the vault knows the redactor. Nobody else has it: the server,
 /// which is the same user, cannot look into the process that made it.
-pub struct Token(Zeroizing<[u8; 32]>);
+pub struct RedactorToken(Zeroizing<[u8; 32]>);
 
-impl Token {
+impl RedactorToken {
     /// A new one.
     pub fn new(rng: &Rng) -> Self {
         Self(Zeroizing::new(rng.bytes()))
@@ -81,7 +79,7 @@ impl RedactorProcess {
     ///
     /// # Errors
     /// When it cannot be started at all.
-    pub async fn supervise(how: &RedactorStart, token: &Token) -> anyhow::Result<Self> {
+    pub async fn supervise(how: &RedactorStart, token: &RedactorToken) -> anyhow::Result<Self> {
         let process = Supervised::begin(Start {
             name: "redactor",
             arguments: how.arguments(),
@@ -94,35 +92,29 @@ impl RedactorProcess {
         })
     }
 
-    /// Waits until it answers.
+    /// Waits until it answers; gives what it lacks of its hardening.
     ///
     /// # Errors
     /// When it does not within ten seconds.
-    pub async fn ready(&self) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        loop {
-            match self.client.missing().await {
-                Ok(missing) if missing.is_empty() => return Ok(()),
-                Ok(missing) => {
-                    tracing::warn!(
-                        ?missing,
-                        "the kernel does not give the redactor all its hardening"
-                    );
-                    return Ok(());
-                }
-                Err(_) if self.process.refused().is_some() => {
-                    bail!("the redactor refuses to start, for the reason that it printed above")
-                }
-                Err(error) if tokio::time::Instant::now() > deadline => {
-                    bail!("the redactor does not start: {error}")
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
+    pub async fn ready(&self) -> anyhow::Result<Vec<String>> {
+        let missing = self.process.answer("", || self.client.missing());
+        let missing = missing.await?;
+        warn_of_missing(&missing);
+        Ok(missing)
     }
 
     /// Ends it.
     pub async fn stop(self) {
         self.process.stop().await;
+    }
+}
+
+/// Says in the log what the redactor lacks of its hardening.
+pub(super) fn warn_of_missing(missing: &[String]) {
+    if !missing.is_empty() {
+        tracing::warn!(
+            ?missing,
+            "the kernel does not give the redactor all its hardening"
+        );
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::confinement::{self, Confinement};
-use super::redactor_process::Token;
+use super::redactor_process::RedactorToken;
 use super::vault_process::VaultStart;
 use super::{VaultProcess, installation, launcher};
 use crate::authz::{Credentials, SessionLimits};
@@ -222,8 +222,8 @@ pub async fn offline(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Offline>
             .context("bringing the database schema up to date")?;
         if services.config.vault.socket.is_none() {
             let how = VaultStart::new(&services.config, &services.paths);
-            // Nobody shows this one: what a command needs the vault for needs no redactor.
-            let token = Token::new(&services.rng);
+            // No redactor is started here, so nobody shows this token.
+            let token = RedactorToken::new(&services.rng);
             let started = VaultProcess::supervise(&how, is_new(&services).await?, &token).await?;
             started.ready().await?;
             vault = Some(started);

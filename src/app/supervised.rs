@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use zeroize::Zeroizing;
 
 use super::PROGRAM;
@@ -32,11 +32,13 @@ pub struct Start {
     pub told: Zeroizing<String>,
 }
 
-/// The supervised process. It ends with [`Supervised::stop`], or with the end of the process that supervises it.
+/// The supervised process. It ends with [`Supervised::stop`], soon after this value was dropped, or with the end of the process
+/// that supervises it.
 pub struct Supervised {
+    name: &'static str,
     /// The exit code of a process that will not start however often it is tried.
     refused: watch::Receiver<Option<i32>>,
-    stopping: CancellationToken,
+    stopping: DropGuard,
     loop_task: JoinHandle<()>,
 }
 
@@ -52,7 +54,7 @@ impl Supervised {
     /// # Errors
     /// When it cannot be started at all.
     pub async fn begin(how: Start) -> anyhow::Result<Self> {
-        let first = start(&how, true).await?;
+        let (name, first) = (how.name, start(&how, true).await?);
         let stopping = CancellationToken::new();
         let (refuse, refused) = watch::channel(None);
         #[expect(
@@ -61,20 +63,43 @@ impl Supervised {
         )]
         let loop_task = tokio::spawn(keep(how, first, refuse, stopping.clone()));
         Ok(Self {
+            name,
             refused,
-            stopping,
+            stopping: stopping.drop_guard(),
             loop_task,
         })
     }
 
-    /// The exit code with which it refuses to start, if it does.
-    pub fn refused(&self) -> Option<i32> {
-        *self.refused.borrow()
+    /// Waits for what `ask` asks it.
+    ///
+    /// # Errors
+    /// When it refuses to start, for the reason in `refusal`; when it does not answer within ten seconds.
+    pub async fn answer<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+        &self,
+        refusal: &str,
+        ask: impl Fn() -> F,
+    ) -> anyhow::Result<T> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if self.refused.borrow().is_some() => {
+                    bail!(
+                        "the {} refuses to start, for the reason that it printed above{refusal}",
+                        self.name
+                    )
+                }
+                Err(error) if tokio::time::Instant::now() > deadline => {
+                    bail!("the {} does not start: {error}", self.name)
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
     }
 
     /// Ends it.
     pub async fn stop(self) {
-        self.stopping.cancel();
+        drop(self.stopping);
         let _ = self.loop_task.await;
     }
 }

@@ -2,11 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::bail;
-
-use super::redactor_process::Token;
+use super::redactor_process::RedactorToken;
 use super::supervised::{Start, Supervised};
 use crate::config::{Config, Paths};
 use crate::vault::{Status, VaultClient};
@@ -69,7 +66,7 @@ impl VaultProcess {
     pub async fn supervise(
         how: &VaultStart,
         new_install: bool,
-        token: &Token,
+        token: &RedactorToken,
     ) -> anyhow::Result<Self> {
         let at_first = new_install.then_some("--create-master".into());
         let process = Supervised::begin(Start {
@@ -89,24 +86,11 @@ impl VaultProcess {
     /// # Errors
     /// When it does not within ten seconds.
     pub async fn ready(&self) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        loop {
-            match self.client.status().await {
-                Ok(status) => {
-                    warn_of_missing(&status);
-                    return Ok(());
-                }
-                Err(_) if self.process.refused().is_some() => bail!(
-                    "the vault process refuses to start, for the reason that it printed above: the master \
-                     secret ([vault] master_file, or vault/master in the data folder), install-id beside it, or the \
-                     folder vault/ is missing, damaged, or in use. Restore it and start again"
-                ),
-                Err(error) if tokio::time::Instant::now() > deadline => {
-                    bail!("the vault does not start: {error}")
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
+        let refusal = ": the master secret ([vault] master_file, or vault/master in the data folder), install-id beside it, or the \
+                       folder vault/ is missing, damaged, or in use. Restore it and start again";
+        let status = self.process.answer(refusal, || self.client.status());
+        warn_of_missing(&status.await?);
+        Ok(())
     }
 
     /// What asks it.

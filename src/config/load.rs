@@ -259,6 +259,16 @@ mod tests {
     }
 
     #[test]
+    fn a_redactor_of_somebody_else_goes_with_a_vault_of_somebody_else() {
+        let redactor = "[redactor]\nsocket = \"/run/r.sock\"\n";
+        let error = load_text(redactor).unwrap_err().to_string();
+        for part in ["redactor.socket", "/run/r.sock", "vault.socket"] {
+            assert!(error.contains(part), "{error}");
+        }
+        load_text(&format!("{redactor}[vault]\nsocket = \"/run/v.sock\"\n")).unwrap();
+    }
+
+    #[test]
     fn a_wrong_value_names_key_value_and_file() {
         let error = load_text("[server]\nlisten = \"nowhere\"\n")
             .unwrap_err()

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct RedactorConfig {
     /// The socket of a redactor that somebody else starts (`optidev redactor`), as a user of its own: the vault process is
-    /// started apart, too, and knows that user (`--redactor-uid`). Without it, the server starts a redactor itself.
-    /// Example: `"/run/optidev/vault/redactor.sock"`.
+    /// started apart, too, and knows that user (`--redactor-uid`). Without it, the server starts one together with
+    /// its own vault process; beside a vault that is started apart there is none then, and nothing of a workspace that has
+    /// secrets goes to the AI provider. Example: `"/run/optidev/redactor/redactor.sock"`.
     pub socket: Option<PathBuf>,
 }
 

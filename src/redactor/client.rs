@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::matching::Unlooked;
-use super::protocol::{HiddenRef, MAX_FRAME, MAX_HIDDEN, Reply, Request};
+use super::protocol::{HiddenRef, MAX_FRAME, MAX_HIDDEN, Of, Reply, Request};
 use crate::vault::protocol::{Buffer, DecodeError};
 use crate::vault::{Purpose, Sealed, Tier, WrappedKey};
 
@@ -28,9 +28,15 @@ pub enum RedactorError {
     /// It did not do it, in its words.
     #[error("the redactor: {0}")]
     Failed(String),
-    /// There is more than it takes.
+    /// The text is longer than any that is looked through.
+    #[error("the request has more than {} MiB, which is the most that OptiDev looks through", MAX_FRAME >> 20)]
+    TextTooLarge,
+    /// The text must not leave, and why.
     #[error("{0}")]
-    TooLarge(String),
+    Unsendable(String),
+    /// The workspace has more hidden values than are looked for.
+    #[error("{0}")]
+    TooManyValues(String),
     /// The other end is of another version.
     #[error(
         "the redactor and the server do not understand each other ({0}); restart both with the same version"
@@ -71,16 +77,18 @@ pub struct HiddenItem {
     pub sealed: Sealed,
 }
 
-/// All hidden values of a workspace.
+/// All hidden values that are looked for together.
 #[derive(Debug)]
 pub struct Load {
-    /// The workspace's id.
-    pub workspace: [u8; 16],
+    /// Whose.
+    pub of: Of,
     /// Which state of its secrets this is.
     pub state: [u8; 32],
     /// The wrapped workspace key.
     pub key: WrappedKey,
-    /// The values, at most 16,384.
+    /// How many of the values count now, from the first on. The others were replaced, and some of them may be left out.
+    pub current: usize,
+    /// The values, at most [`MAX_HIDDEN`].
     pub hidden: Vec<HiddenItem>,
 }
 
@@ -109,18 +117,18 @@ impl RedactorClient {
         }
     }
 
-    /// Finds the hidden values of `workspace` in a text. `state` says which they are.
+    /// Finds hidden values in a text. `state` says which they are.
     ///
     /// # Errors
     /// [`RedactorError`]
     pub async fn redact(
         &self,
-        workspace: &[u8; 16],
+        of: &Of,
         state: &[u8; 32],
         body: &[u8],
     ) -> Result<Outcome, RedactorError> {
         let request = Request::Redact {
-            workspace,
+            of: *of,
             state,
             body,
         };
@@ -145,7 +153,7 @@ impl RedactorClient {
     /// [`RedactorError`]; nothing is learnt then.
     pub async fn load(&self, load: &Load) -> Result<Vec<(String, Unlooked)>, RedactorError> {
         if load.hidden.len() > MAX_HIDDEN {
-            return Err(RedactorError::TooLarge(format!(
+            return Err(RedactorError::TooManyValues(format!(
                 "the workspace has {} hidden values, and the most that are looked for is {MAX_HIDDEN}; delete secrets that \
                  are not needed",
                 load.hidden.len()
@@ -160,12 +168,19 @@ impl RedactorClient {
             sealed: &one.sealed.0,
         });
         let request = Request::Load {
-            workspace: &load.workspace,
+            of: load.of,
             state: &load.state,
             key: &load.key.0,
+            current: u32::try_from(load.current).unwrap_or(u32::MAX),
             hidden: hidden.collect(),
         };
-        let reply = self.exchange(&request).await?;
+        let reply = self.exchange(&request).await.map_err(|error| match error {
+            RedactorError::TextTooLarge => RedactorError::TooManyValues(format!(
+                "the workspace's hidden values have more than {} MiB together; delete secrets that are not needed",
+                MAX_FRAME >> 20
+            )),
+            error => error,
+        })?;
         match decode(&reply)? {
             Reply::Loaded(unlooked) => Ok(unlooked
                 .into_iter()
@@ -176,28 +191,15 @@ impl RedactorClient {
     }
 
     async fn exchange(&self, request: &Request<'_>) -> Result<Buffer, RedactorError> {
-        let frame = request.encode().map_err(|_| {
-            RedactorError::TooLarge(format!(
-                "there are more than {} MiB at once",
-                MAX_FRAME >> 20
-            ))
-        })?;
+        let frame = request.encode().map_err(|_| RedactorError::TextTooLarge)?;
         let told = timeout(DEADLINE, self.tell(&frame)).await;
         told.unwrap_or_else(|_| Err(unavailable("it did not answer in time")))
     }
 
-    /// What is asked changes nothing, so that it may be asked again where a redactor ended over it: once, because a text that
-    /// ends it must not do so for ever.
+    /// Once: what a redactor ended over is not sent to the next one.
     async fn tell(&self, frame: &Buffer) -> Result<Buffer, RedactorError> {
-        let mut again = true;
-        loop {
-            let mut stream = self.connect().await?;
-            match once(&mut stream, frame).await {
-                Ok(body) => return Ok(body),
-                Err(_) if again => again = false,
-                Err(error) => return Err(unavailable(error)),
-            }
-        }
+        let mut stream = self.connect().await?;
+        once(&mut stream, frame).await.map_err(unavailable)
     }
 
     async fn connect(&self) -> Result<UnixStream, RedactorError> {
@@ -226,6 +228,8 @@ async fn once(stream: &mut UnixStream, frame: &Buffer) -> std::io::Result<Buffer
 fn decode(body: &Buffer) -> Result<Reply<'_>, RedactorError> {
     match Reply::decode(body.as_slice()).map_err(RedactorError::Protocol)? {
         Reply::Failed(why) => Err(RedactorError::Failed(why.to_owned())),
+        Reply::Unsendable(why) => Err(RedactorError::Unsendable(why.to_owned())),
+        Reply::TooMany(why) => Err(RedactorError::TooManyValues(why.to_owned())),
         reply => Ok(reply),
     }
 }

@@ -10,7 +10,7 @@
 //! - `matching` is the rule what counts as the value and what is put in its place.
 //!
 //! What always holds: no operation returns a value. Whoever may ask can find out whether a value that they guess is a hidden
-//! one, as with every text that is redacted.
+//! one, as with every text that is redacted; how long an answer takes says nothing of parts of one (`process`).
 //!
 //! This module may use `kernel`, and of `vault` the protocol and what hardens a process.
 
@@ -23,3 +23,4 @@ mod vault_link;
 
 pub use client::{HiddenItem, Load, Outcome, RedactorClient, RedactorError};
 pub use matching::Unlooked;
+pub use protocol::{MAX_HIDDEN, Of};

@@ -13,19 +13,19 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 use super::holdings::Holdings;
-use super::matching::{Known, Patterns};
-use super::protocol::{HiddenRef, MAX_FRAME, MAX_HIDDEN, Reply, Request};
-use super::vault_link::VaultLink;
+use super::matching::{Known, Patterns, TooMuch, Unlooked};
+use super::protocol::{HiddenRef, MAX_FRAME, MAX_HIDDEN, Of, Reply, Request};
+use super::vault_link::{Value, VaultLink};
+use crate::vault::Tier;
 use crate::vault::protocol::Buffer;
-use crate::vault::server::{Token, exit, harden, peer, process};
-use crate::vault::{Hardening, Tier};
+use crate::vault::server::{Rate, RedactorToken, Throttle, exit, harden, peer, process};
 
 /// Connections at the same time. Each holds a text and what becomes of it.
 const MAX_CONNECTIONS: usize = 32;
@@ -40,7 +40,7 @@ pub struct Options {
     /// Where the vault listens.
     pub vault: PathBuf,
     /// What the vault knows it by; without one, it is known there by its user.
-    pub token: Option<Zeroizing<Token>>,
+    pub token: Option<Zeroizing<RedactorToken>>,
     /// The user of the server, the only one that may connect; its own when absent.
     pub client_uid: Option<u32>,
     /// End when standard input does.
@@ -52,6 +52,9 @@ pub struct Options {
 struct Service {
     holdings: Holdings,
     vault: VaultLink,
+    loading: Mutex<()>,
+    started: Instant,
+    unusual: Mutex<Throttle<[u8; 16]>>,
     missing: Vec<String>,
     uid: u32,
 }
@@ -59,14 +62,7 @@ struct Service {
 /// Runs the process until it is stopped. Must be called before any thread was started, and after
 /// [`harden::before_secrets`].
 pub fn run(options: Options) -> ! {
-    std::panic::set_hook(Box::new(|panic| {
-        // The place only: a panic's message may hold what it was working on.
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        eprintln!("redactor: internal error at {place}; the connection was closed");
-    }));
+    process::quiet_panics("redactor");
     harden::end_on_signals();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let own = rustix::process::geteuid().as_raw();
@@ -81,13 +77,13 @@ pub fn run(options: Options) -> ! {
             std::process::exit(exit::SOCKET);
         }
     };
-    let missing = missing(&harden::redactor());
+    let missing = harden::lock_in_redactor().missing_beside_keys();
     if !missing.is_empty() {
         let list = missing.join(", ");
         if options.require_hardening {
             eprintln!(
                 "redactor: hardening is required and this system lacks: {list}; use a kernel that has it, or set [vault] \
-                 require_hardening = false"
+                 require_hardening = false (for one that is started apart: leave out --require-hardening)"
             );
             std::process::exit(exit::HARDENING);
         }
@@ -99,6 +95,9 @@ pub fn run(options: Options) -> ! {
     let service = Service {
         holdings: Holdings::default(),
         vault: VaultLink::new(options.vault, options.token),
+        loading: Mutex::new(()),
+        started: Instant::now(),
+        unusual: Mutex::new(Throttle::new(UNUSUALLY_LONG)),
         missing,
         uid,
     };
@@ -107,18 +106,14 @@ pub fn run(options: Options) -> ! {
     std::process::exit(1)
 }
 
-/// It has no root keys, so where those would be does not matter.
-fn missing(hardening: &Hardening) -> Vec<String> {
-    let missing = hardening.missing().into_iter();
-    missing.filter(|what| !what.contains("root keys")).collect()
-}
-
+/// Its own loop, not the vault's: it waits where that one dismisses, because a text is worth waiting for.
 fn serve(service: &Arc<Service>, listener: &UnixListener) -> io::Error {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if process::accept_again(&error) => {
+                // Out of descriptors or memory: others must close first.
                 std::thread::sleep(Duration::from_millis(10));
                 continue;
             }
@@ -178,17 +173,17 @@ fn answer(service: &Service, mut stream: UnixStream) -> io::Result<()> {
             let missing = service.missing.iter().map(String::as_str).collect();
             send(&mut stream, &Reply::Missing(missing))
         }
-        Ok(Request::Redact {
-            workspace,
-            state,
-            body,
-        }) => redact(service, &mut stream, (workspace, state), body),
+        Ok(Request::Redact { of, state, body }) => redact(service, &mut stream, (of, state), body),
         Ok(Request::Load {
-            workspace,
+            of,
             state,
             key,
+            current,
             hidden,
-        }) => load(service, &mut stream, (workspace, state), key, &hidden),
+        }) => {
+            let hidden = (current as usize, hidden.as_slice());
+            load(service, &mut stream, (of, state), key, hidden)
+        }
         Err(error) => send(&mut stream, &Reply::Failed(&error.to_string())),
     }
 }
@@ -196,49 +191,175 @@ fn answer(service: &Service, mut stream: UnixStream) -> io::Result<()> {
 fn redact(
     service: &Service,
     stream: &mut UnixStream,
-    (workspace, state): (&[u8; 16], &[u8; 32]),
+    (of, state): (Of, &[u8; 32]),
     body: &[u8],
 ) -> io::Result<()> {
-    let Some(patterns) = service.holdings.find(workspace, state) else {
-        return send(stream, &Reply::NotLoaded);
+    let patterns = match service.holdings.find(&of, state) {
+        None => return send(stream, &Reply::NotLoaded),
+        Some(Err(why)) => return send(stream, &Reply::TooMany(&why)),
+        Some(Ok(patterns)) => patterns,
     };
-    match patterns.redact(body) {
-        None => send(stream, &Reply::Clean),
-        Some(redacted) => {
-            let found = redacted.found.iter();
-            let found = found.map(|(name, count)| (name.as_str(), *count)).collect();
-            let body = &redacted.body;
-            send(stream, &Reply::Redacted { found, body })
+    let waiting = Waiting::begin(body.len());
+    let redacted = patterns.redact(body);
+    if !waiting.is_usual() {
+        let mut unusual = service
+            .unusual
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if unusual
+            .take(of.workspace, 1, service.started.elapsed())
+            .is_err()
+        {
+            return send(stream, &Reply::Unsendable(UNUSUAL));
         }
     }
+    let redacted = match redacted {
+        Err(_) => Err(COSTLY.to_owned()),
+        Ok(Some(redacted)) if !redacted.kept.is_empty() => {
+            let names: Vec<&str> = redacted
+                .kept
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
+            Err(format!(
+                "it holds the value of {} in a part that must not be changed: a picture, a document, or thinking of the model. \
+                 Leave that part out, or begin a new conversation",
+                names.join(", ")
+            ))
+        }
+        Ok(redacted) => Ok(redacted),
+    };
+    let reply = match &redacted {
+        Err(why) => Reply::Unsendable(why),
+        Ok(None) => Reply::Clean,
+        Ok(Some(redacted)) => {
+            let found = redacted.found.iter();
+            Reply::Redacted {
+                found: found.map(|(name, count)| (name.as_str(), *count)).collect(),
+                body: &redacted.body,
+            }
+        }
+    };
+    let frame = encode(&reply)?;
+    waiting.end();
+    stream.write_all(frame.as_slice())
+}
+
+const COSTLY: &str =
+    "it holds values, or beginnings of values, in too many places. Send less of that at once";
+const UNUSUAL: &str = "requests of this workspace took unusually long to look through, again and again. Try again in a minute";
+
+/// How often a workspace's text may take longer than is hidden.
+const UNUSUALLY_LONG: Rate = Rate {
+    per_minute: 1,
+    burst: 20,
+};
+
+/// How long an answer takes says how far a text goes on like a value, and whoever guesses could find the value piece by piece.
+/// So the answer waits until a time that depends on the text's length alone. A text that takes longer by itself waits until a
+/// multiple of that time, and there are few of those ([`UNUSUALLY_LONG`]).
+struct Waiting {
+    begun: Instant,
+    usual: Duration,
+    worked: Duration,
+}
+
+impl Waiting {
+    fn begin(bytes: usize) -> Self {
+        // Without optimisation, everything takes many times as long.
+        const SLOWER: u32 = if cfg!(debug_assertions) { 100 } else { 1 };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self {
+            begun: Instant::now(),
+            usual: SLOWER * (Duration::from_micros(500) + bytes * Duration::from_nanos(20)),
+            worked: worked(),
+        }
+    }
+
+    /// By the thread's own time, so that a busy machine makes no text unusual.
+    fn is_usual(&self) -> bool {
+        worked().saturating_sub(self.worked) <= self.usual
+    }
+
+    fn end(self) {
+        let taken = self.begun.elapsed();
+        let times = taken.as_nanos().div_ceil(self.usual.as_nanos().max(1));
+        let until = self
+            .usual
+            .saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
+        // Most of the wait in a debug build is not needed for anything.
+        if !cfg!(debug_assertions) {
+            std::thread::sleep(until.saturating_sub(taken));
+        }
+    }
+}
+
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
 }
 
 fn load(
     service: &Service,
     stream: &mut UnixStream,
-    (workspace, state): (&[u8; 16], &[u8; 32]),
+    (of, state): (Of, &[u8; 32]),
     key: &[u8],
-    hidden: &[HiddenRef<'_>],
+    (current, hidden): (usize, &[HiddenRef<'_>]),
 ) -> io::Result<()> {
+    // One at a time: the most memory is needed here.
+    let _turn = service
+        .loading
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    match service.holdings.find(&of, state) {
+        None => {}
+        // Somebody else was told just now.
+        Some(Ok(_)) => return send(stream, &Reply::Loaded(Vec::new())),
+        Some(Err(why)) => return send(stream, &Reply::TooMany(&why)),
+    }
     if hidden.len() > MAX_HIDDEN || hidden.iter().any(|one| one.tier == Tier::Visible) {
         let why = "these are too many values, or some are not hidden";
         return send(stream, &Reply::Failed(why));
     }
-    let values = match service.vault.open(workspace, key, hidden) {
+    let values = match service.vault.open(&of.workspace, key, hidden) {
         Ok(values) => values,
         Err(why) => return send(stream, &Reply::Failed(&why)),
     };
-    let known = hidden.iter().zip(&values).map(|(one, value)| Known {
-        name: one.name,
-        value,
-    });
-    match Patterns::new(known) {
+    match patterns(hidden, &values, current) {
         Ok((patterns, unlooked)) => {
-            service.holdings.put(*workspace, *state, patterns);
+            service.holdings.put(of, *state, Ok(Arc::new(patterns)));
             let unlooked = unlooked.iter().map(|(name, why)| (name.as_str(), *why));
             send(stream, &Reply::Loaded(unlooked.collect()))
         }
-        Err(error) => send(stream, &Reply::Failed(&error.to_string())),
+        Err(error) => {
+            let why: Arc<str> =
+                format!("{error}; delete secrets that are not needed, or make large ones smaller")
+                    .into();
+            service.holdings.put(of, *state, Err(Arc::clone(&why)));
+            send(stream, &Reply::TooMany(&why))
+        }
+    }
+}
+
+/// Of all values, or of as many of those that were replaced as there is room for beside the `current` ones.
+fn patterns(
+    hidden: &[HiddenRef<'_>],
+    values: &[Value],
+    current: usize,
+) -> Result<(Patterns, Vec<(String, Unlooked)>), TooMuch> {
+    let mut retired = hidden.len().saturating_sub(current);
+    loop {
+        let known = hidden.iter().zip(values).map(|(one, value)| Known {
+            name: one.name,
+            value,
+        });
+        match Patterns::new(known.take(current.saturating_add(retired))) {
+            Err(_) if retired > 0 => retired /= 2,
+            made => return made,
+        }
     }
 }
 
@@ -268,8 +389,12 @@ fn drain(stream: &mut UnixStream) -> io::Result<()> {
 }
 
 fn send(stream: &mut UnixStream, reply: &Reply<'_>) -> io::Result<()> {
+    stream.write_all(encode(reply)?.as_slice())
+}
+
+fn encode(reply: &Reply<'_>) -> io::Result<Buffer> {
     let frame = reply
         .encode()
-        .or_else(|_| Reply::Failed("the redacted text is too long").encode());
-    stream.write_all(frame.map_err(io::Error::other)?.as_slice())
+        .or_else(|_| Reply::Unsendable(COSTLY).encode());
+    frame.map_err(io::Error::other)
 }

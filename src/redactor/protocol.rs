@@ -12,6 +12,7 @@ pub const MAX_FRAME: usize = 34 << 20;
 pub const MAX_HIDDEN: usize = 16_384;
 
 /// A hidden value, borrowed from a frame.
+#[derive(Clone, Copy)]
 pub struct HiddenRef<'a> {
     /// The variable that stands in its place.
     pub name: &'a str,
@@ -27,6 +28,16 @@ pub struct HiddenRef<'a> {
     pub sealed: &'a [u8],
 }
 
+/// Whose hidden values they are: those of a workspace and its projects, and what one member has of their own there. Nobody's own
+/// values are looked for in what somebody else sends: that would tell of them, and let them tamper with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Of {
+    /// The workspace's id.
+    pub workspace: [u8; 16],
+    /// The member's id; zeros where the member has none of their own.
+    pub user: [u8; 16],
+}
+
 /// What is asked.
 pub enum Request<'a> {
     /// What the process lacks of its hardening; [`Reply::Missing`].
@@ -34,7 +45,7 @@ pub enum Request<'a> {
     /// Find hidden values in a text. [`Reply::Clean`], [`Reply::Redacted`], or [`Reply::NotLoaded`].
     Redact {
         /// Whose.
-        workspace: &'a [u8; 16],
+        of: Of,
         /// Which state of its secrets has to be known.
         state: &'a [u8; 32],
         /// The text.
@@ -43,11 +54,13 @@ pub enum Request<'a> {
     /// Learn a workspace's hidden values. [`Reply::Loaded`].
     Load {
         /// Whose.
-        workspace: &'a [u8; 16],
+        of: Of,
         /// Which state this is.
         state: &'a [u8; 32],
         /// The wrapped workspace key.
         key: &'a [u8],
+        /// How many of the values count now, from the first on.
+        current: u32,
         /// The values, sealed.
         hidden: Vec<HiddenRef<'a>>,
     },
@@ -72,6 +85,10 @@ pub enum Reply<'a> {
     Loaded(Vec<(&'a str, Unlooked)>),
     /// It was not done, in words.
     Failed(&'a str),
+    /// There are more values than are looked for, in words.
+    TooMany(&'a str),
+    /// The text cannot be sent as it is, in words.
+    Unsendable(&'a str),
 }
 
 impl Request<'_> {
@@ -83,30 +100,30 @@ impl Request<'_> {
         let writer = |code, room| Writer::new(0, code, room);
         let w = match self {
             Self::Status => writer(1, 0),
-            Self::Redact {
-                workspace,
-                state,
-                body,
-            } => {
+            Self::Redact { of, state, body } => {
                 let mut w = writer(2, body.len() + 64);
-                w.fixed(*workspace);
+                w.fixed(&of.workspace);
+                w.fixed(&of.user);
                 w.fixed(*state);
                 w.bytes(body);
                 w
             }
             Self::Load {
-                workspace,
+                of,
                 state,
                 key,
+                current,
                 hidden,
             } => {
                 let room = hidden
                     .iter()
                     .map(|one| 64 + one.name.len() + one.sealed.len());
                 let mut w = writer(3, room.sum::<usize>() + 128);
-                w.fixed(*workspace);
+                w.fixed(&of.workspace);
+                w.fixed(&of.user);
                 w.fixed(*state);
                 w.bytes(key);
+                w.u32(*current);
                 w.u32(u32::try_from(hidden.len()).unwrap_or(u32::MAX));
                 for one in hidden {
                     w.bytes(one.name.as_bytes());
@@ -132,14 +149,15 @@ impl Request<'_> {
         let request = match code {
             1 => Request::Status,
             2 => Request::Redact {
-                workspace: r.fixed("workspace")?,
+                of: get_of(&mut r)?,
                 state: r.fixed("state")?,
                 body: r.bytes("text")?,
             },
             3 => Request::Load {
-                workspace: r.fixed("workspace")?,
+                of: get_of(&mut r)?,
                 state: r.fixed("state")?,
                 key: r.bytes("workspace key")?,
+                current: r.u32("current values")?,
                 hidden: r.list("hidden values", |r| {
                     Ok(HiddenRef {
                         name: r.text("name")?,
@@ -198,8 +216,13 @@ impl Reply<'_> {
                 }
                 w
             }
-            Self::Failed(why) => {
-                let mut w = writer(6, why.len());
+            Self::Failed(why) | Self::TooMany(why) | Self::Unsendable(why) => {
+                let code = match self {
+                    Self::Failed(_) => 6,
+                    Self::TooMany(_) => 7,
+                    _ => 8,
+                };
+                let mut w = writer(code, why.len());
                 w.bytes(why.as_bytes());
                 w
             }
@@ -232,6 +255,8 @@ impl Reply<'_> {
                 Ok((name, why))
             })?),
             6 => Reply::Failed(r.text("why")?),
+            7 => Reply::TooMany(r.text("why")?),
+            8 => Reply::Unsendable(r.text("why")?),
             number => return Err(unknown("reply", number)),
         };
         r.end()?;
@@ -239,9 +264,91 @@ impl Reply<'_> {
     }
 }
 
+fn get_of(r: &mut Reader<'_>) -> Result<Of, DecodeError> {
+    Ok(Of {
+        workspace: *r.fixed("workspace")?,
+        user: *r.fixed("user")?,
+    })
+}
+
 fn unknown(field: &'static str, number: u8) -> DecodeError {
     DecodeError::Unknown {
         field,
         number: number.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hidden() -> HiddenRef<'static> {
+        HiddenRef {
+            name: "NAME",
+            secret: &[2; 16],
+            version: 7,
+            purpose: Purpose::Environment,
+            tier: Tier::Sensitive,
+            sealed: b"sealed",
+        }
+    }
+
+    const OF: Of = Of {
+        workspace: [1; 16],
+        user: [4; 16],
+    };
+
+    fn body(frame: &Buffer) -> &[u8] {
+        &frame.as_slice()[4..]
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_cut_or_longer_it_is_nothing() {
+        let requests = [
+            Request::Status,
+            Request::Redact {
+                of: OF,
+                state: &[3; 32],
+                body: b"text",
+            },
+            Request::Load {
+                of: OF,
+                state: &[3; 32],
+                key: b"key",
+                current: 1,
+                hidden: vec![hidden(); 2],
+            },
+        ];
+        for request in requests {
+            let frame = request.encode().unwrap();
+            let again = Request::decode(body(&frame)).unwrap().encode().unwrap();
+            assert_eq!(frame.as_slice(), again.as_slice());
+            for end in 0..body(&frame).len() {
+                assert!(Request::decode(&body(&frame)[..end]).is_err());
+            }
+            assert!(Request::decode(&[body(&frame), b"x"].concat()).is_err());
+        }
+        let replies = [
+            Reply::Missing(vec!["landlock"]),
+            Reply::Clean,
+            Reply::Redacted {
+                found: vec![("A", 1), ("B", 2)],
+                body: b"text",
+            },
+            Reply::NotLoaded,
+            Reply::Loaded(vec![("A", Unlooked::TooShort), ("B", Unlooked::TooCommon)]),
+            Reply::Failed("why"),
+            Reply::TooMany("why"),
+            Reply::Unsendable("why"),
+        ];
+        for reply in replies {
+            let frame = reply.encode().unwrap();
+            let again = Reply::decode(body(&frame)).unwrap().encode().unwrap();
+            assert_eq!(frame.as_slice(), again.as_slice());
+            for end in 0..body(&frame).len() {
+                assert!(Reply::decode(&body(&frame)[..end]).is_err());
+            }
+            assert!(Reply::decode(&[body(&frame), b"x"].concat()).is_err());
+        }
     }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::vault::protocol::{
     BindingRef, Buffer, PatternRef, Reader, Request, decode_reply, encode_request, split_frame,
 };
-use crate::vault::server::Token;
+use crate::vault::server::RedactorToken;
 use crate::vault::{MAX_PATTERNS, VaultError};
 
 use super::protocol::HiddenRef;
@@ -25,7 +25,7 @@ const READ: usize = 64 * 1024;
 /// A way to the vault.
 pub struct VaultLink {
     socket: PathBuf,
-    token: Option<Zeroizing<Token>>,
+    token: Option<Zeroizing<RedactorToken>>,
     open: Mutex<Option<UnixStream>>,
 }
 
@@ -34,7 +34,7 @@ pub type Value = Zeroizing<Vec<u8>>;
 
 impl VaultLink {
     /// To the vault that listens on `socket`; with the token where it knows the redactor by that.
-    pub fn new(socket: PathBuf, token: Option<Zeroizing<Token>>) -> Self {
+    pub fn new(socket: PathBuf, token: Option<Zeroizing<RedactorToken>>) -> Self {
         Self {
             socket,
             token,

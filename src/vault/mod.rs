@@ -21,7 +21,7 @@ pub use client::VaultClient;
 pub use outside::{Recipient, submit};
 pub use types::{
     AUDIT_MESSAGE, Anchor, Audience, Binding, DeliverItem, Delivery, ExtraItem, Hardening,
-    KeyMemory, MAX_DELIVERY, MAX_NAME, MAX_PATTERNS, MAX_VALUE, MAX_VARIABLE, MacPurpose,
-    PatternItem, Probe, Purpose, RootKey, SUBMISSION_INFO, Sealed, Status, Submission,
-    SubmissionKey, SystemPurpose, Tier, VaultError, WrappedKey, submission_data,
+    KeyMemory, MAX_DELIVERY, MAX_NAME, MAX_PATTERNS, MAX_VALUE, MAX_VARIABLE, MacPurpose, Probe,
+    Purpose, RootKey, SUBMISSION_INFO, Sealed, Status, Submission, SubmissionKey, SystemPurpose,
+    Tier, VaultError, WrappedKey, submission_data,
 };

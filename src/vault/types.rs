@@ -257,15 +257,6 @@ pub struct DeliverItem {
     pub expand: bool,
 }
 
-/// A hidden value for the redactor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PatternItem {
-    /// What the ciphertext is bound to.
-    pub binding: Binding,
-    /// The ciphertext.
-    pub sealed: Sealed,
-}
-
 /// Who opens a delivery. It is bound in the delivery, so that one for the one does not open as one for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -359,11 +350,15 @@ impl Hardening {
     /// What is missing, in words for a person; empty when everything holds.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
+        let keys = "memfd_secret pages for the root keys".to_owned();
+        let keys = (self.key_memory != KeyMemory::MemfdSecret).then_some(keys);
+        keys.into_iter().chain(self.missing_beside_keys()).collect()
+    }
+
+    /// As [`Hardening::missing`], of a process that has no root keys.
+    #[must_use]
+    pub fn missing_beside_keys(&self) -> Vec<String> {
         let facts = [
-            (
-                self.key_memory == KeyMemory::MemfdSecret,
-                "memfd_secret pages for the root keys",
-            ),
             (self.not_dumpable, "the not-dumpable flag"),
             (self.no_core, "the ban on core dumps"),
             (self.no_new_privileges, "no_new_privs"),

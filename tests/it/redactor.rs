@@ -188,6 +188,19 @@ async fn hidden_values_stay_and_everything_else_passes_as_it_is() {
         "$STRIPE_KEY and $STRIPE_KEY"
     );
 
+    // A value that becomes hidden keeps its version.
+    let path = format!("/workspaces/{}/secrets/CDN", gateway.workspace);
+    gateway
+        .api
+        .send("PATCH", &path, |request| {
+            request.json(&json!({"tier": "sensitive"}))
+        })
+        .await
+        .expect(200);
+    let sent = gateway.sent(message(VISIBLE)).await;
+    let parsed: Value = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(parsed["messages"][0]["content"], "$CDN");
+
     // The log says which, and never what.
     let logs = gateway.server.logs();
     assert!(
@@ -246,6 +259,97 @@ async fn what_nobody_can_look_through_is_refused() {
     ask(&gateway.api, torn).await;
     let sent = gateway.upstream.calls().last().unwrap().raw.to_vec();
     assert_eq!(sent, b"{\"a\": \"$STRIPE_KEY");
+}
+
+#[tokio::test]
+async fn one_members_own_values_do_not_touch_what_another_sends() {
+    let gateway = Gateway::start().await;
+    gateway
+        .set("DATABASE_URL", "", "sensitive", SENSITIVE)
+        .await;
+    let eve = member(&gateway.server, &gateway.api, "eve@example.com", "user").await;
+    let own = |name: &str| format!("/workspaces/{}/secrets/{name}?scope=own", gateway.workspace);
+    let set = |value: &str| json!({"tier": "sensitive", "value": value});
+    // A word that the owner writes, and one that would cut the workspace's value open.
+    eve.put(&own("WORD"), &set("function")).await.expect(200);
+    eve.put(&own("CUT"), &set("=KEY=sk_live_51"))
+        .await
+        .expect(200);
+    let text = format!("function KEY=KEY={SENSITIVE}");
+    let sent = gateway.sent(message(&text)).await;
+    let parsed: Value = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(
+        parsed["messages"][0]["content"],
+        "function KEY=KEY=$DATABASE_URL"
+    );
+    // In their own text both are found, and nothing is left of the one that the other overlaps.
+    ask(&eve, message(&text)).await.expect(200);
+    let sent = gateway.upstream.calls().last().unwrap().raw.to_vec();
+    let parsed: Value = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(parsed["messages"][0]["content"], "$WORD KEY$CUT");
+}
+
+#[tokio::test]
+async fn addresses_headers_and_what_must_not_be_changed_hold_no_value() {
+    let gateway = Gateway::start().await;
+    gateway.set("STRIPE_KEY", "", "sensitive", SENSITIVE).await;
+    let before = gateway.upstream.calls().len();
+    let body = message("hello");
+    let thinking = json!({"model": "m", "messages": [
+        {"role": "user", "content": [{"type": "thinking", "thinking": SENSITIVE, "signature": "AAAA"}]}
+    ]});
+    let refused = [
+        (
+            "POST",
+            format!("//ai/v1/messages?x={SENSITIVE}"),
+            None,
+            body.clone(),
+        ),
+        (
+            "GET",
+            format!("//ai/v1/models?after_id={SENSITIVE}"),
+            None,
+            Vec::new(),
+        ),
+        (
+            "POST",
+            "//ai/v1/messages".to_owned(),
+            Some(("x-claude-y", SENSITIVE)),
+            body.clone(),
+        ),
+        (
+            "POST",
+            "//ai/v1/messages".to_owned(),
+            None,
+            thinking.to_string().into_bytes(),
+        ),
+        // So many that what came out would be many times as long.
+        (
+            "POST",
+            "//ai/v1/messages".to_owned(),
+            None,
+            message(&format!("{SENSITIVE} ").repeat(250_000)),
+        ),
+    ];
+    for (method, path, header, body) in refused {
+        let answer = gateway.api.send(method, &path, |request| {
+            let request = match header {
+                Some((name, value)) => request.header(name, value),
+                None => request,
+            };
+            request.body(body)
+        });
+        let answer = answer.await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert!(
+            answer.text().contains("did not pass this request on"),
+            "{}",
+            answer.text()
+        );
+        assert!(!answer.text().contains(SENSITIVE));
+    }
+    assert_eq!(gateway.upstream.calls().len(), before);
+    gateway.sent(body).await;
 }
 
 #[tokio::test]

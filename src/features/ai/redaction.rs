@@ -19,9 +19,29 @@ pub enum RedactionError {
     /// The database did not answer.
     #[error("the workspace's secrets cannot be read")]
     Store(#[from] StoreError),
+    /// A value is where none may be.
+    #[error("the address or a header of the request holds a hidden value of the workspace")]
+    Beside,
     /// They change all the while.
     #[error("the workspace's secrets change faster than they are read")]
     Restless,
+}
+
+/// What leaves beside a body: nothing is put in place of a value there, so it must hold none.
+///
+/// # Errors
+/// [`RedactionError::Beside`] when it does; else as [`redact`].
+pub async fn require_none<P: Permission>(
+    services: &Services,
+    grant: &Grant<P>,
+    beside: String,
+) -> Result<(), RedactionError> {
+    let before = Bytes::from(beside);
+    if redact(services, grant, before.clone()).await? == before {
+        Ok(())
+    } else {
+        Err(RedactionError::Beside)
+    }
 }
 
 /// How often the secrets may change while they are read.
@@ -36,15 +56,31 @@ pub async fn redact<P: Permission>(
     grant: &Grant<P>,
     body: Bytes,
 ) -> Result<Bytes, RedactionError> {
+    let redacted = look_through(services, grant, body).await;
+    if let Err(error) = &redacted {
+        tracing::error!(
+            workspace = %grant.workspace(),
+            %error,
+            "a request to the AI provider could not be looked through for secrets, and was not sent"
+        );
+    }
+    redacted
+}
+
+async fn look_through<P: Permission>(
+    services: &Services,
+    grant: &Grant<P>,
+    body: Bytes,
+) -> Result<Bytes, RedactionError> {
     if body.is_empty() {
         return Ok(body);
     }
-    let (store, workspace) = (&services.store, grant.workspace().bytes());
+    let store = &services.store;
     for _ in 0..TRIES {
-        let Some(state) = secrets::hidden_state(store, grant).await? else {
+        let Some((of, state)) = secrets::hidden_state(store, grant).await? else {
             return Ok(body);
         };
-        match services.redactor.redact(&workspace, &state, &body).await? {
+        match services.redactor.redact(&of, &state, &body).await? {
             Outcome::Clean => return Ok(body),
             Outcome::Redacted { body, found } => {
                 let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
@@ -59,7 +95,7 @@ pub async fn redact<P: Permission>(
                 return Ok(body);
             }
             Outcome::NotLoaded => {
-                let Some(load) = secrets::hidden(store, grant).await? else {
+                let Some(load) = secrets::hidden_values(store, grant).await? else {
                     return Ok(body);
                 };
                 let unlooked = services.redactor.load(&load).await?;

@@ -32,7 +32,7 @@ pub use delivery::ops::Deliveries;
 pub use delivery::{By, DeliveryError, deliver};
 pub use env_file::{ImportEntry, ImportState, compare};
 pub use expiry::jobs;
-pub use hidden::{load as hidden, state as hidden_state};
+pub use hidden::{hidden_state, hidden_values};
 pub use model::Tier;
 pub use ops::{delete_with_member, delete_with_project, may_write};
 pub use pages::pages;

@@ -1,4 +1,4 @@
-//! Finds forms in a text: leftmost, then longest.
+//! Finds forms in a text: at each place the longest.
 //!
 //! Nearly all of a text holds nothing, and is passed over by one look at every fourth place: are these bytes in the beginning
 //! of a form? That is a bit in a table, many times as fast as an automaton. Only where the bit is set does the automaton walk,
@@ -21,6 +21,8 @@ use super::forms::{Form, MAX_BYTES};
 /// Steps that are free, and those per byte of text. Ordinary text takes far less than one.
 const FREE_STEPS: usize = 4096;
 const STEPS_PER_BYTE: usize = 4;
+/// The same for what the automaton searches alone. It goes back after each hit, because another one may begin inside.
+const REST_STEPS_PER_BYTE: usize = 64;
 
 /// A form in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,26 +57,35 @@ impl Finder {
         })
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        let heads = [&self.heads.whole, &self.heads.fives];
+        let heads: usize = heads.map(|bits| bits.words.len() * 8).iter().sum();
+        self.automaton.memory_usage() + self.owners.len() * 4 + heads
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.owners.is_empty()
     }
 
-    /// Every hit, from left to right; none overlaps the one before.
-    pub(super) fn find_all(&self, text: &[u8], mut each: impl FnMut(Hit)) {
+    /// The longest hit at each place, from left to right; they may overlap. False when the text took too much, and not all were
+    /// looked for.
+    #[must_use]
+    pub(super) fn find_all(&self, text: &[u8], mut each: impl FnMut(Hit)) -> bool {
         let mut left = FREE_STEPS.saturating_add(text.len().saturating_mul(STEPS_PER_BYTE));
         let mut at = 0;
         while let Some(start) = self.heads.find(text, at) {
             let (hit, steps) = self.walk(text, start);
-            at = hit.map_or(start + 1, |hit| hit.end);
+            // From the next place on, and not from the hit's end: a value that reaches over that end is one, too.
+            at = start + 1;
             if let Some(hit) = hit {
                 each(hit);
             }
             left = left.saturating_sub(steps);
             if left == 0 {
-                self.find_rest(text, at, &mut each);
-                return;
+                return self.find_rest(text, at, &mut each);
             }
         }
+        true
     }
 
     /// The longest form that begins at `start`, and how many bytes were looked at.
@@ -103,15 +114,21 @@ impl Finder {
         (longest, steps)
     }
 
-    fn find_rest(&self, text: &[u8], from: usize, each: &mut impl FnMut(Hit)) {
+    fn find_rest(&self, text: &[u8], from: usize, each: &mut impl FnMut(Hit)) -> bool {
+        let mut left = FREE_STEPS.saturating_add(text.len().saturating_mul(REST_STEPS_PER_BYTE));
         let mut at = from;
         while let Ok(Some(found)) = self.automaton.try_find(&Input::new(text).range(at..)) {
             let form = found.pattern().as_usize();
             if let Some(hit) = self.hit(found.start(), found.end(), form) {
                 each(hit);
             }
-            at = found.end();
+            left = left.saturating_sub(found.end() - at);
+            if left == 0 {
+                return false;
+            }
+            at = found.start() + 1;
         }
+        true
     }
 
     fn hit(&self, start: usize, end: usize, form: usize) -> Option<Hit> {
@@ -246,23 +263,27 @@ mod tests {
 
     fn all(finder: &Finder, text: &str) -> Vec<(usize, usize, usize)> {
         let mut all = Vec::new();
-        finder.find_all(text.as_bytes(), |hit| {
+        let whole = finder.find_all(text.as_bytes(), |hit| {
             all.push((hit.start, hit.end, hit.owner))
         });
+        assert!(whole);
         all
     }
 
     #[test]
-    fn leftmost_then_longest() {
+    fn the_longest_at_each_place_and_those_that_overlap_it() {
         let finder = finder(&["abcdefgh", "abcdefghijklmn", "ghijklmnopqrst", "xabcdefgh"]);
-        assert_eq!(all(&finder, "abcdefghijklmnopqrst"), [(0, 14, 1)]);
+        assert_eq!(
+            all(&finder, "abcdefghijklmnopqrst"),
+            [(0, 14, 1), (6, 20, 2)]
+        );
         assert_eq!(
             all(&finder, "abcdefghijklm_abcdefgh"),
             [(0, 8, 0), (14, 22, 0)]
         );
         assert_eq!(
             all(&finder, "_ghijklmnopqrst_xabcdefghijklmn"),
-            [(1, 15, 2), (16, 25, 3)]
+            [(1, 15, 2), (16, 25, 3), (17, 31, 1)]
         );
         assert_eq!(all(&finder, "abcdefg"), []);
         assert_eq!(all(&finder, ""), []);
@@ -278,9 +299,9 @@ mod tests {
             text.push(if seed >> 60 < 2 { 'b' } else { 'a' });
         }
         let mut plain = Vec::new();
-        finder.find_rest(text.as_bytes(), 0, &mut |hit: Hit| plain.push(hit));
+        assert!(finder.find_rest(text.as_bytes(), 0, &mut |hit: Hit| plain.push(hit)));
         let mut fast = Vec::new();
-        finder.find_all(text.as_bytes(), |hit| fast.push(hit));
+        assert!(finder.find_all(text.as_bytes(), |hit| fast.push(hit)));
         assert!(plain.len() > 1000);
         assert_eq!(plain, fast);
     }

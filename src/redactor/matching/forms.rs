@@ -9,6 +9,8 @@
 //! - each of its lines that is long enough, in all these forms. A part of a key is a secret, too, and a tool's output is
 //!   often cut;
 //! - when its bytes are no text: also what a program prints that puts a sign in place of them.
+//!
+//! The encodings are not shared with `kernel::leaks`, a check of debug builds that must not make the same mistakes.
 
 use zeroize::Zeroizing;
 
@@ -20,7 +22,7 @@ use super::splice::Placeholder;
 
 /// The most bytes that all forms may have together. The automaton has about forty for each while it is made, and fifteen
 /// afterwards.
-pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// A line of fewer bytes says little, and may stand in any file.
 const SHORTEST_LINE: usize = 16;
@@ -315,6 +317,6 @@ mod tests {
         while forms.add(0, &value).is_ok() {
             added += 1;
         }
-        assert!((1..4).contains(&added), "{added}");
+        assert!((0..2).contains(&added), "{added}");
     }
 }

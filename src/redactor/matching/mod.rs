@@ -57,9 +57,9 @@ pub struct Known<'a> {
 
 /// All forms of a workspace's values, ready to be found.
 ///
-/// The copies that are made of values on the way are wiped. The automaton itself is a copy, too, inside of a crate that does
-/// not wipe: its memory is given back as it is. So hold this in a process that gives no memory away (no core dump, no
-/// tracing, no swap), and for no longer than it is used. It has no `Debug` for the same reason.
+/// The copies that are made of values on the way are wiped. The automaton is a copy, too, that its crate does not wipe; the
+/// executable's allocator does when it is freed. Its pages may be swapped out (docs/threat-model.md). So hold this in a process
+/// that gives no memory away, and for no longer than it is used. It has no `Debug` for the same reason.
 pub struct Patterns {
     finder: Finder,
     /// In the order of names; a form refers to its variable by the place here.
@@ -73,7 +73,13 @@ pub struct Redacted {
     pub body: Vec<u8>,
     /// How often each variable was put in, in the order of names.
     pub found: Vec<(String, u32)>,
+    /// How often each variable's value stays in a string that nobody may touch, because the provider checks it.
+    pub kept: Vec<(String, u32)>,
 }
+
+/// A body that takes too much: too many places, too long a result, or beginnings of values everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooCostly;
 
 /// There is more to look for than memory is given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,15 +135,38 @@ impl Patterns {
         Ok((Self { finder, names }, unlooked))
     }
 
-    /// None: no hit. Otherwise the body with placeholders, and per name how often, sorted by name.
+    /// About how much memory this has.
     #[must_use]
-    pub fn redact(&self, body: &[u8]) -> Option<Redacted> {
+    pub fn bytes(&self) -> usize {
+        self.finder.bytes()
+    }
+
+    /// None: no hit. Otherwise the body with placeholders, and per name how often, sorted by name.
+    ///
+    /// # Errors
+    /// [`TooCostly`]; nothing is known of the body then.
+    pub fn redact(&self, body: &[u8]) -> Result<Option<Redacted>, TooCostly> {
         if self.finder.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let (body, found) = splice::redact(&self.finder, &self.names, body)?;
-        let names = self.names.iter().map(|(name, _)| name.clone());
-        let found = names.zip(found).filter(|(_, times)| *times > 0).collect();
-        Some(Redacted { body, found })
+        let Some(done) = splice::redact(&self.finder, &self.names, body)? else {
+            return Ok(None);
+        };
+        let named = |times: Vec<u32>| {
+            let names = self.names.iter().map(|(name, _)| name.clone());
+            names.zip(times).filter(|(_, times)| *times > 0).collect()
+        };
+        Ok(Some(Redacted {
+            body: done.body,
+            found: named(done.found),
+            kept: named(done.kept),
+        }))
+    }
+
+    /// As [`Patterns::redact`], for tests in which that is not too much; none, too, when all that was found stays.
+    #[cfg(test)]
+    fn of(&self, body: &[u8]) -> Option<Redacted> {
+        let redacted = self.redact(body).unwrap();
+        redacted.filter(|redacted| !redacted.found.is_empty())
     }
 }

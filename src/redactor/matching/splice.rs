@@ -1,8 +1,8 @@
 //! Puts placeholders in place of what was found.
 //!
 //! A string of a JSON body is worked on by itself: nothing that is put in can end it. A body that is no JSON is one text.
-//! In each text, all levels are searched, the hits are brought back to the places where they stand, and the leftmost and
-//! then longest are replaced. Then the same again, until there is no hit: what is put in may make a form together with what
+//! In each text, all levels are searched, the hits are brought back to the places where they stand, and each is replaced,
+//! those that overlap as one: what one value covers of another must not leave the other's rest. Then the same again, until there is no hit: what is put in may make a form together with what
 //! stood before it.
 //!
 //! That could go on for ever only with values which look like placeholders themselves. A value, or any form of it, that
@@ -12,10 +12,16 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
+use super::TooCostly;
 use super::decode::{self, LEVELS, Origins};
 use super::escapes::Escapes;
 use super::finder::Finder;
 use super::strings::{self, Token};
+
+/// The most places in one text, and the most bytes of what comes out. Whoever writes one value a million times, or has a long
+/// name for a short one, is told that it is too much.
+const MOST_SPANS: usize = 200_000;
+const MOST_OUT: usize = 33 << 20;
 
 /// How often one text is gone over. Two are usual: one that finds, and one that sees that nothing is left.
 const PASSES: usize = 8;
@@ -70,40 +76,57 @@ struct Edit {
     owners: Vec<usize>,
 }
 
-/// A body with placeholders, and how often each name was put in, by its place in `names`; none without a hit.
+/// What became of a body. The counts are by the place in `names`.
+pub(super) struct Spliced {
+    /// With placeholders.
+    pub(super) body: Vec<u8>,
+    /// How often each name was put in.
+    pub(super) found: Vec<u32>,
+    /// How often each name stays where nobody may touch it.
+    pub(super) kept: Vec<u32>,
+    /// Whether the body is JSON. Then there is nothing left to find.
+    valid: bool,
+}
+
+/// A body with placeholders; none without a hit.
+///
+/// # Errors
+/// [`TooCostly`]
 pub(super) fn redact(
     finder: &Finder,
     names: &[(String, Placeholder)],
     body: &[u8],
-) -> Option<(Vec<u8>, Vec<u32>)> {
-    let (mut out, mut found, mut valid) = once(finder, names, body)?;
+) -> Result<Option<Spliced>, TooCostly> {
+    let Some(mut done) = once(finder, names, body)? else {
+        return Ok(None);
+    };
     // What was no JSON may have become JSON, and is another text then.
     for _ in 0..PASSES {
-        if valid {
+        if done.valid {
             break;
         }
-        let Some((again, more, now_valid)) = once(finder, names, &out) else {
+        let Some(mut again) = once(finder, names, &done.body)? else {
             break;
         };
-        (out, valid) = (again, now_valid);
-        for (times, more) in found.iter_mut().zip(more) {
-            *times = times.saturating_add(more);
+        for (times, more) in again.found.iter_mut().zip(&done.found) {
+            *times = times.saturating_add(*more);
         }
+        done = again;
     }
-    Some((out, found))
+    Ok(Some(done))
 }
 
-/// The same, and whether the body is JSON. Then there is nothing left to find.
 fn once(
     finder: &Finder,
     names: &[(String, Placeholder)],
     body: &[u8],
-) -> Option<(Vec<u8>, Vec<u32>, bool)> {
+) -> Result<Option<Spliced>, TooCostly> {
     let mut work = Work {
         finder,
         names,
         levels: Vec::new(),
         owners: Vec::new(),
+        too_costly: false,
     };
     let mut edits: Vec<Edit> = Vec::new();
     let exempt = strings::read(body, |token| {
@@ -123,25 +146,51 @@ fn once(
         }
     });
     let valid = exempt.is_some();
+    let mut kept = vec![0_u32; names.len()];
     match exempt {
         // Only now it is known what stands around a string.
         Some(exempt) => edits.retain(|edit| {
             let among = exempt.binary_search_by_key(&edit.at.start, |one| one.start);
+            if among.is_ok() {
+                count(&mut kept, &edit.owners);
+            }
             among.is_err()
         }),
         None => {
             work.owners.clear();
-            let put = work.text(body, Escapes::Any)?;
-            let at = 0..body.len();
-            let owners = work.owners;
-            edits = vec![Edit { at, put, owners }];
+            edits.clear();
+            if let Some(put) = work.text(body, Escapes::Any) {
+                let at = 0..body.len();
+                let owners = std::mem::take(&mut work.owners);
+                edits.push(Edit { at, put, owners });
+            }
         }
     }
-    if edits.is_empty() {
-        return None;
+    let out: usize = edits.iter().map(|edit| edit.put.len()).sum();
+    if work.too_costly || body.len().saturating_add(out) > 2 * MOST_OUT {
+        return Err(TooCostly);
     }
-    let (out, found) = apply(&edits, body, names.len());
-    Some((out, found, valid))
+    if edits.is_empty() && kept.iter().all(|times| *times == 0) {
+        return Ok(None);
+    }
+    let (body, found) = apply(&edits, body, names.len());
+    if body.len() > MOST_OUT {
+        return Err(TooCostly);
+    }
+    Ok(Some(Spliced {
+        body,
+        found,
+        kept,
+        valid,
+    }))
+}
+
+fn count(times: &mut [u32], owners: &[usize]) {
+    for owner in owners {
+        if let Some(times) = times.get_mut(*owner) {
+            *times = times.saturating_add(1);
+        }
+    }
 }
 
 fn apply(edits: &[Edit], body: &[u8], names: usize) -> (Vec<u8>, Vec<u32>) {
@@ -152,11 +201,7 @@ fn apply(edits: &[Edit], body: &[u8], names: usize) -> (Vec<u8>, Vec<u32>) {
         out.extend_from_slice(body.get(copied..edit.at.start).unwrap_or_default());
         out.extend_from_slice(&edit.put);
         copied = edit.at.end;
-        for owner in &edit.owners {
-            if let Some(times) = found.get_mut(*owner) {
-                *times = times.saturating_add(1);
-            }
-        }
+        count(&mut found, &edit.owners);
     }
     out.extend_from_slice(body.get(copied..).unwrap_or_default());
     (out, found)
@@ -169,6 +214,8 @@ struct Work<'a> {
     levels: Vec<Vec<u8>>,
     /// Of the placeholders that were put in.
     owners: Vec<usize>,
+    /// Something was given up; what came out is nothing to use.
+    too_costly: bool,
 }
 
 impl Work<'_> {
@@ -181,7 +228,7 @@ impl Work<'_> {
         let mut out = self.replace(text, &spans);
         for _ in 1..PASSES {
             let spans = self.spans(&out, written);
-            if spans.is_empty() {
+            if spans.is_empty() || self.too_costly {
                 return Some(out);
             }
             out = self.replace(&out, &spans);
@@ -195,8 +242,10 @@ impl Work<'_> {
     /// A number that is a value becomes a string: there is no other way to name the variable in its place.
     fn number(&mut self, text: &[u8]) -> Option<Vec<u8>> {
         let mut owner = None;
-        self.finder
+        let whole = self
+            .finder
             .find_all(text, |hit| owner = owner.or(Some(hit.owner)));
+        self.too_costly |= !whole;
         let placeholder = self.placeholder(owner?, false);
         Some([b"\"", placeholder.as_slice(), b"\""].concat())
     }
@@ -209,6 +258,16 @@ impl Work<'_> {
     }
 
     fn replace(&mut self, text: &[u8], spans: &[Span]) -> Vec<u8> {
+        let put = |span: &Span| {
+            self.names
+                .get(span.owner)
+                .map_or(0, |(_, placeholder)| placeholder.braced().len())
+        };
+        let put: usize = spans.iter().map(put).sum();
+        if text.len().saturating_add(put) > 2 * MOST_OUT {
+            self.too_costly = true;
+            return Vec::new();
+        }
         let mut out = Vec::with_capacity(text.len());
         let mut copied = 0;
         for span in spans {
@@ -230,13 +289,23 @@ impl Work<'_> {
         loop {
             let mut new: Vec<Span> = Vec::new();
             let here = level(text, &self.levels, depth);
-            self.finder.find_all(here, |hit| {
-                new.push(Span {
+            let whole = self.finder.find_all(here, |hit| match new.last_mut() {
+                Some(last) if hit.start < last.at.end => {
+                    if hit.end > last.at.end {
+                        last.at.end = hit.end;
+                        last.braced = word_at(here, hit.end);
+                    }
+                }
+                _ => new.push(Span {
                     at: hit.start..hit.end,
                     owner: hit.owner,
                     braced: word_at(here, hit.end),
-                });
+                }),
             });
+            if !whole || all.len() + new.len() > MOST_SPANS {
+                self.too_costly = true;
+                return Vec::new();
+            }
             for above in (0..depth).rev() {
                 let escapes = if above < first {
                     Escapes::Json
@@ -256,9 +325,11 @@ impl Work<'_> {
         if written == Escapes::Json {
             for span in &mut all {
                 span.at = whole_characters(text, &span.at);
+                // Another place may be its end now.
+                span.braced |= word_at(text, span.at.end);
             }
         }
-        leftmost_longest(all)
+        joined(all)
     }
 
     /// Decodes the level at `depth` into the next one.
@@ -317,15 +388,18 @@ fn whole_characters(text: &[u8], span: &Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Of spans that overlap the leftmost, of those that begin together the longest, of the same ones the first in order of names.
-fn leftmost_longest(mut all: Vec<Span>) -> Vec<Span> {
+/// Spans that overlap become one, with the name of the leftmost, of those that begin together the longest, of the same ones the
+/// first in order of names.
+fn joined(mut all: Vec<Span>) -> Vec<Span> {
     all.sort_unstable_by_key(|span| (span.at.start, Reverse(span.at.end), span.owner, span.braced));
     let mut kept: Vec<Span> = Vec::new();
     for span in all {
         match kept.last_mut() {
-            // Found on several levels; each has a say in what follows it.
-            Some(last) if last.at == span.at => last.braced |= span.braced,
-            Some(last) if span.at.start < last.at.end => {}
+            // Found on several levels, or with others; each has a say in what follows it.
+            Some(last) if span.at.start < last.at.end => {
+                last.at.end = last.at.end.max(span.at.end);
+                last.braced |= span.braced;
+            }
             _ => kept.push(span),
         }
     }

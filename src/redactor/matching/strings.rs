@@ -326,7 +326,7 @@ mod tests {
         }
         let bytes = [b"\xff\xfe[\"".as_slice(), b"hunter22", b"\"]\x00"].concat();
         assert_eq!(
-            patterns.redact(&bytes).unwrap().body,
+            patterns.of(&bytes).unwrap().body,
             b"\xff\xfe[\"$NAME\"]\x00"
         );
     }

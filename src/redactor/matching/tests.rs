@@ -14,7 +14,7 @@ pub(super) fn patterns(known: &[(&str, &str)]) -> Patterns {
 
 /// The body afterwards; as it was, without a hit.
 pub(super) fn redacted(patterns: &Patterns, body: &str) -> String {
-    match patterns.redact(body.as_bytes()) {
+    match patterns.of(body.as_bytes()) {
         None => body.to_owned(),
         Some(redacted) => {
             assert_ne!(redacted.body, body.as_bytes());
@@ -274,7 +274,7 @@ fn bytes_that_are_no_text_are_found_encoded_and_in_a_body_that_is_no_json() {
     let escaped: String = key.iter().map(|byte| format!("\\x{byte:02x}")).collect();
     assert_eq!(text(&patterns, &format!("b'{escaped}'")), "b'$KEY'");
     let body = [b"\x00\x01", &key[..], b"\xff"].concat();
-    assert_eq!(patterns.redact(&body).unwrap().body, b"\x00\x01$KEY\xff");
+    assert_eq!(patterns.of(&body).unwrap().body, b"\x00\x01$KEY\xff");
     // It begins within a character of a text that is valid.
     let half = [0xa9, b'h', b'u', b'n', b't', b'e', b'r', b'2'];
     let (patterns, _) = Patterns::new([Known {

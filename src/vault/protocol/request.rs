@@ -1,8 +1,7 @@
 //! Requests. They borrow from the frame, so that a value is not copied before it is encrypted.
 
 use crate::vault::types::{
-    Audience, Binding, DeliverItem, MacPurpose, PatternItem, Purpose, Submission, SystemPurpose,
-    Tier,
+    Audience, Binding, DeliverItem, MacPurpose, Purpose, Submission, SystemPurpose, Tier,
 };
 
 /// [`Binding`], borrowed.
@@ -74,15 +73,6 @@ impl<'a> From<&'a Submission> for SubmissionRef<'a> {
             root: submission.root,
             enc: &submission.enc,
             ciphertext: &submission.ciphertext,
-        }
-    }
-}
-
-impl<'a> From<&'a PatternItem> for PatternRef<'a> {
-    fn from(item: &'a PatternItem) -> Self {
-        Self {
-            binding: BindingRef::from(&item.binding),
-            sealed: &item.sealed.0,
         }
     }
 }

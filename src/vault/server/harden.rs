@@ -71,7 +71,7 @@ pub fn after_setup(key_memory: KeyMemory, master: &Path) -> Hardening {
 
 /// As [`after_setup`], for the redactor: it has no master, and may connect to local sockets, of which it knows the vault's.
 #[must_use]
-pub fn redactor() -> Hardening {
+pub fn lock_in_redactor() -> Hardening {
     let file = ("a file of the system", Path::new("/etc/passwd"));
     lock_in(KeyMemory::Plain, file, seccomp::Reaches::LocalSockets)
 }

@@ -49,8 +49,8 @@ use self::{anchors::Anchors, ops::Vault, peer::Admission, record::Record, serve:
 pub use envelope::root_number;
 pub use files::KeyFileError;
 pub use harden::before_secrets;
-pub use peer::{RedactorIs, Token};
-pub use throttle::Rate;
+pub use peer::{RedactorIs, RedactorToken};
+pub use throttle::{Rate, Throttle};
 
 /// The process's exit codes at start.
 pub mod exit {
@@ -140,14 +140,7 @@ pub fn new_master(folder: &Path) -> Result<PathBuf, KeyFileError> {
 
 /// Runs the vault process until it is stopped. Must be called before any thread was started.
 pub fn run(options: &Options) -> ! {
-    std::panic::set_hook(Box::new(|panic| {
-        // The place only: a panic's message may hold what it was working on.
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        eprintln!("vault: internal error at {place}; the connection was closed");
-    }));
+    process::quiet_panics("vault");
     harden::before_secrets();
     harden::end_on_signals();
     let error = match start(options) {

@@ -21,7 +21,7 @@ use super::ops::refused;
 use crate::vault::{protocol::Request, types::VaultError};
 
 /// What the redactor shows, where it is known by that.
-pub type Token = [u8; 32];
+pub type RedactorToken = [u8; 32];
 
 /// How the vault knows the redactor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +38,7 @@ pub enum RedactorIs {
 impl RedactorIs {
     /// Known by a token.
     #[must_use]
-    pub fn by(token: &Token) -> Self {
+    pub fn by(token: &RedactorToken) -> Self {
         Self::TokenDigest(Sha256::digest(token).into())
     }
 }
@@ -63,8 +63,12 @@ impl Admission {
         } else if self.redactor == RedactorIs::User(uid) {
             true
         } else {
+            let redactor = match self.redactor {
+                RedactorIs::User(redactor) => format!(" and the redactor, user {redactor},"),
+                _ => String::new(),
+            };
             return Err(format!(
-                "it answers user {} only, and this process runs as user {uid}",
+                "it answers user {}{redactor} only, and this process runs as user {uid}",
                 self.server_uid
             ));
         };
@@ -111,7 +115,7 @@ impl Peer {
     ///
     /// # Errors
     /// [`VaultError::Refused`] for another token, and where the redactor is not known by one.
-    pub fn become_redactor(&mut self, token: &Token) -> Result<(), VaultError> {
+    pub fn become_redactor(&mut self, token: &RedactorToken) -> Result<(), VaultError> {
         let RedactorIs::TokenDigest(known) = self.redactor else {
             return Err(refused("this vault knows no redactor by a token"));
         };

@@ -10,7 +10,18 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
-use super::peer::Token;
+use super::peer::RedactorToken;
+
+/// A panic ends its connection, and says where it was and not what it was working on.
+pub fn quiet_panics(who: &'static str) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        eprintln!("{who}: internal error at {place}; the connection was closed");
+    }));
+}
 
 /// Listens on `path` with mode 0600, or 0660 when others have another uid and share a group. The
 /// socket appears under its name complete, and replaces one that a killed process left.
@@ -57,13 +68,13 @@ pub fn watch_parent() {
 ///
 /// # Errors
 /// When that line is no token.
-pub fn token_from_stdin() -> io::Result<Zeroizing<Token>> {
+pub fn token_from_stdin() -> io::Result<Zeroizing<RedactorToken>> {
     // As long as it can be, so that no copy is left behind by growing.
     let mut line = Zeroizing::new(String::with_capacity(1024));
     io::stdin().lock().take(512).read_line(&mut line)?;
     let bytes = BASE64_STANDARD.decode(line.trim_end());
     let bytes = Zeroizing::new(bytes.unwrap_or_default());
-    let token: Option<Token> = bytes.as_slice().try_into().ok();
+    let token: Option<RedactorToken> = bytes.as_slice().try_into().ok();
     token.map(Zeroizing::new).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use optidev::redactor::{HiddenItem, Load, Outcome, RedactorClient, RedactorError, Unlooked};
+use optidev::redactor::{HiddenItem, Load, Of, Outcome, RedactorClient, RedactorError, Unlooked};
 use optidev::vault::protocol::{
     BindingRef, Buffer, PatternRef, Request, decode_reply, encode_request, split_frame,
 };
@@ -18,6 +18,10 @@ use crate::vault::attack::attacks;
 use crate::vault::harness::{OPTIDEV, WORKSPACE, binding, value};
 
 const TOKEN: [u8; 32] = [0x5a; 32];
+const OF: Of = Of {
+    workspace: WORKSPACE,
+    user: [0; 16],
+};
 const SENSITIVE: &str = "sk_live_51Hq8Zt0Yx9";
 
 /// A vault and a redactor as the launcher starts them, or the vault alone.
@@ -26,6 +30,26 @@ struct Pair {
     vault: Child,
     redactor: Option<Child>,
     _pipes: Vec<ChildStdin>,
+}
+
+const VAULT: &str = "vault --socket @/vault.sock --master @/master --record @/record --create-master --redactor-token \
+                     --die-with-parent";
+const REDACTOR: &str = "redactor --socket @/redactor.sock --vault @/vault.sock --vault-token --die-with-parent \
+                        --require-hardening";
+
+/// Starts a process that is told the token. `@` is the folder.
+fn begin(folder: &tempfile::TempDir, command: &str) -> (Child, ChildStdin) {
+    let command = command.replace('@', folder.path().to_str().unwrap());
+    let mut child = Command::new(OPTIDEV)
+        .args(command.split_whitespace())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    writeln!(pipe, "{}", BASE64_STANDARD.encode(TOKEN)).unwrap();
+    (child, pipe)
 }
 
 impl Drop for Pair {
@@ -43,48 +67,35 @@ impl Drop for Pair {
 impl Pair {
     fn start(with_redactor: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name).display().to_string();
-        let mut pipes = Vec::new();
-        let mut start = |arguments: &[String]| {
-            let mut child = Command::new(OPTIDEV)
-                .args(arguments)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut pipe = child.stdin.take().unwrap();
-            writeln!(pipe, "{}", BASE64_STANDARD.encode(TOKEN)).unwrap();
-            pipes.push(pipe);
-            child
-        };
-        let words = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let vault = start(&words(format!(
-            "vault --socket {} --master {} --record {} --create-master --redactor-token --die-with-parent",
-            at("vault.sock"),
-            at("master"),
-            at("record")
-        )));
-        let redactor = with_redactor.then(|| {
-            start(&words(format!(
-                "redactor --socket {} --vault {} --vault-token --die-with-parent --require-hardening",
-                at("redactor.sock"),
-                at("vault.sock")
-            )))
-        });
-        let begun = Instant::now();
-        let sockets = ["vault.sock", "redactor.sock"];
-        for socket in sockets.into_iter().take(1 + usize::from(with_redactor)) {
-            while UnixStream::connect(folder.path().join(socket)).is_err() {
-                assert!(begun.elapsed() < Duration::from_secs(10), "{socket}");
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        Self {
+        let (vault, pipe) = begin(&folder, VAULT);
+        let mut pair = Self {
             folder,
             vault,
-            redactor,
-            _pipes: pipes,
+            redactor: None,
+            _pipes: vec![pipe],
+        };
+        if with_redactor {
+            let (redactor, pipe) = begin(&pair.folder, REDACTOR);
+            pair.redactor = Some(redactor);
+            pair._pipes.push(pipe);
+            pair.wait("redactor.sock");
+        }
+        pair.wait("vault.sock");
+        pair
+    }
+
+    fn restart_vault(&mut self) {
+        let (vault, pipe) = begin(&self.folder, VAULT);
+        self.vault = vault;
+        self._pipes.push(pipe);
+        self.wait("vault.sock");
+    }
+
+    fn wait(&self, socket: &str) {
+        let begun = Instant::now();
+        while UnixStream::connect(self.folder.path().join(socket)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{socket}");
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -252,7 +263,7 @@ async fn load(client: &VaultClient, values: &[(&str, &str)]) -> Load {
     for (number, (name, text)) in values.iter().enumerate() {
         let mut bound = binding(Tier::Sensitive);
         bound.name = (*name).to_owned();
-        bound.secret[15] = u8::try_from(number).unwrap();
+        bound.secret[14..].copy_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
         let sealed = client.seal(&key, &bound, value(text)).await.unwrap();
         hidden.push(HiddenItem {
             name: bound.name,
@@ -264,9 +275,10 @@ async fn load(client: &VaultClient, values: &[(&str, &str)]) -> Load {
         });
     }
     Load {
-        workspace: WORKSPACE,
+        of: OF,
         state: [1; 32],
         key,
+        current: hidden.len(),
         hidden,
     }
 }
@@ -281,7 +293,7 @@ async fn the_redactor_learns_from_the_vault_and_answers_texts_only() {
         let (redactor, text) = (redactor.clone(), text.clone());
         async move {
             redactor
-                .redact(&WORKSPACE, &state, text.as_bytes())
+                .redact(&OF, &state, text.as_bytes())
                 .await
                 .unwrap()
         }
@@ -317,13 +329,37 @@ async fn the_redactor_learns_from_the_vault_and_answers_texts_only() {
     assert_eq!(redact([3; 32]).await, Outcome::NotLoaded);
     assert!(matches!(redact([1; 32]).await, Outcome::Redacted { .. }));
 
-    // Its vault is started again: the next lesson goes over a new connection.
+    // Without its vault it learns nothing; when that was started again, the next lesson goes over a new connection. There are
+    // more values than are asked for at once.
     learnt.hidden[0].sealed.0[40] ^= 1;
-    redactor.load(&learnt).await.unwrap();
+    let many: Vec<(String, String)> = (0..300)
+        .map(|number| {
+            (
+                format!("NAME_{number}"),
+                format!("value-number-{number}-{SENSITIVE}"),
+            )
+        })
+        .collect();
+    let many: Vec<(&str, &str)> = many
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let mut learnt = load(&client, &many).await;
+    learnt.state = [4; 32];
     pair.vault.kill().unwrap();
     pair.vault.wait().unwrap();
-    learnt.state = [4; 32];
     assert!(redactor.load(&learnt).await.is_err());
+    pair.restart_vault();
+    redactor.load(&learnt).await.unwrap();
+    let text = format!("[\"value-number-299-{SENSITIVE}\"]");
+    let done = redactor
+        .redact(&OF, &[4; 32], text.as_bytes())
+        .await
+        .unwrap();
+    let Outcome::Redacted { body, .. } = done else {
+        panic!("not found");
+    };
+    assert_eq!(&body[..], b"[\"$NAME_299\"]");
 }
 
 #[tokio::test]

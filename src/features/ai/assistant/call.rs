@@ -11,13 +11,14 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::super::key::{KeyError, SETTING};
-use super::super::redaction::redact;
+use super::super::redaction::{RedactionError, redact};
 use super::super::sse::SseParser;
 use super::super::upstream::{Upstream, UpstreamError};
 use super::pen::Pen;
 use super::reply::{Reply, Step};
 use crate::clients::http::ResponseBody;
 use crate::kernel::Problem;
+use crate::redactor::RedactorError;
 
 /// The version of the Messages API that the assistant speaks.
 const API_VERSION: &str = "2023-06-01";
@@ -48,15 +49,16 @@ pub async fn ask(
     pen: &mut Pen,
     cancel: &CancellationToken,
 ) -> Result<Outcome, Problem> {
-    let bytes = match redacted(body, pen).await? {
-        Ok(bytes) => bytes,
-        Err(message) => return Ok(Outcome::Failed(Reply::default(), message)),
-    };
     let mut tried = 0;
     let response = loop {
+        // For each try: what is hidden may be another by then.
+        let bytes = match redacted(body, pen).await? {
+            Ok(bytes) => bytes,
+            Err(message) => return Ok(Outcome::Failed(Reply::default(), message)),
+        };
         let sent = tokio::select! {
             () = cancel.cancelled() => return Ok(Outcome::Stopped(Reply::default())),
-            sent = send(upstream, bytes.clone()) => sent,
+            sent = send(upstream, bytes) => sent,
         };
         let failure = match sent {
             Ok(response) => break response,
@@ -83,8 +85,13 @@ async fn redacted(body: &Value, pen: &Pen) -> Result<Result<Bytes, String>, Prob
     let bytes = Bytes::from(body.to_string());
     match redact(pen.services(), &grant, bytes).await {
         Ok(bytes) => Ok(Ok(bytes)),
-        Err(error) => {
-            tracing::error!(%error, "a request to the upstream could not be looked through for secrets");
+        Err(RedactionError::Redactor(RedactorError::TooManyValues(why))) => Ok(Err(format!(
+            "Nothing was sent to the model, because the workspace's secrets cannot be looked for: {why}."
+        ))),
+        Err(RedactionError::Redactor(RedactorError::Unsendable(why))) => {
+            Ok(Err(format!("This was not sent to the model: {why}.")))
+        }
+        Err(_) => {
             let message = "What would be sent to the model could not be looked through for secrets, so it was not sent. Try \
                            again; if it stays so, ask whoever looks after OptiDev.";
             Ok(Err(message.to_owned()))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::super::Ai;
-use super::super::redaction::redact;
+use super::super::redaction::{redact, require_none};
 use super::super::upstream::{Upstream, X_API_KEY};
 use super::headers;
 use super::intake;
@@ -79,15 +79,17 @@ async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Ans
         refuse_encoded(&parts.headers)?;
         // Kept until the upstream has it.
         let (body, _held) = intake::read(&ai.intake, account.user, &parts.headers, body).await?;
-        let body = redact(services, &grant, body).await?;
         let query = parts.uri.query();
+        let headers = headers::to_upstream(&parts.headers);
+        let beside = require_none(services, &grant, beside(query, &headers));
+        let (body, ()) = tokio::try_join!(redact(services, &grant, body), beside)?;
         forward(
             &ai.upstream,
             account,
             parts.method.clone(),
             path,
             query,
-            headers::to_upstream(&parts.headers),
+            headers,
             body,
         )
         .await
@@ -99,6 +101,16 @@ async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Ans
         () = &mut lost => return Err(GatewayError::ended()),
     };
     Ok(answer.map(|body| cut_when(lost, body)))
+}
+
+/// What of a request leaves beside its body.
+fn beside(query: Option<&str>, headers: &HeaderMap) -> String {
+    let mut text = query.unwrap_or_default().to_owned();
+    for value in headers.values() {
+        text.push('\n');
+        text.push_str(&String::from_utf8_lossy(value.as_bytes()));
+    }
+    text
 }
 
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), GatewayError> {

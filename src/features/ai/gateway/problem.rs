@@ -184,12 +184,30 @@ impl From<UpstreamError> for GatewayError {
 
 impl From<RedactionError> for GatewayError {
     fn from(error: RedactionError) -> Self {
-        if let RedactionError::Redactor(RedactorError::TooLarge(message)) = error {
-            return Self::invalid(message);
+        let status = 503;
+        match &error {
+            RedactionError::Redactor(
+                error @ (RedactorError::TextTooLarge | RedactorError::Unsendable(_)),
+            ) => {
+                return Self::invalid(format!("OptiDev did not pass this request on: {error}."));
+            }
+            RedactionError::Beside => {
+                return Self::invalid(format!("OptiDev did not pass this request on: {error}."));
+            }
+            RedactionError::Redactor(RedactorError::TooManyValues(why)) => {
+                return Self {
+                    status,
+                    kind: "api_error",
+                    message: format!(
+                        "OptiDev cannot look for this workspace's secrets, so nothing was passed on: {why}."
+                    ),
+                    retry_after: None,
+                };
+            }
+            _ => {}
         }
-        tracing::error!(%error, "a request could not be looked through for secrets, and was not passed on");
         Self {
-            status: 503,
+            status,
             kind: "api_error",
             message: "OptiDev could not look through this request for the workspace's secrets, so it was not passed on. Try \
                       again; if it stays so, ask whoever looks after OptiDev."
