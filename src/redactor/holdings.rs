@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn those_that_take_too_much_memory_together_are_forgotten() {
         // A value of many lines has many forms.
-        let line = |number: u32| format!("{:08x}-{number}-value\n", number.wrapping_mul(0x9e37_79b1));
+        let line =
+            |number: u32| format!("{:08x}-{number}-value\n", number.wrapping_mul(0x9e37_79b1));
         let value: String = (0..3_000).map(line).collect();
         let known = Known {
             name: "NAME",
@@ -104,7 +105,9 @@ mod tests {
         let large = Arc::new(Patterns::new([known]).unwrap().0);
         let each = large.bytes();
         assert!(each > 1 << 20, "{each}");
-        let most = u8::try_from(MOST_BYTES / each).unwrap_or(MOST as u8).min(60);
+        let most = u8::try_from(MOST_BYTES / each)
+            .unwrap_or(MOST as u8)
+            .min(60);
         let holdings = Holdings::default();
         for number in 0..most + 3 {
             holdings.put(of(number), [1; 32], Ok(Arc::clone(&large)));

@@ -104,7 +104,7 @@ fn there_is_an_end_when_placeholders_are_values() {
 }
 
 #[test]
-fn leftmost_then_longest_then_first_by_name_whatever_the_order() {
+fn what_overlaps_is_one_with_the_leftmost_then_longest_then_first_name_whatever_the_order() {
     let mut known = [
         ("OTHER", "abcdefgh"),
         ("LONGER", "abcdefghijkl"),
@@ -115,7 +115,7 @@ fn leftmost_then_longest_then_first_by_name_whatever_the_order() {
         ("SHORT", "1234567"),
     ];
     let message = "abcdefghijklmnopq abcdefghi hunter22 hunter33 abcdEfghijklmnop";
-    let expected = "$PLACEHOLDER $ALSO_SAME $SAME abcdEfghijklmnop";
+    let expected = "$LONGER ${OTHER}i $ALSO_SAME $SAME abcdEfghijklmnop";
     for _ in 0..known.len() {
         known.rotate_left(1);
         let all = known.iter().map(|(name, value)| Known {

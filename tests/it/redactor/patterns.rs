@@ -291,12 +291,7 @@ async fn the_redactor_learns_from_the_vault_and_answers_texts_only() {
     let text = format!("{{\"a\":\"{SENSITIVE}\"}}");
     let redact = |state: [u8; 32]| {
         let (redactor, text) = (redactor.clone(), text.clone());
-        async move {
-            redactor
-                .redact(&OF, &state, text.as_bytes())
-                .await
-                .unwrap()
-        }
+        async move { redactor.redact(&OF, &state, text.as_bytes()).await.unwrap() }
     };
     assert_eq!(redact([1; 32]).await, Outcome::NotLoaded);
     let values = [
