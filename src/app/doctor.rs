@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::process::Command;
 
-use super::redactor_process::RedactorToken;
+use super::redactor_process::{RedactorProcess, RedactorStart, RedactorToken};
 use super::services;
 use super::vault_process::{VaultProcess, VaultStart};
 use crate::config::{Config, Loaded, Paths};
@@ -45,6 +45,7 @@ pub async fn examine(loaded: Loaded, data_dir: &Path) -> anyhow::Result<Vec<Chec
     let paths = Paths::new(data_dir.to_path_buf());
     services::make_folders(&paths)?;
     let mut checks = hardening(&paths).await;
+    checks.push(redactor(&paths).await);
     checks.push(containers().await);
     checks.push(cgroups());
     checks.extend(stores(loaded.config, paths).await);
@@ -116,6 +117,38 @@ async fn hardening(paths: &Paths) -> Vec<Check> {
             "run OptiDev as a user of its own, outside of a debugger",
         ),
     ]
+}
+
+/// Whether a redactor starts here, and what it lacks. It needs its vault for learning only.
+async fn redactor(paths: &Paths) -> Check {
+    let socket = paths
+        .run()
+        .join(format!("doctor-{}.sock", std::process::id()));
+    let start = RedactorStart {
+        vault: paths.run().join("no-vault"),
+        socket: socket.clone(),
+        require_hardening: false,
+    };
+    let asked = async {
+        let redactor = RedactorProcess::supervise(&start, &RedactorToken::new(&Rng)).await?;
+        let missing = redactor.ready().await;
+        redactor.stop().await;
+        missing
+    };
+    let found = match asked.await {
+        Ok(missing) if missing.is_empty() => Ok("starts, and has all its hardening".to_owned()),
+        Ok(missing) => Err(format!("lacks {}", missing.join(", "))),
+        Err(error) => Err(format!("{error:#}")),
+    };
+    // It is gone with the data folder's sockets anyway.
+    let _ = tokio::fs::remove_file(socket).await;
+    Check {
+        name: "redactor",
+        ok: found.is_ok(),
+        needed: true,
+        found: found.unwrap_or_else(|error| error),
+        remedy: "what the vault process needs: landlock, seccomp, and a user of its own",
+    }
 }
 
 /// What a vault process can do to itself here.

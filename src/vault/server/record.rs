@@ -1,6 +1,6 @@
 //! The vault's own record: one JSON object on each line of a file that it only ever appends to, or of standard output.
 //!
-//! Each reveal, delivery and opening is written before its reply leaves the process, with what came
+//! Each reveal, delivery, opening and giving to the redactor is written before its reply leaves the process, with what came
 //! of it, except a Visible value shown as it should be; when the line cannot be written, the operation is refused. It holds ids, names, versions and
 //! purposes, and never a value. A line survives the end of the process as soon as it is written; that
 //! it survives a power cut is up to the file system.

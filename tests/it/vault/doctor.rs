@@ -48,6 +48,7 @@ async fn it_says_what_is_there_and_what_is_missing() {
         "memfd_secret",
         "landlock for the server",
         "seccomp",
+        "redactor",
         "database",
         "redis",
         "clock",
