@@ -1,0 +1,3 @@
+//! Scratch crate around the one module, `cluster`.
+
+pub mod cluster;
