@@ -48,12 +48,35 @@ impl Libraries {
     fn of_these_tests() -> Self {
         let folder = std::env::current_exe().unwrap();
         let folder = folder.parent().unwrap().to_path_buf();
-        let used = ["optidev", "sea_orm", "serde_json"];
-        let used = used.map(|name| format!("--extern={name}={}", newest(&folder, name).display()));
-        Self {
-            used: used.to_vec(),
-            folder,
-        }
+        let optidev = newest(&folder, "optidev").remove(0);
+        let with = |sea_orm: &PathBuf| Self {
+            folder: folder.clone(),
+            used: vec![
+                format!("--extern=optidev={}", optidev.display()),
+                format!("--extern=sea_orm={}", sea_orm.display()),
+                format!(
+                    "--extern=serde_json={}",
+                    newest(&folder, "serde_json")[0].display()
+                ),
+            ],
+        };
+        // Of several that were built, with other features, one is what the server was built with.
+        let all = newest(&folder, "sea_orm")
+            .iter()
+            .map(with)
+            .collect::<Vec<_>>();
+        let fits = all.into_iter().find(Self::fit);
+        fits.expect("a library sea_orm that the library optidev was built with")
+    }
+
+    /// Whether they were built with each other.
+    fn fit(&self) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = folder.path().join("probe.rs");
+        let text = "fn entity<E: sea_orm::EntityTrait>() {}\n\
+                    fn main() { entity::<optidev::authz::membership::Entity>(); }\n";
+        std::fs::write(&probe, text).unwrap();
+        self.compile(&probe, folder.path()).status.success()
     }
 
     /// What is not as the case says.
@@ -85,7 +108,17 @@ impl Libraries {
     /// The errors that the compiler finds in a case.
     fn errors(&self, case: &Path) -> Vec<Error> {
         let out = tempfile::tempdir().unwrap();
-        let compiled = Command::new("rustc")
+        let compiled = self.compile(case, out.path());
+        assert!(!compiled.status.success(), "{} compiles", case.display());
+        let lines = String::from_utf8(compiled.stderr).unwrap();
+        let messages = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        messages.filter_map(|message| Error::of(&message)).collect()
+    }
+
+    fn compile(&self, case: &Path, out: &Path) -> std::process::Output {
+        Command::new("rustc")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args([
                 "--edition=2024",
@@ -96,26 +129,25 @@ impl Libraries {
             .arg(format!("-Ldependency={}", self.folder.display()))
             .args(&self.used)
             .arg("--out-dir")
-            .arg(out.path())
+            .arg(out)
             .arg(case)
             .stdin(Stdio::null())
             .output()
-            .unwrap();
-        assert!(!compiled.status.success(), "{} compiles", case.display());
-        let lines = String::from_utf8(compiled.stderr).unwrap();
-        let messages = lines
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap());
-        messages.filter_map(|message| Error::of(&message)).collect()
+            .unwrap()
     }
 }
 
-/// The library of this name that was built last.
-fn newest(folder: &Path, name: &str) -> PathBuf {
+/// The libraries of this name, the one first that was built last.
+fn newest(folder: &Path, name: &str) -> Vec<PathBuf> {
     let changed = |path: &PathBuf| -> SystemTime { path.metadata().unwrap().modified().unwrap() };
-    let all = files(folder, &format!("lib{name}-"), "rlib");
-    let found = all.into_iter().max_by_key(changed);
-    found.unwrap_or_else(|| panic!("no lib{name}-*.rlib in {}", folder.display()))
+    let mut all = files(folder, &format!("lib{name}-"), "rlib");
+    assert!(
+        !all.is_empty(),
+        "no lib{name}-*.rlib in {}",
+        folder.display()
+    );
+    all.sort_by_key(|path| std::cmp::Reverse(changed(path)));
+    all
 }
 
 fn files(folder: &Path, begins: &str, ending: &str) -> Vec<PathBuf> {
