@@ -140,7 +140,7 @@ async fn redactor(paths: &Paths) -> Check {
         Ok(missing) => Err(format!("lacks {}", missing.join(", "))),
         Err(error) => Err(format!("{error:#}")),
     };
-    // It is gone with the data folder's sockets anyway.
+    // One that is left behind by a failure is in nobody's way.
     let _ = tokio::fs::remove_file(socket).await;
     Check {
         name: "redactor",

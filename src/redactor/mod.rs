@@ -10,13 +10,14 @@
 //! - `matching` is the rule what counts as the value and what is put in its place.
 //!
 //! What always holds: no operation returns a value. Whoever may ask can find out whether a value that they guess is a hidden
-//! one, as with every text that is redacted; how long an answer takes says nothing of parts of one (`process`).
+//! one, as with every text that is redacted; how long an answer takes says nothing of parts of one (`pace`).
 //!
 //! This module may use `kernel`, and of `vault` the protocol and what hardens a process.
 
 mod client;
 mod holdings;
 mod matching;
+mod pace;
 pub mod process;
 mod protocol;
 mod vault_link;

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::holdings::Holdings;
 use super::matching::{Known, Patterns, TooMuch, Unlooked};
+use super::pace::{Pace, Room};
 use super::protocol::{HiddenRef, MAX_FRAME, MAX_HIDDEN, Of, Reply, Request};
 use super::vault_link::{Value, VaultLink};
 use crate::vault::Tier;
@@ -53,6 +54,7 @@ struct Service {
     holdings: Holdings,
     vault: VaultLink,
     loading: Mutex<()>,
+    room: Room,
     started: Instant,
     unusual: Mutex<Throttle<[u8; 16]>>,
     missing: Vec<String>,
@@ -96,6 +98,7 @@ pub fn run(options: Options) -> ! {
         holdings: Holdings::default(),
         vault: VaultLink::new(options.vault, options.token),
         loading: Mutex::new(()),
+        room: Room::default(),
         started: Instant::now(),
         unusual: Mutex::new(Throttle::new(UNUSUALLY_LONG)),
         missing,
@@ -199,21 +202,12 @@ fn redact(
         Some(Err(why)) => return send(stream, &Reply::TooMany(&why)),
         Some(Ok(patterns)) => patterns,
     };
-    let waiting = Waiting::begin(body.len());
+    let room = service.room.take(body.len());
+    let pace = Pace::begin(body.len());
     let redacted = patterns.redact(body);
-    if !waiting.is_usual() {
-        let mut unusual = service
-            .unusual
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if unusual
-            .take(of.workspace, 1, service.started.elapsed())
-            .is_err()
-        {
-            return send(stream, &Reply::Unsendable(UNUSUAL));
-        }
-    }
+    let too_many = !pace.is_usual() && service.is_one_too_many(of);
     let redacted = match redacted {
+        _ if too_many => Err(UNUSUAL.to_owned()),
         Err(_) => Err(COSTLY.to_owned()),
         Ok(Some(redacted)) if !redacted.kept.is_empty() => {
             let names: Vec<&str> = redacted
@@ -241,7 +235,8 @@ fn redact(
         }
     };
     let frame = encode(&reply)?;
-    waiting.end();
+    drop(room);
+    pace.end(if too_many { COARSE } else { 1 });
     stream.write_all(frame.as_slice())
 }
 
@@ -249,57 +244,21 @@ const COSTLY: &str =
     "it holds values, or beginnings of values, in too many places. Send less of that at once";
 const UNUSUAL: &str = "requests of this workspace took unusually long to look through, again and again. Try again in a minute";
 
-/// How often a workspace's text may take longer than is hidden.
+/// How often a workspace's text may take longer than is hidden. Beyond that it is refused, and how long it took is told more
+/// coarsely, by so many times.
 const UNUSUALLY_LONG: Rate = Rate {
     per_minute: 1,
     burst: 20,
 };
+const COARSE: u32 = 8;
 
-/// How long an answer takes says how far a text goes on like a value, and whoever guesses could find the value piece by piece.
-/// So the answer waits until a time that depends on the text's length alone. A text that takes longer by itself waits until a
-/// multiple of that time, and there are few of those ([`UNUSUALLY_LONG`]).
-struct Waiting {
-    begun: Instant,
-    usual: Duration,
-    worked: Duration,
-}
-
-impl Waiting {
-    fn begin(bytes: usize) -> Self {
-        // Without optimisation, everything takes many times as long.
-        const SLOWER: u32 = if cfg!(debug_assertions) { 100 } else { 1 };
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Self {
-            begun: Instant::now(),
-            usual: SLOWER * (Duration::from_micros(500) + bytes * Duration::from_nanos(20)),
-            worked: worked(),
-        }
+impl Service {
+    /// Counts a text that took unusually long.
+    fn is_one_too_many(&self, of: Of) -> bool {
+        let mut unusual = self.unusual.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = unusual.take(of.workspace, 1, self.started.elapsed());
+        taken.is_err()
     }
-
-    /// By the thread's own time, so that a busy machine makes no text unusual.
-    fn is_usual(&self) -> bool {
-        worked().saturating_sub(self.worked) <= self.usual
-    }
-
-    fn end(self) {
-        let taken = self.begun.elapsed();
-        let times = taken.as_nanos().div_ceil(self.usual.as_nanos().max(1));
-        let until = self
-            .usual
-            .saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
-        // Most of the wait in a debug build is not needed for anything.
-        if !cfg!(debug_assertions) {
-            std::thread::sleep(until.saturating_sub(taken));
-        }
-    }
-}
-
-fn worked() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or_default(),
-        u32::try_from(time.tv_nsec).unwrap_or_default(),
-    )
 }
 
 fn load(

@@ -27,23 +27,6 @@ pub enum RedactionError {
     Restless,
 }
 
-/// What leaves beside a body: nothing is put in place of a value there, so it must hold none.
-///
-/// # Errors
-/// [`RedactionError::Beside`] when it does; else as [`redact`].
-pub async fn require_none<P: Permission>(
-    services: &Services,
-    grant: &Grant<P>,
-    beside: String,
-) -> Result<(), RedactionError> {
-    let before = Bytes::from(beside);
-    if redact(services, grant, before.clone()).await? == before {
-        Ok(())
-    } else {
-        Err(RedactionError::Beside)
-    }
-}
-
 /// How often the secrets may change while they are read.
 const TRIES: usize = 4;
 
@@ -56,12 +39,26 @@ pub async fn redact<P: Permission>(
     grant: &Grant<P>,
     body: Bytes,
 ) -> Result<Bytes, RedactionError> {
-    let redacted = look_through(services, grant, body).await;
+    redact_request(services, grant, String::new(), body).await
+}
+
+/// As [`redact`], for a body that leaves with something beside it. Nothing is put in place of a value there, so it must hold
+/// none.
+///
+/// # Errors
+/// [`RedactionError::Beside`] when it does; else as [`redact`].
+pub async fn redact_request<P: Permission>(
+    services: &Services,
+    grant: &Grant<P>,
+    beside: String,
+    body: Bytes,
+) -> Result<Bytes, RedactionError> {
+    let redacted = look_through(services, grant, Bytes::from(beside), body).await;
     if let Err(error) = &redacted {
         tracing::error!(
             workspace = %grant.workspace(),
             %error,
-            "a request to the AI provider could not be looked through for secrets, and was not sent"
+            "a request to the AI provider was not sent: it could not be looked through for secrets, or cannot be without them"
         );
     }
     redacted
@@ -70,45 +67,58 @@ pub async fn redact<P: Permission>(
 async fn look_through<P: Permission>(
     services: &Services,
     grant: &Grant<P>,
+    beside: Bytes,
     body: Bytes,
 ) -> Result<Bytes, RedactionError> {
-    if body.is_empty() {
-        return Ok(body);
-    }
     let store = &services.store;
     for _ in 0..TRIES {
         let Some((of, state)) = secrets::hidden_state(store, grant).await? else {
             return Ok(body);
         };
-        match services.redactor.redact(&of, &state, &body).await? {
-            Outcome::Clean => return Ok(body),
-            Outcome::Redacted { body, found } => {
-                let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-                let times: u32 = found.iter().map(|(_, times)| times).sum();
-                tracing::info!(
-                    target: "ai.redacted",
-                    workspace = %grant.workspace(),
-                    user = %grant.user(),
-                    ?names,
-                    times,
-                );
-                return Ok(body);
+        let look = |text: Bytes| async move {
+            if text.is_empty() {
+                return Ok(Outcome::Clean);
             }
-            Outcome::NotLoaded => {
-                let Some(load) = secrets::hidden_values(store, grant).await? else {
-                    return Ok(body);
-                };
-                let unlooked = services.redactor.load(&load).await?;
-                if !unlooked.is_empty() {
-                    tracing::warn!(
-                        target: "ai.redacted",
-                        workspace = %grant.workspace(),
-                        ?unlooked,
-                        "values that are too short or too common are not looked for in what goes to the AI provider"
-                    );
-                }
+            services.redactor.redact(&of, &state, &text).await
+        };
+        match tokio::try_join!(look(beside.clone()), look(body.clone()))? {
+            (Outcome::NotLoaded, _) | (_, Outcome::NotLoaded) => learn(services, grant).await?,
+            (Outcome::Redacted { .. }, _) => return Err(RedactionError::Beside),
+            (Outcome::Clean, Outcome::Clean) => return Ok(body),
+            (Outcome::Clean, Outcome::Redacted { body, found }) => {
+                tell(grant, &found);
+                return Ok(body);
             }
         }
     }
     Err(RedactionError::Restless)
+}
+
+/// Tells the redactor which values are hidden now.
+async fn learn<P: Permission>(services: &Services, grant: &Grant<P>) -> Result<(), RedactionError> {
+    let Some(load) = secrets::hidden_values(&services.store, grant).await? else {
+        return Ok(());
+    };
+    let unlooked = services.redactor.load(&load).await?;
+    if !unlooked.is_empty() {
+        tracing::warn!(
+            target: "ai.redacted",
+            workspace = %grant.workspace(),
+            ?unlooked,
+            "values that are too short or too common are not looked for in what goes to the AI provider"
+        );
+    }
+    Ok(())
+}
+
+fn tell<P: Permission>(grant: &Grant<P>, found: &[(String, u32)]) {
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let times: u32 = found.iter().map(|(_, times)| times).sum();
+    tracing::info!(
+        target: "ai.redacted",
+        workspace = %grant.workspace(),
+        user = %grant.user(),
+        ?names,
+        times,
+    );
 }

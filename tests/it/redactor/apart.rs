@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::ask;
-use crate::support::server::Builder;
+use crate::support::api::Api;
+use crate::support::server::{Builder, Server};
 use crate::support::upstream::Upstream;
 use crate::vault::apart::{Apart, SERVER, SHARED};
 use crate::vault::attack::{attacks, is_root};
@@ -55,6 +56,17 @@ impl Three {
         three
     }
 
+    /// A server with a person and a secret.
+    async fn with_secret(&self, upstream: &Upstream) -> (Server, Api) {
+        let server = self.server(upstream).start().await;
+        server.create_owner("ada@example.com").await;
+        let api = server.api("ada@example.com", "all").await;
+        let path = format!("/workspaces/{}/secrets/STRIPE_KEY", api.workspace().await);
+        let body = json!({"tier": "sensitive", "value": VALUE});
+        api.put(&path, &body).await.expect(200);
+        (server, api)
+    }
+
     fn server(&self, upstream: &Upstream) -> Builder {
         let key = self.apart.path("server-key");
         std::fs::write(&key, upstream.key()).unwrap();
@@ -81,12 +93,7 @@ async fn three_users_and_each_gets_what_is_its_own() {
     }
     let mut three = Three::start(REDACTOR);
     let upstream = Upstream::with_turns(Vec::new()).await;
-    let server = three.server(&upstream).start().await;
-    server.create_owner("ada@example.com").await;
-    let api = server.api("ada@example.com", "all").await;
-    let path = format!("/workspaces/{}/secrets/STRIPE_KEY", api.workspace().await);
-    let body = json!({"tier": "sensitive", "value": VALUE});
-    api.put(&path, &body).await.expect(200);
+    let (_server, api) = three.with_secret(&upstream).await;
     let text = json!({"model": "m", "messages": [{"role": "user", "content": VALUE}]});
     let text = text.to_string().into_bytes();
     ask(&api, text.clone()).await.expect(200);
@@ -129,12 +136,7 @@ async fn a_redactor_that_the_vault_does_not_know_learns_nothing() {
     }
     let three = Three::start(REDACTOR + 1);
     let upstream = Upstream::with_turns(Vec::new()).await;
-    let server = three.server(&upstream).start().await;
-    server.create_owner("ada@example.com").await;
-    let api = server.api("ada@example.com", "all").await;
-    let path = format!("/workspaces/{}/secrets/STRIPE_KEY", api.workspace().await);
-    let body = json!({"tier": "sensitive", "value": VALUE});
-    api.put(&path, &body).await.expect(200);
+    let (_server, api) = three.with_secret(&upstream).await;
     assert_eq!(ask(&api, b"{}".to_vec()).await.status, 503);
     assert_eq!(upstream.calls().len(), 0);
 }

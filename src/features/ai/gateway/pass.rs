@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::super::Ai;
-use super::super::redaction::{redact, require_none};
+use super::super::redaction::redact_request;
 use super::super::upstream::{Upstream, X_API_KEY};
 use super::headers;
 use super::intake;
@@ -81,8 +81,8 @@ async fn pass(services: &Services, ai: &Ai, path: &str, request: Request) -> Ans
         let (body, _held) = intake::read(&ai.intake, account.user, &parts.headers, body).await?;
         let query = parts.uri.query();
         let headers = headers::to_upstream(&parts.headers);
-        let beside = require_none(services, &grant, beside(query, &headers));
-        let (body, ()) = tokio::try_join!(redact(services, &grant, body), beside)?;
+        let beside = beside(query, &headers);
+        let body = redact_request(services, &grant, beside, body).await?;
         forward(
             &ai.upstream,
             account,
