@@ -106,7 +106,6 @@ fn worked() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::mpsc;
 
     #[test]
@@ -123,19 +122,19 @@ mod tests {
 
     #[test]
     fn texts_wait_for_room_and_the_longest_is_let_in_alone() {
-        let room = Arc::new(Room::default());
+        let room = Room::default();
         let (some, more) = (room.take(AT_ONCE / 2), room.take(AT_ONCE / 2));
         let (entered, told) = mpsc::channel();
-        let waiting = Arc::clone(&room);
-        let thread = std::thread::spawn(move || {
-            let _taken = waiting.take(usize::MAX);
-            entered.send(()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _taken = room.take(usize::MAX);
+                entered.send(()).unwrap();
+            });
+            drop(some);
+            assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
+            drop(more);
+            told.recv_timeout(Duration::from_secs(10)).unwrap();
         });
-        drop(some);
-        assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
-        drop(more);
-        told.recv_timeout(Duration::from_secs(10)).unwrap();
-        thread.join().unwrap();
         drop(room.take(AT_ONCE));
     }
 }
