@@ -64,13 +64,24 @@ impl Vault {
         self.child.id()
     }
 
-    /// The lines of the record.
+    /// The lines of the record, each of them whole.
     pub fn recorded(&self) -> Vec<serde_json::Value> {
-        fs::read_to_string(&self.record)
+        self.record_lines()
+            .collect::<serde_json::Result<_>>()
             .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+    }
+
+    /// The whole lines of the record and the number of those that a kill cut short: the kernel looks for a fatal
+    /// signal between the pages of a write, so a line that crosses a page's end can stay half, unacknowledged.
+    pub fn recorded_over_kills(&self) -> (usize, usize) {
+        let whole = self.record_lines().filter(Result::is_ok).count();
+        (whole, self.record_lines().count() - whole)
+    }
+
+    fn record_lines(&self) -> impl Iterator<Item = serde_json::Result<serde_json::Value>> {
+        let record = fs::read_to_string(&self.record).unwrap();
+        let lines: Vec<_> = record.lines().map(serde_json::from_str).collect();
+        lines.into_iter()
     }
 
     /// SIGKILL, at once.
