@@ -15,6 +15,7 @@ mod m0009_installation;
 mod m0010_secret_life;
 mod m0011_system_credentials;
 mod m0012_delivery;
+mod m0013_pods;
 pub mod tables;
 mod tenant;
 
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_secret_life::Migration),
             Box::new(m0011_system_credentials::Migration),
             Box::new(m0012_delivery::Migration),
+            Box::new(m0013_pods::Migration),
         ]
     }
 }

@@ -5,12 +5,34 @@ use crate::tenant::Rows;
 /// The server adds rows to these and reads them; it may neither change nor delete one. `optidev migrate` grants so.
 pub const APPEND_ONLY: [&str; 2] = ["audit_event", "installation"];
 
+/// What `optidev controller` may do on PostgreSQL: read these, and write these columns of `pod`. What is wanted is not among
+/// them.
+pub const CONTROLLER_READS: [&str; 3] = ["authority", "pod", "seaql_migrations"];
+/// See [`CONTROLLER_READS`].
+pub const CONTROLLER_WRITES: [&str; 15] = [
+    "seen",
+    "attempt",
+    "attempt_for",
+    "token_digest",
+    "csr_digest",
+    "enrolled_at_ms",
+    "phase",
+    "step",
+    "ip",
+    "pod_uid",
+    "reason",
+    "permanent",
+    "out_of_memory",
+    "freed",
+    "observed_at_ms",
+];
+
 /// Tables with a `workspace_id` or `organization_id` and no row level security, because they are read before a tenant is
 /// known. A test counts them: the list may only shrink.
 pub const WITHOUT_POLICY: [&str; 0] = [];
 
 /// Whose rows each table of a tenant holds. A server compares the policies that it finds with these.
-pub const ROWS: [(&str, Rows); 18] = [
+pub const ROWS: [(&str, Rows); 19] = [
     ("assistant_checkpoint", Rows::Workspace),
     ("assistant_event", Rows::Workspace),
     ("assistant_message", Rows::Workspace),
@@ -23,6 +45,7 @@ pub const ROWS: [(&str, Rows); 18] = [
     ("member", Rows::Both("workspace_id")),
     ("organization", Rows::Organizations),
     ("organization_owner", Rows::Organization),
+    ("pod", Rows::Workspace),
     ("project", Rows::Workspace),
     ("project_slug", Rows::Workspace),
     ("secret", Rows::Workspace),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::agents::Door;
 use crate::clients::agent::Agents;
 use crate::clients::launcher::Launcher;
 use crate::config::RuntimeKind;
 use crate::context::Services;
 use crate::features::broker::Preview;
 use crate::features::containers::{
-    Controller, DeliverHandler, EgressHandler, Launched, Parts, Runtime,
+    Controller, DeliverHandler, EgressHandler, Launched, Parts, Pods, Runtime, finder,
 };
 use crate::features::egress::Egress;
 use crate::features::secrets::{self, By, Deliveries};
@@ -31,11 +32,20 @@ pub struct Containers {
 /// When a setting names something that is not there, or files cannot be written.
 pub async fn start(services: &Services, launcher: Option<Launcher>) -> anyhow::Result<Containers> {
     let config = &services.config;
-    let runtime = match (config.runtime.kind, launcher) {
-        (RuntimeKind::Local, Some(launcher)) => Runtime::Local(Launched::open(launcher).await?),
-        _ => Runtime::None,
+    let mut door = None;
+    let (runtime, agents) = match (config.runtime.kind, launcher) {
+        (RuntimeKind::Local, Some(launcher)) => (
+            Runtime::Local(Launched::open(launcher).await?),
+            Agents::new(),
+        ),
+        (RuntimeKind::Kubernetes, _) => {
+            let (opened, broker) = Door::open(services).await?;
+            door = Some(opened);
+            let agents = Agents::with_finder(finder(services, &broker));
+            (Runtime::Kubernetes(Pods::open(services, broker)), agents)
+        }
+        _ => (Runtime::None, Agents::new()),
     };
-    let agents = Agents::new();
     let egress = Egress::new(
         &config.egress,
         services.clock.clone(),
@@ -46,6 +56,10 @@ pub async fn start(services: &Services, launcher: Option<Launcher>) -> anyhow::R
         let egress = way_out.clone();
         Box::pin(async move { egress.serve(who, stream).await })
     });
+    if let Some(door) = door {
+        let address = door.listen(handler.clone()).await?;
+        tracing::info!(%address, "listens for agents");
+    }
     let giver = services.clone();
     let deliver: DeliverHandler = Arc::new(move |who, agent, hello| {
         let services = giver.clone();

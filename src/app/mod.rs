@@ -1,8 +1,10 @@
 //! Layer 5: puts the server together and supervises it: processes, services, routes, listener, shutdown.
 
+mod agents;
 mod confinement;
 mod connections;
 mod containers;
+mod controller;
 mod doctor;
 mod external_vault;
 mod health;
@@ -33,6 +35,7 @@ use crate::jobs;
 use crate::kernel::wiping;
 
 pub use confinement::{Confinement, confine};
+pub use controller::run_controller;
 pub use doctor::{Check, examine};
 pub use launcher::run_launcher;
 pub use rotation::rotate_master;

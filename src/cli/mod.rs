@@ -1,7 +1,9 @@
 //! Layer 6: the subcommands.
 
 mod admin;
+mod agent_install;
 mod config;
+mod controller;
 mod credential;
 mod doctor;
 mod launcher;
@@ -48,6 +50,11 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Check what is kept: `verify audit`.
     Verify(verify::VerifyArgs),
+    /// Run the controller of containers on Kubernetes: it makes pods as the servers want them. It has no vault and no secrets.
+    Controller(controller::ControllerArgs),
+    /// Write the agent of containers into a folder, and end: what a pod's init container does.
+    #[command(hide = true)]
+    AgentInstall(agent_install::AgentInstallArgs),
     /// Starts containers and the vault process; the server starts it by itself.
     #[command(hide = true)]
     Launcher(Place),
@@ -102,6 +109,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
             .enable_all()
             .build()?
             .block_on(launcher::run(&place))?,
+        Command::Controller(args) => runtime()?.block_on(controller::run(&args))?,
+        Command::AgentInstall(args) => agent_install::run(&args)?,
         Command::Secrets(args) => runtime()?.block_on(secrets::run(args))?,
         Command::Run(args) => return run::run(args),
         Command::Admin(args) => runtime()?.block_on(admin::run(args))?,

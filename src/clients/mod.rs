@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod cluster;
 pub mod http;
 pub mod launcher;
 pub mod mail;

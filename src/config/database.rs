@@ -27,6 +27,10 @@ pub struct DatabaseConfig {
     pub migrate_url: ServiceUrl,
     /// File with the password of the role in `migrate_url`. Example: `"/etc/optidev/migrate.password"`.
     pub migrate_password_file: Option<PathBuf>,
+    /// The PostgreSQL address of the role of `optidev controller`, which may read and change rows about pods alone. Only
+    /// `optidev migrate` reads it here, to make the role; the controller itself has it in `url`.
+    /// Example: `"postgres://optidev_controller@db.example.com/optidev"`.
+    pub controller_url: ServiceUrl,
     /// Most connections held open.
     pub max_connections: u32,
     /// PostgreSQL ends a statement that runs for longer, and a transaction in which nothing happens for as long.
@@ -46,6 +50,7 @@ impl Default for DatabaseConfig {
             allow_unverified_server: false,
             migrate_url: ServiceUrl::default(),
             migrate_password_file: None,
+            controller_url: ServiceUrl::default(),
             max_connections: 8,
             statement_timeout_ms: 30_000,
             lock_timeout_ms: 5_000,

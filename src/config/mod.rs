@@ -6,6 +6,7 @@ mod ai;
 mod audit;
 mod database;
 mod egress;
+mod kubernetes;
 mod limits;
 mod load;
 mod log;
@@ -22,6 +23,7 @@ pub use ai::AiConfig;
 pub use audit::AuditConfig;
 pub use database::DatabaseConfig;
 pub use egress::EgressConfig;
+pub use kubernetes::{ClassConfig, GpuConfig, KubernetesConfig, TolerationConfig};
 pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
@@ -60,6 +62,8 @@ pub struct Config {
     pub egress: EgressConfig,
     /// How containers run.
     pub runtime: RuntimeConfig,
+    /// Containers as pods of a Kubernetes cluster.
+    pub kubernetes: KubernetesConfig,
     /// The AI gateway and the assistant.
     pub ai: AiConfig,
     /// Invitations by mail.

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeConfig {
-    /// What runs containers: `local` is bubblewrap on this machine; with `none` this installation has no containers.
+    /// What runs containers: `local` is bubblewrap on this machine, `kubernetes` pods of the cluster in `[kubernetes]`; with
+    /// `none` this installation has no containers.
     pub kind: RuntimeKind,
     /// Whether this server makes containers run and stop. Of several servers with one database, one does; the others only
-    /// show what it does.
+    /// show what it does. With `kubernetes` the servers that may agree on one by themselves.
     pub controller: bool,
     /// The embedded runtime.
     pub local: LocalRuntimeConfig,
@@ -33,6 +34,8 @@ impl Default for RuntimeConfig {
 pub enum RuntimeKind {
     /// bubblewrap on this machine.
     Local,
+    /// Pods, made by `optidev controller`.
+    Kubernetes,
     /// Nothing.
     None,
 }

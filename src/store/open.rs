@@ -64,6 +64,7 @@ impl Store {
         if !config.migrate_url.is_empty() {
             Address::owner(config)?;
         }
+        Address::controller(config)?;
         Ok(())
     }
 

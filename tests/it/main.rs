@@ -19,6 +19,7 @@ mod audit;
 mod broker;
 mod canaries;
 mod chart;
+mod cluster;
 mod compile_fail;
 mod confinement;
 mod containers;

@@ -1,12 +1,25 @@
 //! From an endpoint to a connected socket.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustix::fd::AsRawFd;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
-use tokio::net::UnixStream;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+use super::tls::Broker;
+
+/// Connection and handshake with a pod.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +31,18 @@ pub enum Endpoint {
         /// File name of the socket.
         name: String,
     },
+    /// A pod's address, where whoever answers has to show the container's name. An address is given to another pod soon
+    /// after its pod is gone: the name is what counts.
+    Tls {
+        /// Where.
+        address: SocketAddr,
+        /// The name in the certificate of the container's agent.
+        name: ServerName<'static>,
+        /// Which of the container's pods: connections to another one are not used again.
+        attempt: i64,
+        /// How the broker shows itself.
+        broker: Broker,
+    },
 }
 
 impl Endpoint {
@@ -25,7 +50,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When nothing listens there, or when what is there is not a socket.
-    pub async fn connect(&self) -> io::Result<UnixStream> {
+    pub async fn connect(&self) -> io::Result<Stream> {
         match self {
             Self::Unix { folder, name } => {
                 let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -42,14 +67,103 @@ impl Endpoint {
                     ));
                 }
                 // Through the descriptor the path's length does not matter either (108 bytes, unix(7)).
-                UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await
+                let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
+                UnixStream::connect(path).await.map(Stream::Unix)
+            }
+            Self::Tls {
+                address,
+                name,
+                broker,
+                ..
+            } => {
+                let connecting = async {
+                    let socket = TcpStream::connect(address).await?;
+                    socket.set_nodelay(true)?;
+                    broker.connector().connect(name.clone(), socket).await
+                };
+                let connected = tokio::time::timeout(CONNECT, connecting).await;
+                connected
+                    .unwrap_or_else(|late| Err(late.into()))
+                    .map(|stream| Stream::Tls(Box::new(stream)))
             }
         }
     }
 }
 
+/// A connection to an agent.
+pub enum Stream {
+    /// On this machine.
+    Unix(UnixStream),
+    /// To a pod.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 /// A connection as hyper wants it.
-pub type AgentStream = TokioIo<UnixStream>;
+pub type AgentStream = TokioIo<Stream>;
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -12,10 +12,12 @@ mod calls;
 mod connect;
 mod error;
 mod registry;
+mod tls;
 mod transport;
 
 pub use calls::Written;
 pub use connect::Endpoint;
 pub use error::AgentError;
-pub use registry::{Agent, Agents};
+pub use registry::{Agent, Agents, Finder};
+pub use tls::{Broker, Rotating};
 pub use transport::{Body, Upgraded, bytes, empty, stream};

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
@@ -14,13 +16,27 @@ use crate::kernel::ContainerId;
 /// How long an unused connection is kept.
 const POOL_IDLE: std::time::Duration = std::time::Duration::from_secs(30);
 
-type Endpoints = RwLock<HashMap<ContainerId, (u64, Endpoint)>>;
+/// How long what a [`Finder`] said is believed.
+const FOUND: std::time::Duration = std::time::Duration::from_secs(1);
+
+type Endpoints = RwLock<HashMap<ContainerId, Known>>;
+
+/// Where the agent of one start listens.
+struct Known {
+    start: u64,
+    endpoint: Endpoint,
+    since: Instant,
+}
+
+/// Says where the agent of a container listens that runs, wherever it was started from.
+pub type Finder = Arc<dyn Fn(ContainerId) -> BoxFuture<'static, Option<Endpoint>> + Send + Sync>;
 
 /// All agents that can be reached. Cheap to clone.
 #[derive(Clone)]
 pub struct Agents {
     endpoints: Arc<Endpoints>,
     starts: Arc<AtomicU64>,
+    finder: Option<Finder>,
     http: Client<Connector, Body>,
 }
 
@@ -55,18 +71,44 @@ impl Agents {
         Self {
             endpoints,
             starts: Arc::new(AtomicU64::new(1)),
+            finder: None,
             http,
         }
     }
 
-    /// Makes a started container's agent known.
+    /// No agents yet, and a way to find those that other servers started.
+    pub fn with_finder(finder: Finder) -> Self {
+        Self {
+            finder: Some(finder),
+            ..Self::new()
+        }
+    }
+
+    /// Makes a started container's agent known. The same endpoint is the same start.
     pub fn set(&self, container: ContainerId, endpoint: Endpoint) -> Agent {
-        let start = self.starts.fetch_add(1, Ordering::Relaxed);
         let mut endpoints = self
             .endpoints
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        endpoints.insert(container, (start, endpoint));
+        let same = endpoints
+            .get(&container)
+            .filter(|known| self.finder.is_some() && known.endpoint == endpoint)
+            .map(|known| known.start);
+        let start = same.unwrap_or_else(|| self.starts.fetch_add(1, Ordering::Relaxed));
+        let since = Instant::now();
+        endpoints.insert(
+            container,
+            Known {
+                start,
+                endpoint,
+                since,
+            },
+        );
+        drop(endpoints);
+        self.agent(container, start)
+    }
+
+    fn agent(&self, container: ContainerId, start: u64) -> Agent {
         Agent {
             container,
             start,
@@ -86,19 +128,27 @@ impl Agents {
     ///
     /// # Errors
     /// [`AgentError::NotRunning`](super::AgentError::NotRunning).
-    pub fn get(&self, container: ContainerId) -> Result<Agent, super::AgentError> {
-        let endpoints = self
+    pub async fn get(&self, container: ContainerId) -> Result<Agent, super::AgentError> {
+        let known = self
             .endpoints
             .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (start, _) = endpoints
+            .unwrap_or_else(PoisonError::into_inner)
             .get(&container)
-            .ok_or(super::AgentError::NotRunning)?;
-        Ok(Agent {
-            container,
-            start: *start,
-            http: self.http.clone(),
-        })
+            .map(|known| (known.start, known.since));
+        match (&self.finder, known) {
+            (None, Some((start, _))) => Ok(self.agent(container, start)),
+            (Some(_), Some((start, since))) if since.elapsed() < FOUND => {
+                Ok(self.agent(container, start))
+            }
+            (Some(finder), _) => {
+                if let Some(endpoint) = finder(container).await {
+                    return Ok(self.set(container, endpoint));
+                }
+                self.remove(container);
+                Err(super::AgentError::NotRunning)
+            }
+            (None, None) => Err(super::AgentError::NotRunning),
+        }
     }
 }
 
@@ -130,6 +180,6 @@ fn find(endpoints: &Endpoints, uri: &hyper::Uri) -> Option<Endpoint> {
     let endpoints = endpoints.read().unwrap_or_else(PoisonError::into_inner);
     endpoints
         .get(&container)
-        .filter(|(known, _)| *known == start)
-        .map(|(_, endpoint)| endpoint.clone())
+        .filter(|known| known.start == start)
+        .map(|known| known.endpoint.clone())
 }

@@ -29,8 +29,8 @@ impl Known {
     ///
     /// # Errors
     /// `conflict` with the state, in words, when it does not run.
-    pub fn agent(&self, controller: &Controller) -> Result<Agent, Problem> {
-        controller.agent_of(&self.0)
+    pub async fn agent(&self, controller: &Controller) -> Result<Agent, Problem> {
+        controller.agent_of(&self.0).await
     }
 }
 

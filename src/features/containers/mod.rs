@@ -10,6 +10,7 @@ mod known;
 mod liveness;
 mod model;
 mod ops;
+pub mod pods;
 mod runtime;
 mod store;
 
@@ -23,7 +24,9 @@ pub use known::{Known, known};
 pub use liveness::Standing;
 pub use model::{Checkout, CheckoutState, Container, Identity, Owner, State, Wanted};
 pub use ops::{Access, Entered, create, enter, list, start, stop};
-pub use runtime::{EgressHandler, Launched, Launching, Runtime, RuntimeError};
+pub use runtime::{
+    EgressHandler, EgressStream, Launched, Launching, Pods, Runtime, RuntimeError, finder, write_agent,
+};
 
 use crate::context::Services;
 

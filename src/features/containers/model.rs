@@ -83,6 +83,10 @@ words! {
     StepName {
         /// Folders.
         Volume = "volume",
+        /// Of pods: a node with room.
+        Node = "node",
+        /// Of pods: the image on that node, and the agent's certificate.
+        Image = "image",
         /// Namespaces and limits, and the proof that they hold.
         Isolation = "isolation",
         /// The agent's first answer.
@@ -126,9 +130,21 @@ pub struct Step {
 }
 
 impl StepName {
-    /// All steps, in the order of the display.
+    /// The steps of a container on this machine, in the order of the display.
     pub const ALL: [Self; 6] = [
         Self::Volume,
+        Self::Isolation,
+        Self::Agent,
+        Self::Egress,
+        Self::Secrets,
+        Self::Ready,
+    ];
+
+    /// The steps of a pod, in the order of the display.
+    pub const OF_PODS: [Self; 8] = [
+        Self::Volume,
+        Self::Node,
+        Self::Image,
         Self::Isolation,
         Self::Agent,
         Self::Egress,
@@ -139,6 +155,8 @@ impl StepName {
     fn label(self) -> &'static str {
         match self {
             Self::Volume => "Prepare the home folder",
+            Self::Node => "Find a node",
+            Self::Image => "Pull the image and start",
             Self::Isolation => "Isolate and prove it",
             Self::Agent => "Start the agent",
             Self::Egress => "Open the way to allowed hosts",
@@ -148,11 +166,11 @@ impl StepName {
     }
 }
 
-/// All steps, not begun.
-pub fn pending_steps() -> Vec<Step> {
-    StepName::ALL
-        .into_iter()
-        .map(|name| Step {
+/// Steps that have not begun.
+pub fn pending_steps(names: &[StepName]) -> Vec<Step> {
+    names
+        .iter()
+        .map(|&name| Step {
             name,
             label: name.label().to_owned(),
             state: StepState::Pending,

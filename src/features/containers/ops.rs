@@ -102,7 +102,7 @@ pub async fn create(
 /// Nobody is promised what nothing here will do.
 fn require_runtime(ctx: &Ctx) -> Result<(), Problem> {
     match ctx.services.config.runtime.kind {
-        RuntimeKind::Local => Ok(()),
+        RuntimeKind::Local | RuntimeKind::Kubernetes => Ok(()),
         RuntimeKind::None => Err(Problem::new(Code::Conflict, runtime::MISSING)),
     }
 }
@@ -226,7 +226,7 @@ pub async fn enter(
     let tx = ctx.services.store.scoped_read(&grant).await?;
     let row = own(store::find(&tx, id).await?, grant.user())?;
     drop(tx);
-    let agent = controller.agent_of(&row)?;
+    let agent = controller.agent_of(&row).await?;
     match access {
         Access::Look => {
             let lately = &controller.lately;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
-use super::model::{Identity, Observed, State, Wanted, pending_steps};
+use super::model::{Identity, Observed, State, StepName, Wanted, pending_steps};
 use crate::authz::accounts::account;
 use crate::authz::{Role, membership};
 use crate::kernel::{ContainerId, OrganizationId, UserId, WorkspaceId};
@@ -45,6 +45,10 @@ pub mod container {
         pub started_at_ms: Option<i64>,
         /// How long that took.
         pub start_duration_ms: Option<i64>,
+        /// Of pods: a name of `[kubernetes.classes]`; the default's when none.
+        pub class: Option<String>,
+        /// Of pods: one of the allowed images; the default when none.
+        pub image: Option<String>,
     }
 
     /// No declared relations.
@@ -77,7 +81,7 @@ impl container::Model {
             wanted: self.wanted(),
             state: self.state.parse().unwrap_or(State::Stopped),
             reason: self.reason.clone(),
-            steps: serde_json::from_str(&self.steps).unwrap_or_else(|_| pending_steps()),
+            steps: serde_json::from_str(&self.steps).unwrap_or_else(|_| pending_steps(&StepName::ALL)),
             started_at_ms: self.started_at_ms,
             start_duration_ms: self.start_duration_ms,
         }
@@ -94,10 +98,12 @@ pub fn new_row(identity: Identity, now_ms: i64) -> container::ActiveModel {
         generation: Set(1),
         state: Set(State::Stopped.as_str().to_owned()),
         reason: Set(None),
-        steps: Set(encode(&pending_steps())),
+        steps: Set(encode(&pending_steps(&StepName::ALL))),
         created_at_ms: Set(now_ms),
         started_at_ms: Set(None),
         start_duration_ms: Set(None),
+        class: Set(None),
+        image: Set(None),
     }
 }
 
@@ -159,6 +165,24 @@ pub async fn scan(store: &Store) -> Result<Vec<container::Model>, StoreError> {
         .await?
         .all(container::Entity::find())
         .await
+}
+
+/// Containers that are not as they are wanted, as last written, for the controller.
+pub async fn unfulfilled(store: &Store) -> Result<Vec<container::Model>, StoreError> {
+    let is = |wanted: Wanted, states: &[State]| {
+        Condition::all()
+            .add(container::Column::Wanted.eq(wanted.as_str()))
+            .add(container::Column::State.is_in(states.iter().map(|state| state.as_str())))
+    };
+    let any = Condition::any()
+        .add(is(Wanted::Running, &[State::Stopped, State::Failed]))
+        .add(is(
+            Wanted::Stopped,
+            &[State::Starting, State::Running, State::Stopping],
+        ))
+        .add(container::Column::Wanted.eq(Wanted::Deleted.as_str()));
+    let tx = store.system(SystemPurpose::ContainerScan).await?;
+    tx.all(container::Entity::find().filter(any)).await
 }
 
 /// One container, for the controller.

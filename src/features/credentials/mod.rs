@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait};
 use crate::context::Services;
 use crate::features::audit::{self, Action};
 use crate::kernel::{Code, Problem, SecretBytes, SecretString};
-use crate::store::{StoreError, SystemPurpose, Unaudited};
+use crate::store::{StoreError, SystemPurpose, SystemTx, Unaudited};
 use crate::vault::{Sealed, SystemPurpose as Purpose};
 
 /// The table `system_credential`.
@@ -89,6 +89,28 @@ pub async fn list(services: &Services) -> Result<Vec<Item>, Problem> {
     Ok(items)
 }
 
+/// Adds one that the server made itself, in a transaction of the caller's, which holds the root.
+///
+/// # Errors
+/// When the vault or the database does not answer.
+pub async fn insert(
+    services: &Services,
+    tx: &SystemTx,
+    purpose: Purpose,
+    name: &str,
+    value: SecretBytes,
+) -> Result<(), Problem> {
+    let sealed = services.vault.seal_system(purpose, name, value).await?;
+    tx.insert(row::ActiveModel {
+        purpose: Set(purpose.label().to_owned()),
+        name: Set(name.to_owned()),
+        sealed: Set(sealed.0),
+        updated_at_ms: Set(services.clock.now_ms()),
+    })
+    .await?;
+    Ok(())
+}
+
 /// Gives `value` to the vault in place of what was there.
 ///
 /// # Errors
@@ -101,15 +123,8 @@ pub async fn set(
 ) -> Result<(), Problem> {
     let tx = services.store.system(SystemPurpose::Housekeeping).await?;
     tx.hold_root().await?;
-    let sealed = services.vault.seal_system(purpose, name, value).await?;
     tx.delete_where::<row::Entity>(is(purpose, name)).await?;
-    tx.insert(row::ActiveModel {
-        purpose: Set(purpose.label().to_owned()),
-        name: Set(name.to_owned()),
-        sealed: Set(sealed.0),
-        updated_at_ms: Set(services.clock.now_ms()),
-    })
-    .await?;
+    insert(services, &tx, purpose, name, value).await?;
     let entry = audit::by_host(services, Action::CredentialSet, purpose.label(), name);
     Ok(tx.commit(&[], entry).await?)
 }

@@ -59,6 +59,17 @@ impl Address {
         parse(config, "url", &config.url, config.password_file.as_deref())
     }
 
+    /// The role of `optidev controller`, from `controller_url`, where there is one.
+    ///
+    /// # Errors
+    /// [`OpenError::Setting`] naming the setting and the remedy.
+    pub fn controller(config: &DatabaseConfig) -> Result<Option<Self>, OpenError> {
+        if config.controller_url.is_empty() {
+            return Ok(None);
+        }
+        parse(config, "controller_url", &config.controller_url, None).map(Some)
+    }
+
     /// The role that owns the tables, from `migrate_url`.
     ///
     /// # Errors

@@ -38,19 +38,40 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<Report, OpenError> {
             runtime.database, owner.database
         )));
     }
+    let controller = Address::controller(config)?;
+    if let Some(controller) = &controller {
+        if [&owner.role, &runtime.role].contains(&&controller.role) {
+            return Err(OpenError::Setting(format!(
+                "[database] controller_url names the role {}, which is the owner's or the server's: the controller has a role \
+                 of its own, so that it reads nothing but what concerns pods. Name another role; this command makes it",
+                controller.role
+            )));
+        }
+        if controller.database != owner.database {
+            return Err(OpenError::Setting(format!(
+                "[database] controller_url names the database {} and migrate_url the database {}: they must be one",
+                controller.database, owner.database
+            )));
+        }
+    }
     let wait = Duration::from_millis(config.acquire_timeout_ms);
     let mut connection = one(&owner, wait).await?;
     lock(&mut connection).await?;
     let mut report = schema(&owner, config).await?;
-    report.extend(grant(&mut connection, &owner, &runtime).await?);
-    // The proof: what a server checks when it starts, as the role that it has.
-    let mut as_runtime = one(&runtime, wait).await?;
-    check(&mut as_runtime, &runtime).await?;
-    report.push(format!(
-        "checked: {} can sign in, and owns nothing",
-        runtime.role
-    ));
-    let _ = as_runtime.close().await;
+    report.extend(grant(&mut connection, &owner, &runtime, Rights::Server).await?);
+    if let Some(controller) = &controller {
+        report.extend(grant(&mut connection, &owner, controller, Rights::Controller).await?);
+    }
+    // The proof: what a process checks when it starts, as the role that it has.
+    for address in [Some(&runtime), controller.as_ref()].into_iter().flatten() {
+        let mut as_role = one(address, wait).await?;
+        check(&mut as_role, address).await?;
+        report.push(format!(
+            "checked: {} can sign in, and owns nothing",
+            address.role
+        ));
+        let _ = as_role.close().await;
+    }
     // Ends the lock too.
     let _ = connection.close().await;
     Ok(report)
@@ -123,11 +144,59 @@ async fn schema(owner: &Address, config: &DatabaseConfig) -> Result<Report, Open
     }])
 }
 
-/// Makes the server's role or corrects it, in one transaction: servers that run see either what was or what will be.
+/// Whose a role is.
+#[derive(Clone, Copy)]
+enum Rights {
+    Server,
+    Controller,
+}
+
+impl Rights {
+    /// What the role may do with a table; none for nothing.
+    fn on(self, table: &str) -> Option<String> {
+        match self {
+            Self::Server => Some(
+                if table == "seaql_migrations" {
+                    "SELECT"
+                } else if tables::APPEND_ONLY.contains(&table) {
+                    "SELECT, INSERT"
+                } else {
+                    "SELECT, INSERT, UPDATE, DELETE"
+                }
+                .to_owned(),
+            ),
+            Self::Controller => match table {
+                "pod" => Some(format!(
+                    "SELECT, UPDATE ({})",
+                    tables::CONTROLLER_WRITES.join(", ")
+                )),
+                _ => tables::CONTROLLER_READS
+                    .contains(&table)
+                    .then(|| "SELECT".to_owned()),
+            },
+        }
+    }
+
+    fn said(self, role: &str, count: usize) -> String {
+        match self {
+            Self::Server => format!(
+                "rights: {role} may read and change rows of {count} tables, and only add to {}",
+                tables::APPEND_ONLY.join(", ")
+            ),
+            Self::Controller => format!(
+                "rights: {role} may read {}, and write what it observed of pods",
+                tables::CONTROLLER_READS.join(", ")
+            ),
+        }
+    }
+}
+
+/// Makes a role or corrects it, in one transaction: processes that run see either what was or what will be.
 async fn grant(
     connection: &mut PgConnection,
     owner: &Address,
     runtime: &Address,
+    rights: Rights,
 ) -> Result<Report, OpenError> {
     let mut tx = connection.begin().await?;
     let mut report = role(&mut tx, owner, runtime).await?;
@@ -175,23 +244,13 @@ async fn grant(
             &[name, &runtime.role],
         )
         .await?;
-        let rights = if name == "seaql_migrations" {
-            "SELECT"
-        } else if tables::APPEND_ONLY.contains(&name.as_str()) {
-            "SELECT, INSERT"
-        } else {
-            "SELECT, INSERT, UPDATE, DELETE"
-        };
-        let form = format!("GRANT {rights} ON TABLE %I TO %I");
-        run(&mut tx, &form, &[name, &runtime.role]).await?;
+        if let Some(rights) = rights.on(name) {
+            let form = format!("GRANT {rights} ON TABLE %I TO %I");
+            run(&mut tx, &form, &[name, &runtime.role]).await?;
+        }
     }
     tx.commit().await?;
-    report.push(format!(
-        "rights: {} may read and change rows of {} tables, and only add to {}",
-        runtime.role,
-        names.len(),
-        tables::APPEND_ONLY.join(", ")
-    ));
+    report.push(rights.said(&runtime.role, names.len()));
     Ok(report)
 }
 
@@ -224,13 +283,13 @@ async fn role(
         }
         Some((true, ..) | (_, true, ..)) => {
             return Err(OpenError::Refused(format!(
-                "the role {name} in [database] url is a superuser or passes row level security. Name another role there, \
+                "the role {name} is a superuser or passes row level security. Name another role there, \
                  which this command makes, or take that right from it: ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS"
             )));
         }
         Some((.., true)) => {
             return Err(OpenError::Refused(format!(
-                "the role {name} in [database] url owns tables of this database, so it could switch row level security \
+                "the role {name} owns tables of this database, so it could switch row level security \
                  off. Name another role there, or give them to {}: REASSIGN OWNED BY {name} TO {}",
                 owner.role, owner.role
             )));

@@ -145,7 +145,7 @@ impl tower::Service<Uri> for Tunnels {
                     "not a container and a port",
                 ));
             };
-            let agent = agents.get(container).map_err(io::Error::other)?;
+            let agent = agents.get(container).await.map_err(io::Error::other)?;
             Ok(Tunnel(TokioIo::new(
                 agent.tunnel(port).await.map_err(io::Error::other)?,
             )))

@@ -145,7 +145,9 @@ impl Actor<'_> {
     }
 
     async fn start(&mut self) {
-        let mut progress = Progress::begin(&self.watched.observed, self.restart_reason.take());
+        let steps = self.controller.parts.runtime.steps();
+        let reason = self.restart_reason.take();
+        let mut progress = Progress::begin(&self.watched.observed, steps, reason);
         let starting = self.watched.observed.borrow().clone();
         // Written while the start goes on: nothing waits for it.
         let (started, _) = tokio::join!(
@@ -210,14 +212,20 @@ impl Actor<'_> {
             .agents
             .remove(self.watched.identity.container);
         let full = instance.out_of_memory().await > self.out_of_memory;
+        let limit = self.memory_mib(&instance);
+        let said = match &instance {
+            Instance::Pod(_) => instance.last_words().await,
+            Instance::Local(_) => String::new(),
+        };
         if let Err(error) = self.controller.parts.runtime.kill(instance).await {
             tracing::warn!(container = %self.watched.identity.container, %error, "remains of it do not end");
         }
         let why = if full {
-            let limit = self.controller.services.config.runtime.local.memory_mib;
             format!("its {limit} MiB of memory were full")
-        } else {
+        } else if said.is_empty() {
             ended.to_string()
+        } else {
+            said.trim_end_matches('.').to_owned()
         };
         tracing::warn!(container = %self.watched.identity.container, %why, "ended unexpectedly");
         match self.backoff.failed(Instant::now()) {
@@ -253,7 +261,7 @@ impl Actor<'_> {
         let count = instance.out_of_memory().await;
         if count > self.out_of_memory {
             self.out_of_memory = count;
-            let limit = self.controller.services.config.runtime.local.memory_mib;
+            let limit = self.memory_mib(instance);
             let reason = format!(
                 "A process was ended because the container's {limit} MiB of memory were full."
             );
@@ -265,7 +273,9 @@ impl Actor<'_> {
             return;
         }
         self.asked_idle = Instant::now();
-        let Some(reason) = idle::reason(&self.controller.services, agent).await else {
+        let controller = self.controller;
+        let minutes = controller.parts.runtime.idle_minutes(&controller.services.config);
+        let Some(reason) = idle::reason(&controller.services, agent, minutes).await else {
             return;
         };
         match store::want_stopped_if(
@@ -358,7 +368,8 @@ impl Actor<'_> {
         let ended = tokio::select! {
             biased;
             () = self.controller.services.shutdown.cancelled() => {
-                if self.controller.services.config.runtime.local.stop_with_server && self.running.is_some() {
+                let controller = self.controller;
+                if controller.parts.runtime.stops_with_server(&controller.services.config) && self.running.is_some() {
                     self.stop("The server was stopped; the container comes back with it.").await;
                 }
                 return ControlFlow::Break(());
@@ -371,6 +382,11 @@ impl Actor<'_> {
             self.lost(ended).await;
         }
         ControlFlow::Continue(())
+    }
+
+    fn memory_mib(&self, instance: &Instance) -> u64 {
+        let config = &self.controller.services.config;
+        self.controller.parts.runtime.memory_mib(instance, config)
     }
 
     fn show(&self, change: impl FnOnce(&mut Observed)) {

@@ -8,9 +8,8 @@ use crate::context::Services;
 /// How often an agent is asked.
 pub const ASK: Duration = Duration::from_secs(20);
 
-/// The reason to stop a container, when it is idle.
-pub async fn reason(services: &Services, agent: &Agent) -> Option<String> {
-    let minutes = services.config.runtime.local.idle_stop_minutes;
+/// The reason to stop a container, when it has been idle for so many minutes; 0 means never.
+pub async fn reason(services: &Services, agent: &Agent, minutes: u32) -> Option<String> {
     if minutes == 0 {
         return None;
     }

@@ -9,6 +9,7 @@
 mod actor;
 mod backoff;
 mod idle;
+mod leading;
 mod progress;
 mod rights;
 mod starting;
@@ -33,6 +34,9 @@ use crate::store::StoreError;
 
 /// How often the database is looked at without a wake-up.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often a leader looks for what was asked of other servers.
+const ASKED_ELSEWHERE: Duration = Duration::from_millis(300);
 
 /// How often it is looked at for those who follow what another server does.
 const MIRROR: Duration = Duration::from_secs(1);
@@ -59,6 +63,8 @@ pub struct Controller {
     services: Services,
     parts: Parts,
     containers: Tasks,
+    /// Whether this server works on containers, and not another one.
+    leading: watch::Sender<bool>,
     /// Accesses to containers that were told lately.
     pub(super) lately: Lately,
 }
@@ -80,27 +86,63 @@ impl Controller {
             services,
             parts,
             containers: Tasks::default(),
+            leading: watch::Sender::new(false),
             lately: Lately::default(),
         })
     }
 
     /// Works until the server shuts down; then it stops the containers, if the configuration says so.
     pub fn start(self: &Arc<Self>) {
-        if !self.is_active() {
+        if !self.services.config.runtime.controller {
             return;
+        }
+        // Containers of this machine are this server's; pods may be any server's.
+        let elected = matches!(self.parts.runtime, Runtime::Kubernetes(_));
+        if elected {
+            let controller = Arc::clone(self);
+            self.services.tasks.spawn(async move {
+                leading::run(&controller.services, &controller.leading).await;
+            });
+            let controller = Arc::clone(self);
+            let shutdown = self.services.shutdown.clone();
+            self.services.tasks.spawn(async move {
+                shutdown
+                    .run_until_cancelled(controller.hear_other_servers())
+                    .await;
+            });
+        } else {
+            self.leading.send_replace(true);
         }
         let controller = Arc::clone(self);
         self.services.tasks.spawn(async move {
+            let mut leading = controller.leading.subscribe();
             loop {
-                if let Err(error) = controller.look_at_all().await {
+                if *leading.borrow_and_update()
+                    && let Err(error) = controller.look_at_all().await
+                {
                     tracing::warn!(%error, "containers cannot be read; trying again");
                 }
                 tokio::select! {
                     () = controller.services.shutdown.cancelled() => break,
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    _ = leading.changed() => {}
                 }
             }
         });
+    }
+
+    /// Looks for containers of which something was asked on another server.
+    async fn hear_other_servers(self: &Arc<Self>) {
+        loop {
+            tokio::time::sleep(ASKED_ELSEWHERE).await;
+            if !self.is_active() {
+                continue;
+            }
+            match store::unfulfilled(&self.services.store).await {
+                Ok(rows) => rows.iter().for_each(|row| self.wake(row)),
+                Err(error) => tracing::debug!(%error, "containers cannot be read; trying again"),
+            }
+        }
     }
 
     /// Somebody asked for something else: look at this container now.
@@ -112,7 +154,16 @@ impl Controller {
 
     /// Whether this server works on containers, and not another one.
     fn is_active(&self) -> bool {
-        self.services.config.runtime.controller
+        *self.leading.borrow()
+    }
+
+    /// Waits until it begins, or ceases, to.
+    async fn until_active_is(&self, active: bool) {
+        let _ = self
+            .leading
+            .subscribe()
+            .wait_for(|leads| *leads == active)
+            .await;
     }
 
     /// What is known of a container; fresher than the database when a task works on it.
@@ -122,11 +173,12 @@ impl Controller {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         match containers.get(&row.id) {
-            Some(watched) => Observed {
+            // Another server's work is mirrored a moment later than it is in the row.
+            Some(watched) if self.is_active() => Observed {
                 wanted: row.wanted(),
                 ..watched.observed.borrow().clone()
             },
-            None => row.observed(),
+            _ => row.observed(),
         }
     }
 
@@ -134,10 +186,10 @@ impl Controller {
     ///
     /// # Errors
     /// `conflict` with the state, in words, when it does not run.
-    pub fn agent_of(&self, row: &store::container::Model) -> Result<Agent, Problem> {
+    pub async fn agent_of(&self, row: &store::container::Model) -> Result<Agent, Problem> {
         let observed = self.observed(row);
         let detail = match observed.state {
-            State::Running => return Ok(self.parts.agents.get(row.id)?),
+            State::Running => return Ok(self.parts.agents.get(row.id).await?),
             State::Stopped => "The container is not running. Start it first.".to_owned(),
             State::Starting => "The container is starting. Try again in a moment.".to_owned(),
             State::Stopping => "The container is stopping. Start it again first.".to_owned(),
@@ -244,10 +296,17 @@ impl Controller {
                     shutdown: controller.services.shutdown.clone(),
                     watched: Arc::clone(&own),
                 };
+                // Dropped at any point when another server leads: every step may be interrupted.
                 if controller.is_active() {
-                    actor::run(&controller, &own).await;
+                    tokio::select! {
+                        () = actor::run(&controller, &own) => {}
+                        () = controller.until_active_is(false) => {}
+                    }
                 } else {
-                    controller.mirror(&own).await;
+                    tokio::select! {
+                        () = controller.mirror(&own) => {}
+                        () = controller.until_active_is(true) => {}
+                    }
                 }
             });
             watched

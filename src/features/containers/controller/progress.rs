@@ -5,21 +5,26 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::features::containers::model::{Observed, State, StepName, StepState, pending_steps};
+use crate::features::containers::runtime::Steps;
 
 /// Reports one start. Steps may overlap.
 pub struct Progress<'a> {
     observed: &'a watch::Sender<Observed>,
     started: Instant,
-    begun: [Option<Instant>; StepName::ALL.len()],
+    begun: [Option<Instant>; StepName::OF_PODS.len()],
 }
 
 impl<'a> Progress<'a> {
-    /// A start begins. `reason` says why, when it is not the owner who asked.
-    pub fn begin(observed: &'a watch::Sender<Observed>, reason: Option<String>) -> Self {
+    /// A start of these steps begins. `reason` says why, when it is not the owner who asked.
+    pub fn begin(
+        observed: &'a watch::Sender<Observed>,
+        steps: &[StepName],
+        reason: Option<String>,
+    ) -> Self {
         observed.send_modify(|observed| {
             observed.state = State::Starting;
             observed.reason = reason;
-            observed.steps = pending_steps();
+            observed.steps = pending_steps(steps);
             observed.start_duration_ms = None;
             observed.started_at_ms = None;
         });
@@ -28,25 +33,6 @@ impl<'a> Progress<'a> {
             started: Instant::now(),
             begun: Default::default(),
         }
-    }
-
-    /// A step begins.
-    pub fn enter(&mut self, step: StepName) {
-        if let Some(begun) = self.begun.get_mut(step as usize) {
-            *begun = Some(Instant::now());
-        }
-        self.set(step, StepState::Running, None, None);
-    }
-
-    /// A step is done.
-    pub fn done(&mut self, step: StepName, message: Option<String>) {
-        let since = self
-            .begun
-            .get(step as usize)
-            .copied()
-            .flatten()
-            .unwrap_or(self.started);
-        self.set(step, StepState::Done, Some(ms(since.elapsed())), message);
     }
 
     /// Whatever runs has failed.
@@ -85,6 +71,38 @@ impl<'a> Progress<'a> {
                 step.message = message;
             }
         });
+    }
+}
+
+impl Steps for Progress<'_> {
+    fn enter(&mut self, step: StepName) {
+        if let Some(begun) = self.begun.get_mut(step as usize) {
+            *begun = Some(Instant::now());
+        }
+        self.set(step, StepState::Running, None, None);
+    }
+
+    fn note(&mut self, step: StepName, message: Option<String>) {
+        self.observed.send_if_modified(|observed| {
+            let noted = observed.steps.iter_mut().find(|one| one.name == step);
+            match noted {
+                Some(step) if step.message != message => {
+                    step.message = message;
+                    true
+                }
+                _ => false,
+            }
+        });
+    }
+
+    fn done(&mut self, step: StepName, message: Option<String>) {
+        let since = self
+            .begun
+            .get(step as usize)
+            .copied()
+            .flatten()
+            .unwrap_or(self.started);
+        self.set(step, StepState::Done, Some(ms(since.elapsed())), message);
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Controller, Watched};
 use crate::authz::{authorize_user_now, permission};
 use crate::clients::agent::{Agent, AgentError};
 use crate::features::containers::model::{Identity, StepName};
-use crate::features::containers::runtime::{Instance, RuntimeError};
+use crate::features::containers::runtime::{Instance, RuntimeError, Steps};
 use crate::store::Grant;
 
 /// Longest wait for the agent's first answer.
@@ -68,9 +68,9 @@ pub async fn start(
     let volume = runtime.prepare_volume(who.container).await?;
     progress.done(StepName::Volume, Some(volume));
 
+    let mut instance = runtime.launch(who, progress).await?;
     progress.enter(StepName::Isolation);
     progress.enter(StepName::Agent);
-    let mut instance = runtime.launch(who.container).await?;
     match open(controller, who, &mut instance, progress).await {
         Ok(agent) => Ok((instance, agent)),
         Err(error) => {
@@ -104,7 +104,8 @@ pub async fn resume(
             )));
         }
         controller.parts.runtime.watch_agent(&instance).await?;
-        controller.parts.runtime.prove_isolation(&instance).await?;
+        let runtime = &controller.parts.runtime;
+        runtime.prove_isolation(&instance, &agent).await?;
         open_egress(controller, who, &mut instance).await
     }
     .await;
@@ -137,7 +138,7 @@ async fn open(
         Some(format!("optidev-agent {}", short(&hello.version))),
     );
     // Before secrets are delivered, and before anybody can run anything inside.
-    let proof = runtime.prove_isolation(instance).await?;
+    let proof = runtime.prove_isolation(instance, &agent).await?;
     progress.done(StepName::Isolation, Some(proof));
     runtime.remember(instance, &hello.boot_id).await?;
 

@@ -41,7 +41,7 @@ pub fn serve(
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 continue;
             };
-            let (work, closed) = (handler(who, stream), closed.clone());
+            let (work, closed) = (handler(who, Box::new(stream)), closed.clone());
             connections.spawn(async move {
                 tokio::select! {
                     () = closed.cancelled() => {}

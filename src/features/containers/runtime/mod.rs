@@ -1,5 +1,5 @@
-//! What runs containers. The controller knows only what is here; `local` is the embedded default, and a Kubernetes
-//! runtime goes beside it. The server is confined and cannot make namespaces: for it, the local runtime is `launched`, which
+//! What runs containers. The controller knows only what is here; `local` is the embedded default, `pods` stands for a
+//! cluster, where `optidev controller` does the work. The server is confined and cannot make namespaces: for it, the local runtime is `launched`, which
 //! asks the launcher process, where `launching` asks `local`; the way out is served by the server itself (`egress`).
 //!
 //! What always holds: every step may be repeated or interrupted; user code runs only in what [`Runtime::launch`]
@@ -9,28 +9,48 @@ mod egress;
 mod launched;
 mod launching;
 mod local;
+mod pods;
 
 pub use crate::clients::launcher::Ended;
 pub use launched::{Launched, LaunchedInstance};
 pub use launching::Launching;
+pub use local::write_agent;
+pub use pods::{PodInstance, Pods, finder};
 
 use std::sync::Arc;
 
-use super::model::Identity;
-use crate::clients::agent::Endpoint;
+use super::model::{Identity, StepName};
+use crate::clients::agent::{Agent, Endpoint};
+use crate::config::Config;
 use crate::kernel::ContainerId;
 
 /// Takes a connection that a container's agent makes to the outside, and speaks the HTTP proxy protocol on it until it
 /// ends. The egress feature's operation, given by `app`.
 pub type EgressHandler = Arc<
-    dyn Fn(Identity, tokio::net::UnixStream) -> futures_util::future::BoxFuture<'static, ()>
-        + Send
-        + Sync,
+    dyn Fn(Identity, EgressStream) -> futures_util::future::BoxFuture<'static, ()> + Send + Sync,
 >;
+
+/// A connection of a container's agent: a Unix socket's, or TLS'.
+pub type EgressStream = Box<dyn Duplex>;
+
+/// Bytes in both directions.
+pub trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
+
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// Where a start reports its steps.
+pub trait Steps: Send {
+    /// A step begins.
+    fn enter(&mut self, step: StepName);
+    /// What holds it up, for people.
+    fn note(&mut self, step: StepName, message: Option<String>);
+    /// It is done.
+    fn done(&mut self, step: StepName, message: Option<String>);
+}
 
 /// What is said where there is no runtime.
 pub const MISSING: &str = "This installation runs no containers: the setting [runtime] kind is \"none\". Whoever looks after \
-                           it can set \"local\", on a machine with bubblewrap.";
+                           it can set \"local\", on a machine with bubblewrap, or \"kubernetes\".";
 
 /// Why a runtime could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +87,8 @@ impl RuntimeError {
 pub enum Runtime {
     /// bubblewrap on this machine.
     Local(Arc<Launched>),
+    /// Pods of a cluster.
+    Kubernetes(Arc<Pods>),
     /// None: this installation has no containers, and says so.
     None,
 }
@@ -75,6 +97,8 @@ pub enum Runtime {
 pub enum Instance {
     /// Of the local runtime.
     Local(LaunchedInstance),
+    /// A pod.
+    Pod(PodInstance),
 }
 
 impl Runtime {
@@ -85,6 +109,7 @@ impl Runtime {
     pub async fn prepare_volume(&self, container: ContainerId) -> Result<String, RuntimeError> {
         match self {
             Self::Local(local) => local.prepare_volume(container).await,
+            Self::Kubernetes(pods) => Ok(pods.volume()),
             Self::None => Err(RuntimeError::missing()),
         }
     }
@@ -96,6 +121,7 @@ impl Runtime {
     pub async fn adopt(&self, container: ContainerId) -> Result<Option<Instance>, RuntimeError> {
         match self {
             Self::Local(local) => Ok(local.adopt(container).await?.map(Instance::Local)),
+            Self::Kubernetes(pods) => Ok(pods.adopt(container).await?.map(Instance::Pod)),
             Self::None => Ok(None),
         }
     }
@@ -104,9 +130,14 @@ impl Runtime {
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub async fn launch(&self, container: ContainerId) -> Result<Instance, RuntimeError> {
+    pub async fn launch(
+        &self,
+        who: Identity,
+        steps: &mut dyn Steps,
+    ) -> Result<Instance, RuntimeError> {
         match self {
-            Self::Local(local) => local.launch(container).await.map(Instance::Local),
+            Self::Local(local) => local.launch(who.container).await.map(Instance::Local),
+            Self::Kubernetes(pods) => pods.launch(who, steps).await.map(Instance::Pod),
             Self::None => Err(RuntimeError::missing()),
         }
     }
@@ -115,12 +146,17 @@ impl Runtime {
     ///
     /// # Errors
     /// [`RuntimeError::Unproven`].
-    pub async fn prove_isolation(&self, instance: &Instance) -> Result<String, RuntimeError> {
+    pub async fn prove_isolation(
+        &self,
+        instance: &Instance,
+        agent: &Agent,
+    ) -> Result<String, RuntimeError> {
         match (self, instance) {
             (Self::Local(local), Instance::Local(instance)) => {
                 local.prove_isolation(instance).await
             }
-            (Self::None, _) => Err(RuntimeError::missing()),
+            (Self::Kubernetes(pods), Instance::Pod(_)) => pods.prove_isolation(agent).await,
+            _ => Err(RuntimeError::missing()),
         }
     }
 
@@ -131,7 +167,9 @@ impl Runtime {
     pub async fn watch_agent(&self, instance: &Instance) -> Result<(), RuntimeError> {
         match (self, instance) {
             (Self::Local(local), Instance::Local(instance)) => local.watch_agent(instance).await,
-            (Self::None, _) => Err(RuntimeError::missing()),
+            // The agent is the pod's first process.
+            (Self::Kubernetes(_), Instance::Pod(_)) => Ok(()),
+            _ => Err(RuntimeError::missing()),
         }
     }
 
@@ -150,7 +188,9 @@ impl Runtime {
             (Self::Local(local), Instance::Local(instance)) => {
                 local.open_egress(instance, who, handler, tasks).await
             }
-            (Self::None, _) => Err(RuntimeError::missing()),
+            // Agents of pods come to the port for agents by themselves.
+            (Self::Kubernetes(_), Instance::Pod(_)) => Ok(()),
+            _ => Err(RuntimeError::missing()),
         }
     }
 
@@ -163,7 +203,10 @@ impl Runtime {
             (Self::Local(local), Instance::Local(instance)) => {
                 local.remember(instance, boot_id).await
             }
-            (Self::None, _) => Err(RuntimeError::missing()),
+            (Self::Kubernetes(pods), Instance::Pod(instance)) => {
+                pods.remember(instance, boot_id).await
+            }
+            _ => Err(RuntimeError::missing()),
         }
     }
 
@@ -174,7 +217,8 @@ impl Runtime {
     pub async fn kill(&self, instance: Instance) -> Result<(), RuntimeError> {
         match (self, instance) {
             (Self::Local(local), Instance::Local(instance)) => local.kill(instance).await,
-            (Self::None, _) => Err(RuntimeError::missing()),
+            (Self::Kubernetes(pods), Instance::Pod(instance)) => pods.kill(instance).await,
+            _ => Err(RuntimeError::missing()),
         }
     }
 
@@ -185,6 +229,7 @@ impl Runtime {
     pub async fn remove_volume(&self, container: ContainerId) -> Result<(), RuntimeError> {
         match self {
             Self::Local(local) => local.remove_volume(container).await,
+            Self::Kubernetes(pods) => pods.remove_volume(container).await,
             Self::None => Err(RuntimeError::missing()),
         }
     }
@@ -196,7 +241,37 @@ impl Runtime {
     pub async fn known(&self) -> Result<Vec<ContainerId>, RuntimeError> {
         match self {
             Self::Local(local) => local.known().await,
+            Self::Kubernetes(pods) => pods.known().await,
             Self::None => Ok(Vec::new()),
+        }
+    }
+
+    /// The steps of a start, in their order.
+    pub fn steps(&self) -> &'static [StepName] {
+        match self {
+            Self::Kubernetes(_) => &StepName::OF_PODS,
+            Self::Local(_) | Self::None => &StepName::ALL,
+        }
+    }
+
+    /// Whether containers stop with the server.
+    pub fn stops_with_server(&self, config: &Config) -> bool {
+        matches!(self, Self::Local(_)) && config.runtime.local.stop_with_server
+    }
+
+    /// After how many minutes without activity a container is stopped; 0 means never.
+    pub fn idle_minutes(&self, config: &Config) -> u32 {
+        match self {
+            Self::Kubernetes(_) => config.kubernetes.idle_stop_minutes,
+            Self::Local(_) | Self::None => config.runtime.local.idle_stop_minutes,
+        }
+    }
+
+    /// The memory of a container, in MiB.
+    pub fn memory_mib(&self, instance: &Instance, config: &Config) -> u64 {
+        match instance {
+            Instance::Local(_) => config.runtime.local.memory_mib,
+            Instance::Pod(pod) => pod.class().map_or(0, |class| class.memory_mib.into()),
         }
     }
 }
@@ -206,6 +281,7 @@ impl Instance {
     pub fn endpoint(&self) -> Endpoint {
         match self {
             Self::Local(instance) => instance.endpoint(),
+            Self::Pod(instance) => instance.endpoint(),
         }
     }
 
@@ -213,6 +289,7 @@ impl Instance {
     pub fn boot_id(&self) -> Option<&str> {
         match self {
             Self::Local(instance) => instance.boot_id(),
+            Self::Pod(instance) => instance.boot_id(),
         }
     }
 
@@ -220,6 +297,7 @@ impl Instance {
     pub async fn ended(&mut self) -> Ended {
         match self {
             Self::Local(instance) => instance.ended().await,
+            Self::Pod(instance) => instance.ended().await,
         }
     }
 
@@ -227,6 +305,7 @@ impl Instance {
     pub async fn out_of_memory(&self) -> u64 {
         match self {
             Self::Local(instance) => instance.out_of_memory().await,
+            Self::Pod(instance) => instance.out_of_memory(),
         }
     }
 
@@ -234,6 +313,7 @@ impl Instance {
     pub async fn last_words(&self) -> String {
         match self {
             Self::Local(instance) => instance.last_words().await,
+            Self::Pod(instance) => instance.last_words(),
         }
     }
 }

@@ -155,7 +155,7 @@ async fn deliver_one(
         return (who, DeliveryOutcome::Failed, Some(reason));
     };
     let delivered = async {
-        let agent = container.agent(&deliveries.controller)?;
+        let agent = container.agent(&deliveries.controller).await?;
         let hello = agent.hello().await?;
         deliver(&ctx.services, who, &agent, &hello, By::Request(ctx)).await
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -24,9 +25,20 @@ pub fn file_name() -> String {
 
 /// Writes the agent where containers can be given it, once.
 pub fn write(folders: &Folders) -> Result<(), RuntimeError> {
-    let path = folders.agent();
+    write_to(&folders.agent())
+}
+
+/// Writes the agent into `folder` under the name that pods start it by.
+///
+/// # Errors
+/// [`RuntimeError::Failed`] when it cannot be written.
+pub fn write_agent(folder: &Path) -> Result<(), RuntimeError> {
+    write_to(&folder.join("optidev-agent"))
+}
+
+fn write_to(path: &Path) -> Result<(), RuntimeError> {
     // Compared in full: a file of the right length need not have been written to its end.
-    if std::fs::read(&path).is_ok_and(|present| present == AGENT) {
+    if std::fs::read(path).is_ok_and(|present| present == AGENT) {
         return Ok(());
     }
     let failed = |error: std::io::Error| {
@@ -39,5 +51,5 @@ pub fn write(folders: &Folders) -> Result<(), RuntimeError> {
         .map_err(failed)?;
     file.sync_all().map_err(failed)?;
     drop(file);
-    std::fs::rename(&half, &path).map_err(failed)
+    std::fs::rename(&half, path).map_err(failed)
 }

@@ -30,6 +30,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use binary::write_agent;
 pub use process::Process;
 pub(super) use sandbox::AGENT_SOCKET;
 

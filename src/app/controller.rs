@@ -1,0 +1,193 @@
+//! `optidev controller`: the one process with rights in the cluster. It takes no command and has no vault.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::StopSignal;
+use crate::clients::cluster::{Access, Cluster, Election, Outcome};
+use crate::config::{Config, KubernetesConfig, RuntimeKind};
+use crate::features::containers::pods::{self, Around, Keeper};
+use crate::kernel::{Clock, Rng};
+use crate::store::ledger::{Seal, Sealing};
+use crate::store::Store;
+use crate::vault::VaultError;
+
+/// Between two looks for the authority that the first server makes.
+const AUTHORITY: Duration = Duration::from_secs(1);
+/// After an election that failed.
+const AGAIN: Duration = Duration::from_secs(5);
+/// One request to the port for health.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// Runs the controller until it is told to stop.
+///
+/// # Errors
+/// When a setting cannot be used, or the database refuses this role.
+pub async fn run_controller(config: &Config) -> anyhow::Result<()> {
+    if config.runtime.kind != RuntimeKind::Kubernetes {
+        bail!("[runtime] kind is not \"kubernetes\", so there is nothing for a controller to do");
+    }
+    let mut stop = StopSignal::watch()?;
+    let answers = Arc::new(AtomicBool::new(false));
+    let health = serve_health(config.kubernetes.health_listen, Arc::clone(&answers)).await?;
+    let nowhere = Path::new("");
+    if config.database.url.is_empty() {
+        bail!("[database] url is empty: the controller meets the servers in PostgreSQL alone");
+    }
+    let work = async {
+        let store = Store::open(&config.database, nowhere, Arc::new(NoSeal))
+            .await
+            .context("opening the database")?;
+        let authority = authority(&store).await?;
+        let around = around(&config.kubernetes);
+        let settings = pods::settings(&config.kubernetes, authority, around);
+        let access = match &config.kubernetes.kubeconfig {
+            Some(path) => Access::Kubeconfig {
+                path: path.clone(),
+                context: None,
+            },
+            None => Access::InCluster,
+        };
+        let cluster = Cluster::connect(settings, access).await?;
+        answers.store(true, Ordering::Relaxed);
+        lead(config, &store, &cluster).await
+    };
+    tokio::select! {
+        done = work => done,
+        () = health => bail!("the port for health ended by itself"),
+        () = stop.heard() => {
+            tracing::info!("stopping");
+            Ok(())
+        }
+    }
+}
+
+/// Waits for the Lease, works, and waits again when it was lost.
+async fn lead(config: &Config, store: &Store, cluster: &Cluster) -> anyhow::Result<()> {
+    let random: [u8; 6] = Rng.bytes();
+    let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let pod = std::env::var("POD_NAME").unwrap_or_else(|_| "controller".to_owned());
+    let identity = format!("{pod}-{random}");
+    let election = Election::new(&config.kubernetes.lease, &identity, || {
+        Clock::system().now_ms()
+    });
+    loop {
+        let outcome = cluster
+            .elect(&election, |leadership| {
+                pods::keep(Keeper::new(
+                    store.clone(),
+                    cluster.led_by(leadership),
+                    config.kubernetes.clone(),
+                    Clock::system(),
+                    Rng,
+                ))
+            })
+            .await;
+        match outcome {
+            Ok(Outcome::Done(())) => return Ok(()),
+            Ok(Outcome::Lost) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot lead; trying again");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn authority(store: &Store) -> anyhow::Result<String> {
+    let mut said = false;
+    loop {
+        if let Some(certificate) = pods::certificate(store).await? {
+            return Ok(certificate);
+        }
+        if !said {
+            tracing::info!("waiting for the first server, which makes the authority of agents");
+            said = true;
+        }
+        tokio::time::sleep(AUTHORITY).await;
+    }
+}
+
+/// What no container may reach, as far as this process sees it: its own name server and its own node's kubelet.
+fn around(config: &KubernetesConfig) -> Around {
+    let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let name_server = resolver
+        .lines()
+        .filter_map(|line| line.strip_prefix("nameserver"))
+        .find_map(|address| address.trim().parse().ok())
+        .filter(|_| config.kubeconfig.is_none())
+        .map(|address| SocketAddr::new(address, 53));
+    let kubelet = std::env::var("NODE_IP")
+        .ok()
+        .and_then(|address| address.parse().ok())
+        .map(|address| SocketAddr::new(address, 10_250));
+    Around {
+        name_server,
+        kubelet,
+    }
+}
+
+/// `/healthz` while the process lives, `/readyz` once it has the database and settings that can be used: it need not lead.
+async fn serve_health(
+    address: SocketAddr,
+    ready: Arc<AtomicBool>,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("listening on {address}: is it in use? Choose another with [kubernetes] health_listen")
+    })?;
+    Ok(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            while connections.try_join_next().is_some() {}
+            let ready = Arc::clone(&ready);
+            connections.spawn(async move {
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let ready = ready.load(Ordering::Relaxed);
+                    let (status, text) = match request.uri().path() {
+                        "/healthz" => (StatusCode::OK, "ok\n"),
+                        "/readyz" if ready => (StatusCode::OK, "ok\n"),
+                        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+                        _ => (StatusCode::NOT_FOUND, "not found\n"),
+                    };
+                    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+                    *response.status_mut() = status;
+                    std::future::ready(Ok::<_, Infallible>(response))
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(REQUEST)
+                    .serve_connection(TokioIo::new(stream), service);
+                let _ = tokio::time::timeout(REQUEST, connection).await;
+            });
+        }
+    })
+}
+
+/// The controller writes no audit entries and has no vault to seal them.
+struct NoSeal;
+
+impl Seal for NoSeal {
+    fn seal<'a>(&'a self, _: &'a [u8]) -> Sealing<'a> {
+        Box::pin(std::future::ready(Err(VaultError::Refused {
+            reason: "the controller has no vault".to_owned(),
+        })))
+    }
+}
