@@ -78,7 +78,8 @@ check: ## Formatting, lints, licences, unused dependencies, spelling
 	@$(STEP) "formatting" cargo fmt --all --check
 	@$(STEP) "spelling" typos
 	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step scripts/try-run \
-		scripts/chart-check scripts/cluster-images scripts/image scripts/test-cluster .ci/run
+		scripts/chart-check scripts/cluster-images scripts/dev-image scripts/image scripts/test-cluster \
+		helm/image/dev/finish .ci/run
 	@$(STEP) "unused dependencies" cargo machete --skip-target-dir
 	@$(STEP) "licences, bans, sources of dependencies" cargo deny --log-level error check licenses bans sources
 	@$(MAKE) assets

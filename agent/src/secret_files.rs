@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -38,9 +39,15 @@ pub struct SecretFiles {
 }
 
 impl SecretFiles {
+    /// Makes the folder when only that is missing: a volume's own folder belongs to root, so that one below it is named.
+    ///
     /// # Errors
     /// When `path` is not a folder that can be opened.
     pub fn open(path: &Path) -> std::io::Result<Self> {
+        match std::fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         let path = path.canonicalize()?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty())?;

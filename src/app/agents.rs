@@ -32,8 +32,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::clients::agent::{Broker, Rotating};
 use crate::context::Services;
-use crate::features::containers::pods::{self, Authority, EnrolError};
 use crate::features::containers::EgressHandler;
+use crate::features::containers::pods::{self, Authority, EnrolError};
 use crate::kernel::{Code, ContainerId, Problem};
 
 /// A connection that takes longer to shake hands is dropped.
@@ -61,9 +61,9 @@ impl Door {
     /// # Errors
     /// When the vault or the database does not answer.
     pub async fn open(services: &Services) -> anyhow::Result<(Self, Broker)> {
-        let authority = Authority::open(services)
-            .await
-            .map_err(|problem| anyhow::anyhow!("opening the authority of agents: {}", problem.detail))?;
+        let authority = Authority::open(services).await.map_err(|problem| {
+            anyhow::anyhow!("opening the authority of agents: {}", problem.detail)
+        })?;
         let broker = keep_own(services, &authority, BROKER_NAME).await?;
         let own = keep_own(services, &authority, SERVER_NAME).await?;
         let roots = roots(&authority)?;
@@ -109,7 +109,9 @@ impl Door {
                     let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
                     match shaken {
                         Ok(Ok(stream)) => door.answer(stream, &egress, &shutdown).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "a handshake with an agent failed"),
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "a handshake with an agent failed")
+                        }
                         Err(_) => {}
                     }
                 });
@@ -255,7 +257,12 @@ fn container_of(der: &[u8]) -> Option<ContainerId> {
 }
 
 async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Problem> {
-    let wrong = |error: String| Problem::new(Code::BadRequest, format!("The request cannot be read: {error}."));
+    let wrong = |error: String| {
+        Problem::new(
+            Code::BadRequest,
+            format!("The request cannot be read: {error}."),
+        )
+    };
     let body = Limited::new(body, BODY)
         .collect()
         .await
@@ -273,7 +280,8 @@ fn problem(told: &Problem) -> Response<Full<Bytes>> {
     if let Some(cause) = &told.cause {
         tracing::error!(%cause, "an agent's request failed");
     }
-    let status = StatusCode::from_u16(told.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status =
+        StatusCode::from_u16(told.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json(
         status,
         &Told {

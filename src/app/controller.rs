@@ -1,7 +1,7 @@
 //! `optidev controller`: the one process with rights in the cluster. It takes no command and has no vault.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,32 +16,47 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::StopSignal;
 use crate::clients::cluster::{Access, Cluster, Election, Outcome};
 use crate::config::{Config, KubernetesConfig, RuntimeKind};
 use crate::features::containers::pods::{self, Around, Keeper};
 use crate::kernel::{Clock, Rng};
-use crate::store::ledger::{Seal, Sealing};
 use crate::store::Store;
+use crate::store::ledger::{Seal, Sealing};
 use crate::vault::VaultError;
 
 /// Between two looks for the authority that the first server makes.
 const AUTHORITY: Duration = Duration::from_secs(1);
 /// After an election that failed.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The kubelet's port, on every node.
+const KUBELET: u16 = 10_250;
+/// For giving the Lease back.
+const GIVE_BACK: Duration = Duration::from_secs(5);
 /// One request to the port for health.
 const REQUEST: Duration = Duration::from_secs(5);
+
+/// Where a controller runs, as whoever started it says.
+#[derive(Debug)]
+pub struct Place {
+    /// Its name among others, for people who read the Lease.
+    pub name: String,
+    /// The address of its node.
+    pub node: Option<IpAddr>,
+}
 
 /// Runs the controller until it is told to stop.
 ///
 /// # Errors
 /// When a setting cannot be used, or the database refuses this role.
-pub async fn run_controller(config: &Config) -> anyhow::Result<()> {
+pub async fn run_controller(config: &Config, place: &Place) -> anyhow::Result<()> {
     if config.runtime.kind != RuntimeKind::Kubernetes {
         bail!("[runtime] kind is not \"kubernetes\", so there is nothing for a controller to do");
     }
     let mut stop = StopSignal::watch()?;
+    let stopping = CancellationToken::new();
     let answers = Arc::new(AtomicBool::new(false));
     let health = serve_health(config.kubernetes.health_listen, Arc::clone(&answers)).await?;
     let nowhere = Path::new("");
@@ -53,7 +68,7 @@ pub async fn run_controller(config: &Config) -> anyhow::Result<()> {
             .await
             .context("opening the database")?;
         let authority = authority(&store).await?;
-        let around = around(&config.kubernetes);
+        let around = around(&config.kubernetes, place);
         let settings = pods::settings(&config.kubernetes, authority, around);
         let access = match &config.kubernetes.kubeconfig {
             Some(path) => Access::Kubeconfig {
@@ -64,39 +79,60 @@ pub async fn run_controller(config: &Config) -> anyhow::Result<()> {
         };
         let cluster = Cluster::connect(settings, access).await?;
         answers.store(true, Ordering::Relaxed);
-        lead(config, &store, &cluster).await
+        lead(config, place, &store, &cluster, &stopping).await
     };
+    let mut work = std::pin::pin!(work);
     tokio::select! {
-        done = work => done,
+        done = &mut work => done,
         () = health => bail!("the port for health ended by itself"),
         () = stop.heard() => {
             tracing::info!("stopping");
+            stopping.cancel();
+            // The Lease is given back, so that another need not wait for its end.
+            let _ = tokio::time::timeout(GIVE_BACK, work).await;
             Ok(())
         }
     }
 }
 
 /// Waits for the Lease, works, and waits again when it was lost.
-async fn lead(config: &Config, store: &Store, cluster: &Cluster) -> anyhow::Result<()> {
+async fn lead(
+    config: &Config,
+    place: &Place,
+    store: &Store,
+    cluster: &Cluster,
+    stopping: &CancellationToken,
+) -> anyhow::Result<()> {
     let random: [u8; 6] = Rng.bytes();
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let pod = std::env::var("POD_NAME").unwrap_or_else(|_| "controller".to_owned());
-    let identity = format!("{pod}-{random}");
+    let identity = format!("{}-{random}", place.name);
     let election = Election::new(&config.kubernetes.lease, &identity, || {
         Clock::system().now_ms()
     });
     loop {
-        let outcome = cluster
-            .elect(&election, |leadership| {
-                pods::keep(Keeper::new(
-                    store.clone(),
-                    cluster.led_by(leadership),
-                    config.kubernetes.clone(),
-                    Clock::system(),
-                    Rng,
-                ))
-            })
-            .await;
+        let leads = AtomicBool::new(false);
+        let elected = cluster.elect(&election, |leadership| {
+            leads.store(true, Ordering::Relaxed);
+            let keeper = Keeper::new(
+                store.clone(),
+                cluster.led_by(leadership),
+                config.kubernetes.clone(),
+                Clock::system(),
+                Rng,
+            );
+            pods::keep(keeper, stopping.clone())
+        });
+        // One that leads ends its work by itself, and then gives the Lease back.
+        let told_while_waiting = async {
+            stopping.cancelled().await;
+            if leads.load(Ordering::Relaxed) {
+                std::future::pending().await
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = elected => outcome,
+            () = told_while_waiting => return Ok(()),
+        };
         match outcome {
             Ok(Outcome::Done(())) => return Ok(()),
             Ok(Outcome::Lost) => {}
@@ -123,7 +159,7 @@ async fn authority(store: &Store) -> anyhow::Result<String> {
 }
 
 /// What no container may reach, as far as this process sees it: its own name server and its own node's kubelet.
-fn around(config: &KubernetesConfig) -> Around {
+fn around(config: &KubernetesConfig, place: &Place) -> Around {
     let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let name_server = resolver
         .lines()
@@ -131,10 +167,7 @@ fn around(config: &KubernetesConfig) -> Around {
         .find_map(|address| address.trim().parse().ok())
         .filter(|_| config.kubeconfig.is_none())
         .map(|address| SocketAddr::new(address, 53));
-    let kubelet = std::env::var("NODE_IP")
-        .ok()
-        .and_then(|address| address.parse().ok())
-        .map(|address| SocketAddr::new(address, 10_250));
+    let kubelet = place.node.map(|address| SocketAddr::new(address, KUBELET));
     Around {
         name_server,
         kubelet,
@@ -147,7 +180,9 @@ async fn serve_health(
     ready: Arc<AtomicBool>,
 ) -> anyhow::Result<impl Future<Output = ()>> {
     let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("listening on {address}: is it in use? Choose another with [kubernetes] health_listen")
+        format!(
+            "listening on {address}: is it in use? Choose another with [kubernetes] health_listen"
+        )
     })?;
     Ok(async move {
         let mut connections = JoinSet::new();
@@ -167,7 +202,8 @@ async fn serve_health(
                         "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
                         _ => (StatusCode::NOT_FOUND, "not found\n"),
                     };
-                    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+                    let mut response =
+                        Response::new(Full::new(Bytes::from_static(text.as_bytes())));
                     *response.status_mut() = status;
                     std::future::ready(Ok::<_, Infallible>(response))
                 });

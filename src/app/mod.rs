@@ -35,7 +35,7 @@ use crate::jobs;
 use crate::kernel::wiping;
 
 pub use confinement::{Confinement, confine};
-pub use controller::run_controller;
+pub use controller::{Place, run_controller};
 pub use doctor::{Check, examine};
 pub use launcher::run_launcher;
 pub use rotation::rotate_master;

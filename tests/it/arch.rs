@@ -104,6 +104,11 @@ const ALLOWED: &[Edge] = &[
         reason: "the mail server's password may have been given to the vault on the host",
     },
     Edge {
+        from: "features/containers",
+        to: "features::credentials",
+        reason: "the key of the authority of agents is a credential of the installation",
+    },
+    Edge {
         from: "features/credentials",
         to: "features::audit",
         reason: "each change is written to the audit log in its own transaction",

@@ -55,6 +55,47 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
+{{- define "optidev.spread" -}}
+topologySpreadConstraints:
+  {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "optidev.selector" $ | nindent 8 }}
+  {{- end }}
+{{- end }}
+
+{{/* The mark of what the controller makes. A namespace's name has no dot, so no two installations in a cluster have the same. */}}
+{{- define "optidev.install" -}}
+{{- $install := printf "%s.%s" .Release.Namespace (include "optidev.name" .) -}}
+{{- if gt (len $install) 63 -}}
+{{- fail (printf (print "%q is to mark what belongs to this installation and is %d characters long; a label's value has at most "
+    "63. Install into a namespace with a shorter name, or under a shorter release name.") $install (len $install)) -}}
+{{- end -}}
+{{- $install -}}
+{{- end }}
+
+{{/* The controller's name where there are no namespaces. */}}
+{{- define "optidev.controller-cluster-name" -}}
+{{- printf "%s-%s-controller" .Release.Namespace (include "optidev.name" .) -}}
+{{- end }}
+
+{{/* The pods of containers, as one element of `from` or `to`: two would mean either. */}}
+{{- define "optidev.containers-peer" -}}
+- namespaceSelector:
+    matchLabels:
+      optidev.dev/install: {{ include "optidev.install" . }}
+  podSelector:
+    matchLabels:
+      optidev.dev/install: {{ include "optidev.install" . }}
+{{- end }}
+
+{{/* A map of texts as a table of TOML on one line. */}}
+{{- define "optidev.toml-table" -}}
+{ {{- range $index, $key := keys . | sortAlpha }}{{ if $index }},{{ end }} {{ $key | toJson }} = {{ index $ $key | toJson }}{{ end }} }
+{{- end }}
+
 {{- define "optidev.host" -}}
 {{- (urlParse .Values.publicUrl).host | splitList ":" | first }}
 {{- end }}

@@ -72,7 +72,18 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: &[Self] = &[Self::Preparing, Self::Scheduling, Self::Pulling, Self::Starting, Self::Up, Self::Unprotected, Self::Ended, Self::Terminating, Self::Stopped, Self::Gone];
+    const ALL: &[Self] = &[
+        Self::Preparing,
+        Self::Scheduling,
+        Self::Pulling,
+        Self::Starting,
+        Self::Up,
+        Self::Unprotected,
+        Self::Ended,
+        Self::Terminating,
+        Self::Stopped,
+        Self::Gone,
+    ];
 
     /// The word for it, as databases keep it.
     #[must_use]
@@ -126,7 +137,19 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: &[Self] = &[Self::Namespace, Self::Policies, Self::Quota, Self::Volume, Self::Enrolment, Self::Pod, Self::Node, Self::Mount, Self::Agent, Self::Image, Self::Run];
+    const ALL: &[Self] = &[
+        Self::Namespace,
+        Self::Policies,
+        Self::Quota,
+        Self::Volume,
+        Self::Enrolment,
+        Self::Pod,
+        Self::Node,
+        Self::Mount,
+        Self::Agent,
+        Self::Image,
+        Self::Run,
+    ];
 
     /// The word for it, as databases keep it.
     #[must_use]

@@ -25,7 +25,8 @@ pub use liveness::Standing;
 pub use model::{Checkout, CheckoutState, Container, Identity, Owner, State, Wanted};
 pub use ops::{Access, Entered, create, enter, list, start, stop};
 pub use runtime::{
-    EgressHandler, EgressStream, Launched, Launching, Pods, Runtime, RuntimeError, finder, write_agent,
+    EgressHandler, EgressStream, Launched, Launching, Pods, Runtime, RuntimeError, finder,
+    write_agent,
 };
 
 use crate::context::Services;

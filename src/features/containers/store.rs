@@ -81,7 +81,8 @@ impl container::Model {
             wanted: self.wanted(),
             state: self.state.parse().unwrap_or(State::Stopped),
             reason: self.reason.clone(),
-            steps: serde_json::from_str(&self.steps).unwrap_or_else(|_| pending_steps(&StepName::ALL)),
+            steps: serde_json::from_str(&self.steps)
+                .unwrap_or_else(|_| pending_steps(&StepName::ALL)),
             started_at_ms: self.started_at_ms,
             start_duration_ms: self.start_duration_ms,
         }

@@ -24,8 +24,20 @@ const SYSTEM: &[(&str, &str)] = &[
     ("src/features/audit/sinks/rewrap.rs", "Rotation 2"),
     ("src/features/audit/verify.rs", "AuditRead 3"),
     (
+        "src/features/containers/controller/leading.rs",
+        "Housekeeping 2",
+    ),
+    (
+        "src/features/containers/pods/authority.rs",
+        "Credentials 1, Housekeeping 1",
+    ),
+    (
+        "src/features/containers/pods/store.rs",
+        "ContainerObserve 6, ContainerScan 3",
+    ),
+    (
         "src/features/containers/store.rs",
-        "ContainerObserve 4, ContainerScan 3, Memberships 1",
+        "ContainerObserve 4, ContainerScan 4, Memberships 1",
     ),
     (
         "src/features/credentials/mod.rs",
@@ -108,6 +120,15 @@ const UNAUDITED: &[(&str, &str)] = &[
     ("src/features/ai/assistant/turn.rs", "Transcript 1"),
     ("src/features/audit/sinks/carry.rs", "Housekeeping 2"),
     ("src/features/audit/sinks/rewrap.rs", "Housekeeping 1"),
+    (
+        "src/features/containers/controller/leading.rs",
+        "Housekeeping 3",
+    ),
+    (
+        "src/features/containers/pods/authority.rs",
+        "Housekeeping 1",
+    ),
+    ("src/features/containers/pods/store.rs", "Observed 6"),
     ("src/features/containers/store.rs", "Observed 3"),
     ("src/features/credentials/mod.rs", "Housekeeping 1"),
     ("src/features/identity/rewrap.rs", "Housekeeping 1"),

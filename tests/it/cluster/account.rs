@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use optidev::clients::cluster::*;
 use serde_json::{Value, json};
 
-use crate::lab::*;
+use super::lab::*;
 
 async fn account() -> kube::Client {
     let file = kube::config::Kubeconfig::read_from(controllers_config()).unwrap();
@@ -28,7 +28,7 @@ fn refused<T>(what: &str, by: &str, answer: Result<T, kube::Error>) {
                 "{what}: {status:?}"
             );
             assert!(status.message.contains(by), "{what}: {}", status.message);
-            println!(
+            eprintln!(
                 "{what}: {}",
                 status.message.chars().take(230).collect::<String>()
             );
@@ -416,20 +416,14 @@ async fn volumes_of_others_cannot_be_taken() {
             what,
             VAP,
             volumes
-                .patch(
-                    "lab-theirs",
-                    &PatchParams::default(),
-                    &Patch::Merge(change),
-                )
+                .patch("lab-theirs", &PatchParams::default(), &Patch::Merge(change))
                 .await,
         );
     }
     refused(
         "delete it",
         VAP,
-        volumes
-            .delete("lab-theirs", &DeleteParams::default())
-            .await,
+        volumes.delete("lab-theirs", &DeleteParams::default()).await,
     );
     admins
         .delete("lab-theirs", &DeleteParams::default())

@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use optidev::clients::cluster::*;
 use serde_json::json;
 
-use crate::lab::*;
+use super::lab::*;
 
 #[ignore = "needs a cluster: make test-cluster"]
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn policies_come_back_and_the_container_is_cut_off_until_they_hold() {
             .unwrap();
         let seen = lab.cluster.converge(&wanted).await.unwrap();
         assert_eq!((seen.phase, seen.ip), (Phase::Unprotected, None));
-        println!("{}", seen.reason.unwrap());
+        eprintln!("{}", seen.reason.unwrap());
         assert_eq!(lab.policies(&container).await, ["agent", "default-deny"]);
         // In the API, and perhaps not yet in the kernel.
         assert_eq!(
@@ -79,7 +79,7 @@ async fn policies_come_back_and_the_container_is_cut_off_until_they_hold() {
         .unwrap();
     let seen = lab.cluster.converge(&wanted).await.unwrap();
     assert_eq!((seen.phase, seen.permanent), (Phase::Unprotected, true));
-    println!("{}", seen.reason.unwrap());
+    eprintln!("{}", seen.reason.unwrap());
     assert!(
         lab.policies(&container)
             .await
@@ -99,7 +99,7 @@ async fn policies_come_back_and_the_container_is_cut_off_until_they_hold() {
         .unwrap();
     let seen = lab.cluster.converge(&wanted).await.unwrap();
     assert_eq!(seen.phase, Phase::Unprotected);
-    println!("{}", seen.reason.unwrap());
+    eprintln!("{}", seen.reason.unwrap());
     lab.remove(&container).await;
 }
 
@@ -151,7 +151,7 @@ async fn the_watch_tells_and_labels_and_quota_are_put_back() {
     while changes.next().await != Some(Change::One(container.id.clone())) {}
     let told = begun.elapsed();
     let seen = lab.cluster.converge(&wanted).await.unwrap();
-    println!("told after {told:?}, back after {:?}", begun.elapsed());
+    eprintln!("told after {told:?}, back after {:?}", begun.elapsed());
     assert_eq!(seen.phase, Phase::Unprotected);
 
     let spaces: Api<Namespace> = Api::all(lab.admin.clone());

@@ -5,7 +5,7 @@ use kube::api::{DeleteParams, PostParams};
 use optidev::clients::cluster::*;
 use serde_json::json;
 
-use crate::lab::*;
+use super::lab::*;
 
 #[ignore = "needs a cluster: make test-cluster"]
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_deleted_container_is_reported_gone_only_when_it_is() {
         assert_eq!(seen.phase, Phase::Terminating);
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    println!("gone after {:?}", begun.elapsed());
+    eprintln!("gone after {:?}", begun.elapsed());
     assert!(lab.namespace(&container).await.is_none());
     assert_eq!(
         lab.cluster.converge(&deleted).await.unwrap().phase,
@@ -63,7 +63,7 @@ async fn only_web_pods_reach_the_agent() {
             }
         };
         pods.delete(&name, &DeleteParams::default()).await.unwrap();
-        println!("{component} of {namespace}: {phase}");
+        eprintln!("{component} of {namespace}: {phase}");
         assert_eq!(phase, reaches, "{component} of {namespace}");
     }
     lab.remove(&container).await;

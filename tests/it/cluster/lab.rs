@@ -259,7 +259,7 @@ pub async fn until(
             }
             Err(ClusterError::NotLeader) => panic!("killed"),
             Err(error) => {
-                println!("{error}: {:?}", std::error::Error::source(&error));
+                eprintln!("{error}: {:?}", std::error::Error::source(&error));
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::coordination::v1::Lease;
 use optidev::clients::cluster::*;
 
-use crate::lab::*;
+use super::lab::*;
 
 fn election(identity: &str) -> Election {
     Election::new("optidev-controller", identity, || 1_700_000_000_000)
@@ -28,7 +28,7 @@ async fn one_leads_and_another_takes_over_when_it_is_gone() {
             cluster
                 .elect(&election, |leadership| async move {
                     assert_eq!(leading.fetch_add(1, Ordering::SeqCst), 0, "two lead");
-                    println!("{name} leads after {:?}", begin.elapsed());
+                    eprintln!("{name} leads after {:?}", begin.elapsed());
                     tokio::time::sleep(hold).await;
                     assert!(leadership.is_held());
                     leading.fetch_sub(1, Ordering::SeqCst);
@@ -63,7 +63,7 @@ async fn one_leads_and_another_takes_over_when_it_is_gone() {
     let dropped = Instant::now();
     lead("four", Duration::ZERO).await;
     let took = dropped.elapsed();
-    println!("taken over {took:?} after the kill");
+    eprintln!("taken over {took:?} after the kill");
     assert!(
         took > Duration::from_secs(13) && took < Duration::from_secs(20),
         "{took:?}"
@@ -105,7 +105,7 @@ async fn a_leader_whose_lease_is_taken_stops_and_changes_nothing_more() {
     let begun = Instant::now();
     let (outcome, leadership) = tokio::join!(leader, thief);
     assert_eq!(outcome, Outcome::Lost);
-    println!("lost after {:?}", begun.elapsed());
+    eprintln!("lost after {:?}", begun.elapsed());
     assert!(!leadership.is_held());
     let former = lab.cluster.led_by(leadership);
     let refused = former.converge(&container.running(1)).await.unwrap_err();

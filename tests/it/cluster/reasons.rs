@@ -3,7 +3,7 @@ use kube::api::PostParams;
 use optidev::clients::cluster::*;
 use serde_json::json;
 
-use crate::lab::*;
+use super::lab::*;
 
 async fn said(lab: &Lab, wanted: &Wanted, parts: &[&str]) -> Observed {
     let seen = until(&lab.cluster, wanted, |seen| {
@@ -12,7 +12,7 @@ async fn said(lab: &Lab, wanted: &Wanted, parts: &[&str]) -> Observed {
             .is_some_and(|reason| parts.iter().all(|part| reason.contains(part)))
     })
     .await;
-    println!(
+    eprintln!(
         "{:?} {:?} permanent {}: {}",
         seen.phase,
         seen.step,
@@ -102,7 +102,7 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
         seen.reason.is_some()
     })
     .await;
-    println!("{:?}", seen.reason);
+    eprintln!("{:?}", seen.reason);
     assert!(
         seen.permanent
             && seen
@@ -119,7 +119,7 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
         .converge(&container.running(8))
         .await
         .unwrap();
-    println!("{:?}", seen.reason);
+    eprintln!("{:?}", seen.reason);
     assert!(seen.permanent && seen.reason.unwrap().contains("has no digest"));
     lab.remove(&container).await;
 }

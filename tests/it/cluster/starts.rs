@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, PostParams};
 use optidev::clients::cluster::*;
 use serde_json::json;
 
-use crate::lab::*;
+use super::lab::*;
 
 #[ignore = "needs a cluster: make test-cluster"]
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_container_starts_step_by_step_and_then_nothing_changes() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    println!("{seen:?}");
+    eprintln!("{seen:?}");
     let pod = lab.pod(&container).await.unwrap();
     assert_eq!(
         up.ip.unwrap().to_string(),
@@ -58,7 +58,9 @@ async fn a_container_starts_step_by_step_and_then_nothing_changes() {
     assert_eq!(idle.converge(&enrolled).await.unwrap().phase, Phase::Up);
 
     // Another start is another pod, with another token.
-    let next = container.start(2, |start| start.token = optidev::kernel::SecretString::new("second".to_owned()));
+    let next = container.start(2, |start| {
+        start.token = optidev::kernel::SecretString::new("second".to_owned())
+    });
     let again = until(&lab.cluster, &next, |seen| {
         seen.phase == Phase::Up && seen.start == Some(2)
     })
@@ -77,7 +79,7 @@ async fn a_container_starts_step_by_step_and_then_nothing_changes() {
         .await
         .unwrap();
     let over = drive(&lab.cluster, &enrolled, Phase::Ended).await;
-    println!("{:?}", over.reason);
+    eprintln!("{:?}", over.reason);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(
         drive(&lab.cluster, &enrolled, Phase::Ended).await.start,
@@ -110,7 +112,7 @@ async fn a_controller_that_is_killed_between_any_two_steps_is_taken_over() {
         let next = controller().await;
         drive(&next, &wanted, Phase::Up).await;
         assert_eq!(container.starts(), 1);
-        println!("{steps} steps: killed {died}");
+        eprintln!("{steps} steps: killed {died}");
         // The ways down, killed after each step or two.
         let mut looks = 0;
         if steps > 0 {
@@ -145,7 +147,7 @@ async fn a_controller_that_is_killed_between_any_two_steps_is_taken_over() {
                         }
                     }
                     Ok(_) | Err(ClusterError::NotLeader) => {}
-                    Err(error) => println!("{error}"),
+                    Err(error) => eprintln!("{error}"),
                 }
                 lab.check(&container).await;
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -220,7 +222,7 @@ async fn what_is_not_ours_is_left_alone() {
             matches!(refused, ClusterError::Foreign { .. }) && refused.is_permanent(),
             "{refused}"
         );
-        println!("{refused}");
+        eprintln!("{refused}");
     }
     let after = spaces.get(&container.namespace).await.unwrap();
     assert_eq!(
@@ -273,9 +275,9 @@ async fn starts_are_measured_against_a_bare_pod() {
             .modified()
             .unwrap();
         let agent = agent.duration_since(began).unwrap();
-        println!("the agent itself after {agent:?}");
+        eprintln!("the agent itself after {agent:?}");
         agents.push(agent);
-        println!("{steps:?}");
+        eprintln!("{steps:?}");
         let begun = Instant::now();
         let name = format!("bare{round}");
         let pods = lab.api::<Pod>("optidev");
@@ -296,7 +298,7 @@ async fn starts_are_measured_against_a_bare_pod() {
         running.await.unwrap();
         bare.push(begun.elapsed());
         pods.delete(&name, &DeleteParams::default()).await.unwrap();
-        println!(
+        eprintln!(
             "{round}: ours {:?} in {looks} looks, bare {:?}",
             ours[round], bare[round]
         );
@@ -304,7 +306,7 @@ async fn starts_are_measured_against_a_bare_pod() {
     }
     ours.sort();
     bare.sort();
-    println!(
+    eprintln!(
         "p50: ours {:?}, bare {:?}",
         ours[ours.len() / 2],
         bare[bare.len() / 2]

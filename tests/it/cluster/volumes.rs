@@ -6,7 +6,7 @@ use kube::api::PostParams;
 use optidev::clients::cluster::*;
 use serde_json::json;
 
-use crate::lab::*;
+use super::lab::*;
 
 #[ignore = "needs a cluster: make test-cluster"]
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_stopped_container_keeps_its_data_with_and_without_its_namespace() {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    println!(
+    eprintln!(
         "the directory {} is still there",
         container.directory.display()
     );

@@ -17,11 +17,13 @@ const HOME: &str = "/home/dev";
 const BIN: &str = "/optidev/bin";
 const ENROL: &str = "/optidev/enrol";
 const STATE: &str = "/optidev/state";
+/// In memory. The agent makes the folder of secrets in it, since a volume's own folder belongs to root.
+const RUN: &str = "/run";
 const SECRETS: &str = "/run/secrets";
 /// The agent ends its terminals by itself before; what is left after this is killed.
 const GRACE_S: u32 = 5;
 /// Memory for files of secrets. It counts as the container's memory.
-const SECRETS_MIB: u32 = 4;
+const RUN_MIB: u32 = 8;
 /// The agent's own state: its key, its certificate, ring buffers of terminals.
 const STATE_MIB: u32 = 256;
 /// The agent's executable.
@@ -99,7 +101,7 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
                 { "name": CLAIM, "mountPath": HOME },
                 { "name": "tmp", "mountPath": "/tmp" },
                 { "name": "state", "mountPath": STATE },
-                { "name": "secrets", "mountPath": SECRETS },
+                { "name": "run", "mountPath": RUN },
                 { "name": "agent", "mountPath": BIN, "readOnly": true },
                 { "name": ENROLMENT, "mountPath": ENROL, "readOnly": true },
             ],
@@ -108,7 +110,7 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
             { "name": CLAIM, "persistentVolumeClaim": { "claimName": CLAIM } },
             { "name": "tmp", "emptyDir": { "sizeLimit": mib(start.class.ephemeral_mib) } },
             { "name": "state", "emptyDir": { "sizeLimit": mib(STATE_MIB) } },
-            { "name": "secrets", "emptyDir": { "medium": "Memory", "sizeLimit": mib(SECRETS_MIB) } },
+            { "name": "run", "emptyDir": { "medium": "Memory", "sizeLimit": mib(RUN_MIB) } },
             { "name": "agent", "emptyDir": { "sizeLimit": mib(AGENT_MIB) } },
             { "name": ENROLMENT, "secret": { "secretName": ENROLMENT, "defaultMode": 0o440 } },
         ],

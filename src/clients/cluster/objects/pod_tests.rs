@@ -1,3 +1,5 @@
+//! The pod, field by field.
+
 use serde_json::{Value, json};
 
 use super::super::samples;
@@ -141,11 +143,11 @@ fn volumes_are_the_home_the_secret_and_scratch_only() {
     }
     let secrets = volumes
         .iter()
-        .find(|volume| volume["name"] == "secrets")
+        .find(|volume| volume["name"] == "run")
         .unwrap();
     assert_eq!(
         secrets["emptyDir"],
-        json!({ "medium": "Memory", "sizeLimit": "4Mi" })
+        json!({ "medium": "Memory", "sizeLimit": "8Mi" })
     );
     let mounts = pod["spec"]["containers"][0]["volumeMounts"]
         .as_array()
@@ -161,10 +163,7 @@ fn volumes_are_the_home_the_secret_and_scratch_only() {
         .filter(|mount| mount["readOnly"] != true)
         .map(|mount| &mount["mountPath"])
         .collect();
-    assert_eq!(
-        writable,
-        ["/home/dev", "/tmp", "/optidev/state", "/run/secrets"]
-    );
+    assert_eq!(writable, ["/home/dev", "/tmp", "/optidev/state", "/run"]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! What a pod says, and what it means.
+
 use serde_json::{Value, json};
 
 use super::*;

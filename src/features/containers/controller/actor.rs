@@ -15,6 +15,9 @@ use crate::features::containers::store::{self, container};
 /// How long an agent has to end its terminals in good order.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Steps of a start within so long are written together.
+const TOGETHER: Duration = Duration::from_millis(200);
+
 /// What the task knows beside what it shows.
 struct Actor<'a> {
     controller: &'a Controller,
@@ -148,12 +151,11 @@ impl Actor<'_> {
         let steps = self.controller.parts.runtime.steps();
         let reason = self.restart_reason.take();
         let mut progress = Progress::begin(&self.watched.observed, steps, reason);
-        let starting = self.watched.observed.borrow().clone();
-        // Written while the start goes on: nothing waits for it.
-        let (started, _) = tokio::join!(
-            starting::start(self.controller, self.watched, &mut progress),
-            write(self.controller, self.watched, starting)
-        );
+        let started = tokio::select! {
+            biased;
+            started = starting::start(self.controller, self.watched, &mut progress) => started,
+            () = write_on(self.controller, self.watched) => return,
+        };
         match started {
             Ok((instance, agent)) => {
                 self.out_of_memory = instance.out_of_memory().await;
@@ -274,7 +276,10 @@ impl Actor<'_> {
         }
         self.asked_idle = Instant::now();
         let controller = self.controller;
-        let minutes = controller.parts.runtime.idle_minutes(&controller.services.config);
+        let minutes = controller
+            .parts
+            .runtime
+            .idle_minutes(&controller.services.config);
         let Some(reason) = idle::reason(&controller.services, agent, minutes).await else {
             return;
         };
@@ -403,6 +408,20 @@ async fn ended(running: &mut Option<(Instance, Agent)>) -> Ended {
     match running {
         Some((instance, _)) => instance.ended().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Writes what a start does while it goes on, for those who follow it on another server. Never ends: what was begun last is
+/// dropped when the start is over, and written again after it.
+async fn write_on(controller: &Controller, watched: &Watched) {
+    let mut changes = watched.observed.subscribe();
+    loop {
+        let observed = changes.borrow_and_update().clone();
+        write(controller, watched, observed).await;
+        if changes.changed().await.is_err() {
+            return;
+        }
+        tokio::time::sleep(TOGETHER).await;
     }
 }
 

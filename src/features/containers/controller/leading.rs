@@ -98,9 +98,7 @@ impl Candidate {
     /// Takes or renews the row, and says whether it is held.
     async fn hold(&mut self) -> Result<bool, StoreError> {
         let tx = self.store.system(SystemPurpose::Housekeeping).await?;
-        let found = tx
-            .one(row::Entity::find_by_id(NAME.to_owned()))
-            .await?;
+        let found = tx.one(row::Entity::find_by_id(NAME.to_owned())).await?;
         let Some(found) = found else {
             let first = row::ActiveModel {
                 name: Set(NAME.to_owned()),
@@ -108,7 +106,10 @@ impl Candidate {
                 renewals: Set(1),
             };
             return match tx.insert(first).await {
-                Ok(_) => tx.commit_unaudited(Unaudited::Housekeeping).await.map(|()| true),
+                Ok(_) => tx
+                    .commit_unaudited(Unaudited::Housekeeping)
+                    .await
+                    .map(|()| true),
                 Err(StoreError::Duplicate) => Ok(false),
                 Err(error) => Err(error),
             };

@@ -90,10 +90,7 @@ pub async fn renew(
 ///
 /// # Errors
 /// [`StoreError`]
-pub async fn present(
-    services: &Services,
-    id: ContainerId,
-) -> Result<Option<Identity>, StoreError> {
+pub async fn present(services: &Services, id: ContainerId) -> Result<Option<Identity>, StoreError> {
     let row = store::read(&services.store, id).await?;
     let present = row.filter(|row| row.wanted() == Wanted::Running && row.is_enrolled());
     Ok(present.map(|row| row.identity()))

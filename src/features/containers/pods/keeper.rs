@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::settings;
 use super::store::{self, pod};
@@ -46,8 +47,8 @@ struct Parts {
     failures: Mutex<HashMap<ContainerId, u32>>,
 }
 
-/// Keeps all containers until it is dropped.
-pub async fn keep(keeper: Keeper) {
+/// Keeps all containers until it is told to stop. May be dropped at any point.
+pub async fn keep(keeper: Keeper, stop: CancellationToken) {
     let mut queue = Queue::default();
     let mut looks: JoinSet<(ContainerId, Option<Duration>)> = JoinSet::new();
     let mut changes = Box::pin(keeper.0.cluster.watch());
@@ -63,6 +64,7 @@ pub async fn keep(keeper: Keeper) {
         }
         let next = queue.next().filter(|_| looks.len() < AT_ONCE);
         tokio::select! {
+            () = stop.cancelled() => return,
             Some(done) = looks.join_next(), if !looks.is_empty() => match done {
                 Ok((id, next)) => queue.done(id, next),
                 Err(error) => {
@@ -299,12 +301,18 @@ impl Keeper {
                 return;
             }
         };
-        let rows: HashSet<String> = rows.iter().map(|row| row.container_id.to_string()).collect();
+        let rows: HashSet<String> = rows
+            .iter()
+            .map(|row| row.container_id.to_string())
+            .collect();
         for one in known
             .into_iter()
             .filter(|one| !rows.contains(&one.container))
         {
-            tracing::warn!(container = one.container, "no database row asks for it; it is stopped, and its volume is kept");
+            tracing::warn!(
+                container = one.container,
+                "no database row asks for it; it is stopped, and its volume is kept"
+            );
             let wanted = cluster::Wanted {
                 container: one.container,
                 workspace: one.workspace,
@@ -355,10 +363,7 @@ enum LookError {
 /// What a row says was observed.
 fn known(row: &pod::Model) -> Observed {
     let mut observed = Observed::failed(row.phase().unwrap_or(Phase::Preparing), String::new());
-    observed.step = row
-        .step
-        .as_deref()
-        .and_then(cluster::Step::from_word);
+    observed.step = row.step.as_deref().and_then(cluster::Step::from_word);
     observed.ip = row.ip.as_deref().and_then(|ip| ip.parse().ok());
     observed.pod_uid.clone_from(&row.pod_uid);
     observed.reason.clone_from(&row.reason);

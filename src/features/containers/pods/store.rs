@@ -174,12 +174,13 @@ pub async fn ask(
 }
 
 fn new_row(who: Identity, ask: &Ask<'_>, now_ms: i64) -> pod::ActiveModel {
+    let (class, image) = ask.start.unwrap_or_default();
     pod::ActiveModel {
         workspace_id: Set(who.workspace),
         container_id: Set(who.container),
         owner_id: Set(who.owner),
-        class: Set(String::new()),
-        image: Set(String::new()),
+        class: Set(class.to_owned()),
+        image: Set(image.to_owned()),
         seen: Set(0),
         attempt: Set(0),
         attempt_for: Set(0),

@@ -190,7 +190,8 @@ impl Pods {
                 return Err(RuntimeError::Failed(format!(
                     "it did not start within {} s: {}",
                     limit.as_secs(),
-                    row.reason.unwrap_or_else(|| "is `optidev controller` running?".to_owned())
+                    row.reason
+                        .unwrap_or_else(|| "is `optidev controller` running?".to_owned())
                 )));
             }
             let now = if placed {
@@ -204,10 +205,7 @@ impl Pods {
     }
 
     /// The pod of a row, when it may be connected to.
-    fn instance(
-        self: &Arc<Self>,
-        row: &pod::Model,
-    ) -> Result<Option<PodInstance>, RuntimeError> {
+    fn instance(self: &Arc<Self>, row: &pod::Model) -> Result<Option<PodInstance>, RuntimeError> {
         let Some(endpoint) = endpoint(&self.services.config.kubernetes, &self.broker, row) else {
             return Ok(None);
         };
