@@ -17,6 +17,10 @@ PROFILE ?= dev
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS := vault_request vault_reply dotenv
 
+# What has no database, or is not about it: once is enough.
+EITHER_DATABASE := $(addprefix --skip ,arch:: chart:: compile_fail:: e2e:: fuzz:: readme:: vault::anchors vault::attack vault::kills \
+	vault::operations vault::person vault::reseal vault::restart vault::submission vault::system)
+
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tools that scripts/need puts here come first; the folders need not exist.
 export PATH := $(abspath $(TARGET))/tools/bin:$(abspath $(TARGET))/tools/node/bin:$(PATH)
@@ -70,7 +74,7 @@ test: ## Run all tests, in a real browser too, on SQLite and on PostgreSQL
 	@$(STEP) "compile the tests" cargo test --locked --workspace --no-run
 	@$(STEP) "compile the server without its filter" cargo build --locked --features no-scope-filter --bin optidev-unscoped
 	@$(STEP) "tests" cargo test --locked --workspace
-	@$(STEP) "the integration tests on PostgreSQL" env OPTIDEV_TEST_DATABASE=postgres cargo test --locked --test it
+	@$(STEP) "the integration tests on PostgreSQL" env OPTIDEV_TEST_DATABASE=postgres cargo test --locked --test it -- $(EITHER_DATABASE)
 	@$(STEP) "make run, to its sign-in link and its end" scripts/try-run
 
 check: ## Formatting, lints, licences, unused dependencies, spelling
@@ -103,7 +107,8 @@ chart-check: ## Render the Helm chart and compare it with tests/helm; needs helm
 	@scripts/chart-check
 
 test-cluster: ## Try the chart on a real cluster, started by the kit in OPTIDEV_CLUSTER (default ../shared/cluster)
-	@scripts/need build node
+	@scripts/need build node browser
 	@$(MAKE) assets
-	@$(STEP) "compile" cargo build --locked --bin optidev
+	@$(MAKE) $(BROWSER_MODULES)
+	@$(STEP) "compile" cargo test --locked --workspace --no-run
 	@scripts/test-cluster

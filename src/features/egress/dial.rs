@@ -1,7 +1,7 @@
 //! From a name to a connection: resolve once, check every address, connect to a checked one.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -16,23 +16,17 @@ use crate::clients::ranges;
 pub enum Resolver {
     /// The system's resolver, on the server's side: containers have none.
     System,
-    /// Fixed answers, so that tests can say what a name resolves to.
+    /// The answer to each look-up is the test's, port included: a test has no right to listen at 80 and 443.
     #[cfg(test)]
-    Table(std::collections::HashMap<String, Vec<IpAddr>>),
+    Test(Box<dyn Fn(&str, u16) -> Vec<SocketAddr> + Send + Sync>),
 }
 
 impl Resolver {
-    async fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
+    async fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         match self {
-            Self::System => Ok(tokio::net::lookup_host((name, port))
-                .await?
-                .map(|address| address.ip())
-                .collect()),
+            Self::System => Ok(tokio::net::lookup_host((name, port)).await?.collect()),
             #[cfg(test)]
-            Self::Table(table) => {
-                let _ = port;
-                Ok(table.get(name).cloned().unwrap_or_default())
-            }
+            Self::Test(answers) => Ok(answers(name, port)),
         }
     }
 }
@@ -63,12 +57,7 @@ impl Dialer {
             let share = deadline.saturating_duration_since(Instant::now())
                 / u32::try_from(left.max(1)).unwrap_or(1);
             left = left.saturating_sub(1);
-            match timeout(
-                share,
-                TcpStream::connect(SocketAddr::new(address, target.port)),
-            )
-            .await
-            {
+            match timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     // Best effort: without it small packets are later, not lost.
                     let _ = stream.set_nodelay(true);
@@ -85,9 +74,13 @@ impl Dialer {
     }
 
     /// The addresses of the target that may be connected to; never empty.
-    async fn addresses(&self, target: &Target, deadline: Instant) -> Result<Vec<IpAddr>, Refusal> {
+    async fn addresses(
+        &self,
+        target: &Target,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
         let all = match &target.host {
-            Host::Address(address) => vec![*address],
+            Host::Address(address) => vec![SocketAddr::new(*address, target.port)],
             Host::Name(name) => {
                 match timeout_at(deadline, self.resolver.lookup(name, target.port)).await {
                     Ok(Ok(addresses)) => addresses,
@@ -98,10 +91,10 @@ impl Dialer {
         let mut allowed = Vec::new();
         let mut refused = None;
         for address in all {
-            match ranges::special(address, &self.also_allow) {
+            match ranges::special(address.ip(), &self.also_allow) {
                 None if allowed.contains(&address) => {}
                 None => allowed.push(address),
-                Some(range) => refused = refused.or(Some((address, range))),
+                Some(range) => refused = refused.or(Some((address.ip(), range))),
             }
         }
         match (allowed.is_empty(), refused) {

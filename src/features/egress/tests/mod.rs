@@ -5,10 +5,11 @@
     reason = "tasks of a test end with its runtime"
 )]
 
+mod corpus;
 mod tls;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -51,7 +52,12 @@ fn egress(allow: &[String], also_allow: &[&str], names: &[(&str, &str)]) -> Egre
     let resolver = if names.is_empty() {
         Resolver::System
     } else {
-        Resolver::Table(table)
+        Resolver::Test(Box::new(move |name, port| {
+            let addresses = table.get(name).into_iter().flatten();
+            addresses
+                .map(|&address| SocketAddr::new(address, port))
+                .collect()
+        }))
     };
     Egress::with_resolver(&config, Clock::fixed(7), TaskTracker::new(), resolver).unwrap()
 }
