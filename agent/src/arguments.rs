@@ -10,6 +10,7 @@ pub const USAGE: &str = "\
 usage: optidev-agent --socket PATH [--egress-socket PATH --proxy 127.0.0.1:3128] FOLDERS
        optidev-agent --listen IP:PORT --server IP:PORT --authority FILE --token-file FILE
                      --container ID --probes FILE --proxy 127.0.0.1:3128 FOLDERS
+       optidev-agent probe [--echo IP:PORT]... [--probes FILE] --report FILE
 
 FOLDERS, the only ones that are written to:
   --home DIR            the home folder; no request reaches beyond it
@@ -29,6 +30,11 @@ in a pod:
   --token-file FILE     the one-use token of enrolment; read once, then removed where possible
   --container ID        the container's id, ctr_...
   --probes FILE         JSON: what must be unreachable, and what must not, before anything starts
+
+for a proof on demand:
+  --echo IP:PORT        answers there over TCP and UDP
+  --probes FILE         tried once, and then it ends; without, it answers until it is told to stop
+  --report FILE         where what was found is written, as JSON
 ";
 
 /// The arguments of a run.

@@ -23,6 +23,7 @@ use crate::home::Home;
 use crate::ids;
 use crate::isolation::{Gate, Plan};
 use crate::pod;
+use crate::probe;
 use crate::proxy::{self, Way};
 use crate::scratch::Scratch;
 use crate::sealing::KeyPair;
@@ -33,8 +34,14 @@ use crate::terminals::Terminals;
 /// Runs the agent with the process's arguments until SIGTERM, SIGINT or `POST /v1/shutdown`.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
-        Ok(arguments) => arguments,
+    let mut words = std::env::args_os().skip(1).peekable();
+    let parsed = if words.next_if(|word| word == "probe").is_some() {
+        probe::Arguments::parse(words).map(Work::Probe)
+    } else {
+        Arguments::parse(words).map(Work::Serve)
+    };
+    let work = match parsed {
+        Ok(work) => work,
         Err(error) => {
             eprintln!("optidev-agent: {error}\n\n{USAGE}");
             return ExitCode::from(2);
@@ -45,13 +52,26 @@ pub fn main() -> ExitCode {
         .enable_all()
         .max_blocking_threads(16)
         .build();
-    match runtime.and_then(|runtime| runtime.block_on(run(arguments))) {
+    match runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            match work {
+                Work::Serve(arguments) => run(arguments).await,
+                Work::Probe(arguments) => probe::run(arguments).await,
+            }
+        })
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("optidev-agent: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the process is for.
+enum Work {
+    Serve(Arguments),
+    Probe(probe::Arguments),
 }
 
 /// Says which thing failed.

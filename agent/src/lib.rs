@@ -35,6 +35,7 @@ mod ids;
 mod isolation;
 mod pod;
 mod ports;
+mod probe;
 mod processes;
 mod projects;
 mod proxy;

@@ -1,5 +1,5 @@
-//! Containers as pods: what the servers want of each and what the controller observed; the authority of agents'
-//! certificates; who of several servers leads.
+//! Containers as pods: what the servers want of each and what the controller observed; the proof of isolation on demand; the
+//! authority of agents' certificates; who of several servers leads.
 
 use sea_orm_migration::prelude::*;
 
@@ -60,6 +60,42 @@ impl MigrationTrait for Migration {
             }],
         )
         .await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table("isolation_proof")
+                    .col(big("one").primary_key())
+                    .col(big("asked_at_ms"))
+                    .col(big("checked_at_ms"))
+                    .col(flag("proven"))
+                    .col(text("enforcer"))
+                    .col(text("found"))
+                    .take(),
+            )
+            .await?;
+        manager
+            .exec_stmt(
+                Query::insert()
+                    .into_table("isolation_proof")
+                    .columns([
+                        "one",
+                        "asked_at_ms",
+                        "checked_at_ms",
+                        "proven",
+                        "enforcer",
+                        "found",
+                    ])
+                    .values_panic([
+                        1_i64.into(),
+                        0_i64.into(),
+                        0_i64.into(),
+                        false.into(),
+                        "".into(),
+                        "".into(),
+                    ])
+                    .take(),
+            )
+            .await?;
         manager
             .create_table(
                 Table::create()

@@ -5,26 +5,35 @@ use crate::tenant::Rows;
 /// The server adds rows to these and reads them; it may neither change nor delete one. `optidev migrate` grants so.
 pub const APPEND_ONLY: [&str; 2] = ["audit_event", "installation"];
 
-/// What `optidev controller` may do on PostgreSQL: read these, and write these columns of `pod`. What is wanted is not among
+/// What `optidev controller` may do on PostgreSQL: read these tables, and write these columns of two. What is wanted is not among
 /// them.
-pub const CONTROLLER_READS: [&str; 3] = ["authority", "pod", "seaql_migrations"];
-/// See [`CONTROLLER_READS`].
-pub const CONTROLLER_WRITES: [&str; 15] = [
-    "seen",
-    "attempt",
-    "attempt_for",
-    "token_digest",
-    "csr_digest",
-    "enrolled_at_ms",
-    "phase",
-    "step",
-    "ip",
-    "pod_uid",
-    "reason",
-    "permanent",
-    "out_of_memory",
-    "freed",
-    "observed_at_ms",
+pub const CONTROLLER: [(&str, &[&str]); 4] = [
+    ("authority", &[]),
+    (
+        "isolation_proof",
+        &["checked_at_ms", "proven", "enforcer", "found"],
+    ),
+    (
+        "pod",
+        &[
+            "seen",
+            "attempt",
+            "attempt_for",
+            "token_digest",
+            "csr_digest",
+            "enrolled_at_ms",
+            "phase",
+            "step",
+            "ip",
+            "pod_uid",
+            "reason",
+            "permanent",
+            "out_of_memory",
+            "freed",
+            "observed_at_ms",
+        ],
+    ),
+    ("seaql_migrations", &[]),
 ];
 
 /// Tables with a `workspace_id` or `organization_id` and no row level security, because they are read before a tenant is

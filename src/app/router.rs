@@ -42,6 +42,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
         .merge(projects::pages(max_import_bytes))
         .merge(secrets::pages())
         .merge(secrets::delivery_pages(containers.deliveries.clone()))
+        .merge(containers::pages(Arc::clone(&containers.controller)))
         .merge(audit::pages())
         .merge(docs::routes(docs::Document::new(&document)?))
         .merge(api)

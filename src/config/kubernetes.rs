@@ -67,10 +67,24 @@ pub struct KubernetesConfig {
     /// More destinations that must not be reachable from a container, tried before anything starts in it. `host:port`
     /// addresses of what listens in your network.
     pub forbidden: Vec<SocketAddr>,
+    /// What happens to starts when the last proof of isolation between pods failed.
+    pub unproven_isolation: UnprovenIsolation,
+    /// Who enforces network policies, to be shown with the proof; looked for when empty.
+    pub enforcer: String,
     /// The class of containers that name none.
     pub default_class: String,
     /// Sizes of containers, by name.
     pub classes: BTreeMap<String, ClassConfig>,
+}
+
+/// What a failed proof means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnprovenIsolation {
+    /// No container is started until a proof holds.
+    Refuse,
+    /// Containers are started all the same, if their own agents find nothing.
+    StartContainersThatMayReachEachOther,
 }
 
 /// The size of a container.
@@ -155,6 +169,8 @@ impl Default for KubernetesConfig {
             start_timeout_seconds: 600,
             health_listen: SocketAddr::new(any, 8081),
             forbidden: Vec::new(),
+            unproven_isolation: UnprovenIsolation::Refuse,
+            enforcer: String::new(),
             default_class: "medium".to_owned(),
             classes: BTreeMap::from([("medium".to_owned(), medium)]),
         }

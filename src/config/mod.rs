@@ -23,7 +23,9 @@ pub use ai::AiConfig;
 pub use audit::AuditConfig;
 pub use database::DatabaseConfig;
 pub use egress::EgressConfig;
-pub use kubernetes::{ClassConfig, GpuConfig, KubernetesConfig, TolerationConfig};
+pub use kubernetes::{
+    ClassConfig, GpuConfig, KubernetesConfig, TolerationConfig, UnprovenIsolation,
+};
 pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};

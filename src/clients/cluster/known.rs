@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod};
 use kube::api::ListParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Resource};
@@ -13,6 +13,16 @@ use serde::de::DeserializeOwned;
 
 use super::names::{OWNER, WORKSPACE, annotation, label, namespace_of};
 use super::{Cluster, ClusterError, Observed, Wanted, WantedState};
+
+/// How the usual enforcers of network policies mark their pods.
+const ENFORCERS: [(&str, &str); 6] = [
+    ("k8s-app=calico-node", "Calico"),
+    ("k8s-app=cilium", "Cilium"),
+    ("app=antrea", "Antrea"),
+    ("k8s-app=kube-router", "kube-router"),
+    ("name=weave-net", "Weave Net"),
+    ("k8s-app=aws-node", "Amazon VPC CNI"),
+];
 
 /// Objects in one answer.
 const PAGE: u32 = 500;
@@ -85,6 +95,24 @@ impl Cluster {
             });
         }
         Ok(collected)
+    }
+
+    /// Who enforces network policies, as far as pods of the cluster show it.
+    ///
+    /// # Errors
+    /// [`ClusterError`]
+    pub async fn enforcer(&self) -> Result<Option<String>, ClusterError> {
+        for (label, name) in ENFORCERS {
+            let one = ListParams::default().labels(label).limit(1);
+            let pods = self.all::<Pod>();
+            let found = self
+                .read("listing pods of enforcers", pods.list_metadata(&one))
+                .await?;
+            if !found.items.is_empty() {
+                return Ok(Some(name.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     fn marks(&self, meta: &ObjectMeta) -> Option<Known> {

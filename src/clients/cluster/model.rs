@@ -44,6 +44,26 @@ pub struct Start {
     pub class: Class,
     /// The user's image, with a digest.
     pub image: String,
+    /// What runs in it.
+    pub work: Work,
+}
+
+/// What runs in a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// A dev container's agent, over the container's volume.
+    Agent,
+    /// For a proof of isolation: answers on the agent's port and on another, until it is stopped. Has no volume.
+    Echo,
+    /// The same, and tries these probes (JSON) once; [`Observed::report`] has what it found.
+    Probe(String),
+}
+
+impl Work {
+    /// Whether the pod is a container that keeps something.
+    pub(super) fn keeps(&self) -> bool {
+        *self == Self::Agent
+    }
 }
 
 /// Where a container is.
@@ -193,6 +213,8 @@ pub struct Observed {
     pub start: Option<u64>,
     /// A sentence for people: why it does not go on, or why it ended.
     pub reason: Option<String>,
+    /// What a pod that only tried probes has reported.
+    pub report: Option<String>,
     /// Whether waiting cannot help: somebody has to change something.
     pub permanent: bool,
     /// Whether it ended because its memory was full.
@@ -212,6 +234,7 @@ impl Observed {
             pod_uid: None,
             start: None,
             reason: None,
+            report: None,
             permanent: false,
             out_of_memory: false,
             freed: false,

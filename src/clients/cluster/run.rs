@@ -98,7 +98,9 @@ impl Cluster {
             return Ok(open);
         }
         self.bound_use(of, start, &found).await?;
-        if let Some(waiting) = self.volume(of, start, found.claim.take()).await? {
+        if start.work.keeps()
+            && let Some(waiting) = self.volume(of, start, found.claim.take()).await?
+        {
             return Ok(waiting);
         }
         let server = self.server().await?;
@@ -277,11 +279,7 @@ impl Cluster {
         server: SocketAddr,
     ) -> Result<(), ClusterError> {
         let container = &of.wanted.container;
-        let facts = Facts {
-            container: container.clone(),
-            server,
-            api_server: self.api_server,
-        };
+        let facts = self.facts_with(container, server);
         let secrets = self.api::<Secret>(of.namespace);
         self.remember(|memory| memory.bare.remove(container));
         let made = objects::enrolment(of, start, &facts);
@@ -290,6 +288,22 @@ impl Cluster {
             self.remember(|memory| memory.bare.insert(container.clone(), start.number));
         }
         Ok(())
+    }
+
+    /// What the probes of a container are made from.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when the servers' Service cannot be found.
+    pub async fn facts(&self, container: &str) -> Result<Facts, ClusterError> {
+        Ok(self.facts_with(container, self.server().await?))
+    }
+
+    fn facts_with(&self, container: &str, server: SocketAddr) -> Facts {
+        Facts {
+            container: container.to_owned(),
+            server,
+            api_server: self.api_server,
+        }
     }
 
     /// Where the agent finds the server.

@@ -7,13 +7,15 @@ use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
-use serde::Deserialize;
 
 use super::checkout::Checkouts;
+use super::choice::{self, Choice, Choices};
 use super::controller::Controller;
+use super::isolation;
 use super::liveness::Standing;
 use super::model::{Checkout, Container};
 use super::ops::{self, Access};
+use super::pods::Proof;
 use crate::authz::permission::ContainersRead;
 use crate::context::Ctx;
 use crate::features::audit::Action;
@@ -21,11 +23,6 @@ use crate::kernel::{ContainerId, Page, Problem, ProjectId, WorkspaceId};
 use crate::web::{Json, Path};
 
 type Controls = Extension<Arc<Controller>>;
-
-/// Nothing to say yet about a new container.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewContainer {}
 
 /// All members' containers and their state. Only one's own can be entered.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/containers", tag = "Containers",
@@ -40,19 +37,45 @@ pub async fn list(
     )))
 }
 
-/// Have a container of one's own: made when there is none, and started when it does not run.
+/// Have a container of one's own: made when there is none, and started when it does not run, of this class and image.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/containers", tag = "Containers",
-    params(("workspace" = String, Path)), request_body = NewContainer, responses((status = 202, body = Container)))]
+    params(("workspace" = String, Path)), request_body = Choice, responses((status = 202, body = Container)))]
 pub async fn create(
     ctx: Ctx,
     Extension(controller): Controls,
     Path(workspace): Path<WorkspaceId>,
-    Json(NewContainer {}): Json<NewContainer>,
+    Json(choice): Json<Choice>,
 ) -> Result<(StatusCode, Json<Container>), Problem> {
     Ok((
         StatusCode::ACCEPTED,
-        Json(ops::create(&ctx, &controller, workspace).await?),
+        Json(ops::create(&ctx, &controller, workspace, &choice).await?),
     ))
+}
+
+/// Which classes and images containers may have.
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/container-choices", tag = "Containers",
+    params(("workspace" = String, Path)), responses((status = 200, body = Choices)))]
+pub async fn choices(
+    ctx: Ctx,
+    Path(workspace): Path<WorkspaceId>,
+) -> Result<Json<Choices>, Problem> {
+    Ok(Json(choice::choices(&ctx, workspace).await?))
+}
+
+/// The last proof that pods of containers cannot reach each other, nor anything else that is forbidden. 404 before the first.
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/isolation", tag = "Containers",
+    params(("workspace" = String, Path)), responses((status = 200, body = Proof)))]
+pub async fn proof(ctx: Ctx, Path(workspace): Path<WorkspaceId>) -> Result<Json<Proof>, Problem> {
+    let proof = isolation::read(&ctx, workspace).await?;
+    Ok(Json(proof.ok_or_else(Problem::not_found)?))
+}
+
+/// Ask for such a proof now. It takes some ten seconds, and is then read with GET.
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/isolation", tag = "Containers",
+    params(("workspace" = String, Path)), responses((status = 202)))]
+pub async fn prove(ctx: Ctx, Path(workspace): Path<WorkspaceId>) -> Result<StatusCode, Problem> {
+    isolation::ask(&ctx, workspace).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// One container.
@@ -121,13 +144,13 @@ pub async fn events(
     let mut changes = controller.follow(&row);
     changes.mark_changed();
     let viewer = ctx.actor.user();
-    let owner = first.owner;
+    let (owner, chosen) = (first.owner, (first.class, first.image));
     let stream = futures_util::stream::unfold(changes, move |mut changes| {
-        let owner = owner.clone();
+        let (owner, chosen) = (owner.clone(), chosen.clone());
         async move {
             changes.changed().await.ok()?;
             let observed = changes.borrow_and_update().clone();
-            let view = Container::view(container, owner, viewer, observed);
+            let view = Container::view(container, owner, viewer, observed, chosen);
             let event = Event::default().event("container").json_data(&view).ok()?;
             Some((Ok(event), changes))
         }

@@ -5,11 +5,14 @@
 
 mod api;
 mod checkout;
+mod choice;
 mod controller;
+mod isolation;
 mod known;
 mod liveness;
 mod model;
 mod ops;
+mod pages;
 pub mod pods;
 mod runtime;
 mod store;
@@ -19,11 +22,13 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use choice::{Choice, Choices, ClassInfo};
 pub use controller::{Controller, DeliverHandler, Parts};
 pub use known::{Known, known};
 pub use liveness::Standing;
 pub use model::{Checkout, CheckoutState, Container, Identity, Owner, State, Wanted};
 pub use ops::{Access, Entered, create, enter, list, start, stop};
+pub use pages::pages;
 pub use runtime::{
     EgressHandler, EgressStream, Launched, Launching, Pods, Runtime, RuntimeError, finder,
     write_agent,
@@ -35,6 +40,8 @@ use crate::context::Services;
 pub fn routes(controller: Arc<Controller>) -> OpenApiRouter<Services> {
     OpenApiRouter::new()
         .routes(routes!(api::list, api::create))
+        .routes(routes!(api::choices))
+        .routes(routes!(api::proof, api::prove))
         .routes(routes!(api::read, api::delete))
         .routes(routes!(api::start))
         .routes(routes!(api::stop))

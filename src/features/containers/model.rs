@@ -218,6 +218,10 @@ pub struct Container {
     pub started_at_ms: Option<i64>,
     /// How long the last start took, in milliseconds.
     pub start_duration_ms: Option<i64>,
+    /// Of pods: the class that was chosen.
+    pub class: Option<String>,
+    /// Of pods: the image that was chosen.
+    pub image: Option<String>,
 }
 
 /// A container's owner.
@@ -230,8 +234,14 @@ pub struct Owner {
 }
 
 impl Container {
-    /// The view of `observed` for `viewer`.
-    pub fn view(id: ContainerId, owner: Owner, viewer: UserId, observed: Observed) -> Self {
+    /// The view of `observed` for `viewer`, of a container of this class and image.
+    pub fn view(
+        id: ContainerId,
+        owner: Owner,
+        viewer: UserId,
+        observed: Observed,
+        (class, image): (Option<String>, Option<String>),
+    ) -> Self {
         let Observed {
             wanted,
             state,
@@ -259,6 +269,8 @@ impl Container {
             steps,
             started_at_ms,
             start_duration_ms,
+            class,
+            image,
         }
     }
 }

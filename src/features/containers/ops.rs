@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use sea_orm::ActiveValue::Set;
+
+use super::choice::Choice;
 use super::controller::Controller;
 use super::model::{Container, Identity, Owner, Wanted};
 use super::runtime;
@@ -54,7 +57,9 @@ pub async fn list(
                 id: row.owner_id,
                 name: name.unwrap_or_default(),
             };
-            Container::view(row.id, owner, ctx.actor.user(), controller.observed(row))
+            let chosen = (row.class.clone(), row.image.clone());
+            let observed = controller.observed(row);
+            Container::view(row.id, owner, ctx.actor.user(), observed, chosen)
         })
         .collect())
 }
@@ -79,7 +84,7 @@ pub async fn get(
     Ok((view(ctx, controller, &row).await?, row))
 }
 
-/// The caller's own container, made when there is none, and wanted running.
+/// The caller's own container, made when there is none, and wanted running, with what they choose of it.
 ///
 /// # Errors
 /// 404, 403; `conflict` while an earlier one is being deleted, and where nothing runs containers.
@@ -87,11 +92,13 @@ pub async fn create(
     ctx: &Ctx,
     controller: &Arc<Controller>,
     workspace: WorkspaceId,
+    choice: &Choice,
 ) -> Result<Container, Problem> {
     let grant = ctx.authorize::<ContainersUse>(workspace).await?;
     require_runtime(ctx)?;
+    choice.check(&ctx.services.config)?;
     for _ in 0..TRIES {
-        if let Some(row) = try_create(ctx, controller, &grant).await? {
+        if let Some(row) = try_create(ctx, controller, &grant, choice).await? {
             controller.wake(&row);
             return Ok(view(ctx, controller, &row).await?);
         }
@@ -112,22 +119,39 @@ async fn try_create(
     ctx: &Ctx,
     controller: &Controller,
     grant: &Grant<ContainersUse>,
+    choice: &Choice,
 ) -> Result<Option<container::Model>, Problem> {
     let tx = ctx.services.store.scoped(grant).await?;
     let (row, action) = match store::find_of(&tx, grant.user()).await? {
         Some(row) if row.wanted() == Wanted::Deleted => return Err(being_deleted()),
-        Some(row) if is_on_its_way(controller, &row) => return Ok(Some(row)),
-        Some(row) => match store::want(&tx, &row, Wanted::Running).await? {
-            Some(row) => (row, Action::ContainerStart),
-            None => return Ok(None),
-        },
+        Some(row) if is_on_its_way(controller, &row) => {
+            let asked = choice.over(&row);
+            if asked != (row.class.clone(), row.image.clone()) {
+                return Err(Problem::new(
+                    Code::Conflict,
+                    "The container runs. Stop it first, to start it with another class or image.",
+                ));
+            }
+            return Ok(Some(row));
+        }
+        Some(row) => {
+            let (class, image) = choice.over(&row);
+            match store::want_with(&tx, &row, class, image).await? {
+                Some(row) => (row, Action::ContainerStart),
+                None => return Ok(None),
+            }
+        }
         None => {
             let identity = Identity {
                 workspace: grant.workspace(),
                 container: ContainerId::new(&ctx.services.clock, &ctx.services.rng),
                 owner: grant.user(),
             };
-            let new = store::new_row(identity, ctx.now_ms());
+            let new = container::ActiveModel {
+                class: Set(choice.class.clone()),
+                image: Set(choice.image.clone()),
+                ..store::new_row(identity, ctx.now_ms())
+            };
             match tx.insert::<container::Entity, _>(new).await {
                 Ok(row) => (row, Action::ContainerCreate),
                 // The caller's other request made it. This transaction has failed, so it cannot look itself.
@@ -318,6 +342,7 @@ async fn view(
         owner,
         ctx.actor.user(),
         controller.observed(row),
+        (row.class.clone(), row.image.clone()),
     ))
 }
 

@@ -159,6 +159,28 @@ pub async fn want(
     find(tx, row.id).await
 }
 
+/// As [`want`] with a start, of this class and image.
+pub async fn want_with(
+    tx: &ScopedTx,
+    row: &container::Model,
+    class: Option<String>,
+    image: Option<String>,
+) -> Result<Option<container::Model>, StoreError> {
+    let Some(wanted) = want(tx, row, Wanted::Running).await? else {
+        return Ok(None);
+    };
+    if (&wanted.class, &wanted.image) == (&class, &image) {
+        return Ok(Some(wanted));
+    }
+    tx.update_many::<container::Entity>()
+        .filter(container::Column::Id.eq(row.id))
+        .set(container::Column::Class, class)
+        .set(container::Column::Image, image)
+        .exec()
+        .await?;
+    find(tx, row.id).await
+}
+
 /// Every container of every workspace, for the controller.
 pub async fn scan(store: &Store) -> Result<Vec<container::Model>, StoreError> {
     store

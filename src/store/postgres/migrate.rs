@@ -165,15 +165,14 @@ impl Rights {
                 }
                 .to_owned(),
             ),
-            Self::Controller => match table {
-                "pod" => Some(format!(
-                    "SELECT, UPDATE ({})",
-                    tables::CONTROLLER_WRITES.join(", ")
-                )),
-                _ => tables::CONTROLLER_READS
-                    .contains(&table)
-                    .then(|| "SELECT".to_owned()),
-            },
+            Self::Controller => {
+                let (_, writes) = tables::CONTROLLER.iter().find(|(name, _)| *name == table)?;
+                Some(if writes.is_empty() {
+                    "SELECT".to_owned()
+                } else {
+                    format!("SELECT, UPDATE ({})", writes.join(", "))
+                })
+            }
         }
     }
 
@@ -183,10 +182,13 @@ impl Rights {
                 "rights: {role} may read and change rows of {count} tables, and only add to {}",
                 tables::APPEND_ONLY.join(", ")
             ),
-            Self::Controller => format!(
-                "rights: {role} may read {}, and write what it observed of pods",
-                tables::CONTROLLER_READS.join(", ")
-            ),
+            Self::Controller => {
+                let names = tables::CONTROLLER.map(|(name, _)| name);
+                format!(
+                    "rights: {role} may read {}, and write what it observed",
+                    names.join(", ")
+                )
+            }
         }
     }
 }

@@ -216,6 +216,7 @@ impl Box_ {
             enrolled: false,
             class: class(),
             image: "localhost/dev:1".to_owned(),
+            work: Work::Agent,
         };
         change(&mut start);
         self.wanted(WantedState::Running(Box::new(start)))

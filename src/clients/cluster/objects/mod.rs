@@ -6,13 +6,13 @@ mod policies;
 #[cfg(test)]
 pub mod samples;
 
-pub use pod::pod;
+pub use pod::{OTHER_PORT, pod};
 pub use policies::{allow, deny};
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use super::model::{Start, Wanted};
+use super::model::{Start, Wanted, Work};
 use super::names::{CLAIM, ENROLMENT, OWNER, QUOTA};
 use super::settings::{Class, Settings};
 use super::{Facts, Labels};
@@ -150,11 +150,16 @@ pub fn claim(of: Of<'_>, size: &str, volume: Option<(&str, Option<&str>)>) -> Va
 pub fn enrolment(of: Of<'_>, start: &Start, facts: &Facts) -> Value {
     // `data` and not `stringData`: what is left out of the latter is not taken out of the Secret.
     let encoded = |text: &str| json!(ByteString(text.as_bytes().to_vec()));
+    let probes = match &start.work {
+        Work::Probe(probes) => probes.clone(),
+        Work::Agent | Work::Echo => (of.settings.probes)(facts),
+    };
     let mut data = json!({
         "ca.pem": encoded(&of.settings.authority_pem),
-        "probes.json": encoded(&(of.settings.probes)(facts)),
+        "probes.json": encoded(&probes),
     });
-    if let (false, Some(data)) = (start.enrolled, data.as_object_mut()) {
+    let told = start.work.keeps() && !start.enrolled;
+    if let (true, Some(data)) = (told, data.as_object_mut()) {
         data.insert("token".to_owned(), encoded(start.token.expose()));
     }
     json!({

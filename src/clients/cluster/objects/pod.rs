@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::{Of, cpu, mib};
-use crate::clients::cluster::model::Start;
+use crate::clients::cluster::model::{Start, Work};
 use crate::clients::cluster::names::{CLAIM, ENROLMENT, POD, START};
 use crate::clients::cluster::settings::{Class, Toleration};
 
@@ -24,6 +24,8 @@ const SECRETS: &str = "/run/secrets";
 const GRACE_S: u32 = 5;
 /// Memory for files of secrets. It counts as the container's memory.
 const RUN_MIB: u32 = 8;
+/// Where Kubernetes takes a pod's last words from, and shows them in its status.
+const REPORT: &str = "/dev/termination-log";
 /// The agent's own state: its key, its certificate, ring buffers of terminals.
 const STATE_MIB: u32 = 256;
 /// The agent's executable.
@@ -91,7 +93,7 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
             "image": start.image,
             "imagePullPolicy": settings.image_pull_policy,
             "command": [format!("{BIN}/optidev-agent")],
-            "args": arguments(of, server),
+            "args": arguments(of, start, server),
             "ports": [{ "name": "agent", "containerPort": settings.agent_port, "protocol": "TCP" }],
             "resources": resources,
             "securityContext": security,
@@ -107,7 +109,7 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
             ],
         }],
         "volumes": [
-            { "name": CLAIM, "persistentVolumeClaim": { "claimName": CLAIM } },
+            home(start),
             { "name": "tmp", "emptyDir": { "sizeLimit": mib(start.class.ephemeral_mib) } },
             { "name": "state", "emptyDir": { "sizeLimit": mib(STATE_MIB) } },
             { "name": "run", "emptyDir": { "medium": "Memory", "sizeLimit": mib(RUN_MIB) } },
@@ -160,8 +162,29 @@ fn toleration(toleration: &Toleration) -> Value {
     made
 }
 
-fn arguments(of: Of<'_>, server: SocketAddr) -> Vec<String> {
+fn home(start: &Start) -> Value {
+    if start.work.keeps() {
+        json!({ "name": CLAIM, "persistentVolumeClaim": { "claimName": CLAIM } })
+    } else {
+        json!({ "name": CLAIM, "emptyDir": { "sizeLimit": mib(RUN_MIB) } })
+    }
+}
+
+/// Beside the agent's port, another, as user code might listen on.
+pub const OTHER_PORT: u16 = 8000;
+
+fn arguments(of: Of<'_>, start: &Start, server: SocketAddr) -> Vec<String> {
     let listen = format!("0.0.0.0:{}", of.settings.agent_port);
+    if !start.work.keeps() {
+        let mut arguments = vec!["probe", "--report", REPORT, "--echo", &listen];
+        let other = format!("0.0.0.0:{OTHER_PORT}");
+        arguments.extend(["--echo", &other]);
+        let plan = format!("{ENROL}/probes.json");
+        if matches!(start.work, Work::Probe(_)) {
+            arguments.extend(["--probes", &plan]);
+        }
+        return arguments.into_iter().map(str::to_owned).collect();
+    }
     [
         ("--listen", listen),
         ("--server", server.to_string()),

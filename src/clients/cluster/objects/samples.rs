@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Of;
 use crate::clients::cluster::settings::{Class, Overhead, Server, Settings};
-use crate::clients::cluster::{Labels, Start, Wanted, WantedState};
+use crate::clients::cluster::{Labels, Start, Wanted, WantedState, Work};
 
 pub const ID: &str = "ctr_01hzy3v9k2m4n6p8q0r2s4t6vw";
 pub const NAMESPACE: &str = "od-01hzy3v9k2m4n6p8q0r2s4t6vw";
@@ -58,6 +58,7 @@ pub fn start() -> Start {
         enrolled: false,
         class: class(),
         image: "dev:1".to_owned(),
+        work: Work::Agent,
     }
 }
 

@@ -219,6 +219,10 @@ fn ended(
         .flatten()
         .any(|end| end.reason.as_deref() == Some("OOMKilled"));
     observed.out_of_memory = killed;
+    observed.report = over
+        .as_ref()
+        .filter(|end| end.exit_code == 0)
+        .and_then(|end| end.message.clone());
     let reason = match status.reason.as_deref() {
         Some("Evicted") => format!(
             "The node evicted the container: {} Use less disk, or choose a larger class.",

@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::settings;
 use super::store::{self, pod};
+use super::{settings, verify};
 use crate::clients::cluster::{self, Change, Cluster, ClusterError, Observed, Phase, WantedState};
-use crate::config::KubernetesConfig;
+use crate::config::{KubernetesConfig, UnprovenIsolation};
 use crate::features::containers::model::Wanted;
 use crate::kernel::{Clock, ContainerId, Rng, SecretString};
 use crate::store::{Store, StoreError};
@@ -35,20 +35,30 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 #[derive(Clone)]
 pub struct Keeper(Arc<Parts>);
 
-struct Parts {
-    store: Store,
-    cluster: Cluster,
-    config: KubernetesConfig,
-    clock: Clock,
-    rng: Rng,
+pub(super) struct Parts {
+    pub store: Store,
+    pub cluster: Cluster,
+    pub config: KubernetesConfig,
+    pub clock: Clock,
+    pub rng: Rng,
+    /// Pods of the proof that is being made.
+    pub proving: Mutex<HashSet<String>>,
     /// Tokens of attempts whose agent has not come yet. A controller that lost one makes another attempt.
     tokens: Mutex<HashMap<ContainerId, (i64, SecretString)>>,
     /// How often in a row a look failed.
     failures: Mutex<HashMap<ContainerId, u32>>,
 }
 
-/// Keeps all containers until it is told to stop. May be dropped at any point.
+/// Keeps all containers, and makes proofs of isolation, until it is told to stop. May be dropped at any point.
 pub async fn keep(keeper: Keeper, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = keep_on(&keeper) => {}
+        () = keeper.verify() => {}
+    }
+}
+
+async fn keep_on(keeper: &Keeper) {
     let mut queue = Queue::default();
     let mut looks: JoinSet<(ContainerId, Option<Duration>)> = JoinSet::new();
     let mut changes = Box::pin(keeper.0.cluster.watch());
@@ -64,7 +74,6 @@ pub async fn keep(keeper: Keeper, stop: CancellationToken) {
         }
         let next = queue.next().filter(|_| looks.len() < AT_ONCE);
         tokio::select! {
-            () = stop.cancelled() => return,
             Some(done) = looks.join_next(), if !looks.is_empty() => match done {
                 Ok((id, next)) => queue.done(id, next),
                 Err(error) => {
@@ -110,9 +119,14 @@ impl Keeper {
             config,
             clock,
             rng,
+            proving: Mutex::default(),
             tokens: Mutex::default(),
             failures: Mutex::default(),
         }))
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0
     }
 
     /// Looks at all, over this time.
@@ -241,6 +255,9 @@ impl Keeper {
             match mine {
                 Some(token) => token,
                 None => {
+                    if let Some(why) = self.unproven().await? {
+                        return Ok(Wish::Impossible(why));
+                    }
                     let random: [u8; 32] = parts.rng.bytes();
                     let token = SecretString::new(URL_SAFE_NO_PAD.encode(random));
                     let digest = Sha256::digest(token.expose());
@@ -261,7 +278,25 @@ impl Keeper {
             enrolled: row.is_enrolled(),
             class: settings::class(&row.class, class),
             image: row.image.clone(),
+            work: cluster::Work::Agent,
         })))
+    }
+
+    /// Why no container is started, when the last proof of isolation failed.
+    async fn unproven(&self) -> Result<Option<String>, StoreError> {
+        if self.0.config.unproven_isolation != UnprovenIsolation::Refuse {
+            return Ok(None);
+        }
+        let proof = verify::last_proof(&self.0.store).await?;
+        Ok(proof.filter(|proof| !proof.proven).map(|proof| {
+            let wrong = proof.found.tried.iter().filter(|tried| !tried.holds);
+            let wrong: Vec<&str> = wrong.map(|tried| tried.name.as_str()).collect();
+            let what = proof.found.problem.unwrap_or_else(|| wrong.join(", "));
+            format!(
+                "isolation-unproven: the last proof between pods failed ({what}), so that no container is started. See the \
+                 containers' page, or `optidev verify isolation`"
+            )
+        }))
     }
 
     /// How much longer a stopped container keeps its namespace; none for ever.
@@ -305,10 +340,18 @@ impl Keeper {
             .iter()
             .map(|row| row.container_id.to_string())
             .collect();
-        for one in known
-            .into_iter()
-            .filter(|one| !rows.contains(&one.container))
-        {
+        for one in known {
+            if rows.contains(&one.container) || self.is_proving(&one.container) {
+                continue;
+            }
+            // A proof that a killed controller left has nothing to keep.
+            let state = if one.owner == verify::MARK {
+                WantedState::Deleted
+            } else {
+                WantedState::Stopped {
+                    keep_namespace: false,
+                }
+            };
             tracing::warn!(
                 container = one.container,
                 "no database row asks for it; it is stopped, and its volume is kept"
@@ -317,15 +360,20 @@ impl Keeper {
                 container: one.container,
                 workspace: one.workspace,
                 owner: one.owner,
-                state: WantedState::Stopped {
-                    keep_namespace: false,
-                },
+                state,
             };
             // One step; the next look at all takes the next.
             if let Err(error) = self.0.cluster.converge(&wanted).await {
                 tracing::warn!(container = wanted.container, %error, "it cannot be stopped; trying again");
             }
         }
+    }
+
+    fn is_proving(&self, container: &str) -> bool {
+        let proving = self.0.proving.lock();
+        proving
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(container)
     }
 
     fn tokens(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerId, (i64, SecretString)>> {

@@ -13,9 +13,11 @@ mod enrol;
 mod keeper;
 mod settings;
 pub(super) mod store;
+mod verify;
 
 pub use authority::{Authority, Own, certificate, roots};
 pub use enrol::{EnrolError, enrol, name, present, renew};
 pub use keeper::{Keeper, keep};
 pub use settings::{Around, settings};
 pub use store::pod;
+pub use verify::{Found, Proof, Tried, ask_for_proof, last_proof};

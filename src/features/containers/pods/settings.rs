@@ -69,6 +69,14 @@ pub fn settings(config: &KubernetesConfig, authority_pem: String, around: Around
     }
 }
 
+/// The probes that settings make of `facts`.
+pub fn probes_of(settings: &Settings, facts: &Facts) -> Probes {
+    serde_json::from_str(&(settings.probes)(facts)).unwrap_or(Probes {
+        enforcer_wait_ms: ENFORCER_MS,
+        probes: Vec::new(),
+    })
+}
+
 /// A class of the settings.
 pub fn class(name: &str, class: &ClassConfig) -> Class {
     Class {
@@ -135,7 +143,8 @@ fn kind(address: SocketAddr) -> ProbeKind {
     }
 }
 
-fn blocked(name: &str, kind: ProbeKind, address: &str) -> Probe {
+/// A probe of what must stay silent.
+pub fn blocked(name: &str, kind: ProbeKind, address: &str) -> Probe {
     Probe {
         name: name.to_owned(),
         address: address.to_owned(),

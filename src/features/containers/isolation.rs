@@ -1,0 +1,35 @@
+//! The proof of isolation between pods, as people see it.
+
+use super::pods::{self, Proof};
+use crate::authz::permission::{ContainersManage, ContainersRead};
+use crate::config::RuntimeKind;
+use crate::context::Ctx;
+use crate::kernel::{Code, Problem, WorkspaceId};
+
+/// The last proof; none before the first, and where containers do not run in pods: there each start is proven by itself.
+///
+/// # Errors
+/// 404, 403.
+pub async fn read(ctx: &Ctx, workspace: WorkspaceId) -> Result<Option<Proof>, Problem> {
+    ctx.authorize::<ContainersRead>(workspace).await?;
+    if ctx.services.config.runtime.kind != RuntimeKind::Kubernetes {
+        return Ok(None);
+    }
+    Ok(pods::last_proof(&ctx.services.store).await?)
+}
+
+/// Asks for a proof now. It takes some ten seconds.
+///
+/// # Errors
+/// 404, 403; `conflict` where containers do not run in pods.
+pub async fn ask(ctx: &Ctx, workspace: WorkspaceId) -> Result<(), Problem> {
+    ctx.authorize::<ContainersManage>(workspace).await?;
+    if ctx.services.config.runtime.kind != RuntimeKind::Kubernetes {
+        return Err(Problem::new(
+            Code::Conflict,
+            "Containers of this installation do not run in pods: each start proves its isolation by itself, and shows it \
+             among its steps.",
+        ));
+    }
+    Ok(pods::ask_for_proof(&ctx.services.store, ctx.now_ms()).await?)
+}
