@@ -299,6 +299,11 @@ async fn prepare(server: &Server, ada: &Api) -> Names {
         .await
         .expect(201)
         .json();
+    let container = ada
+        .post(&format!("{place}/containers"), &json!({}))
+        .await
+        .expect(202)
+        .json();
     let entry = ada.get(&format!("{place}/audit")).await.ok()["items"][0]["seq"].clone();
     signed_in(server, "ada@example.com").await;
     let login = ada.get("/sessions").await.ok()["items"][0]["id"].clone();
@@ -320,6 +325,7 @@ async fn prepare(server: &Server, ada: &Api) -> Names {
         ("workspace", workspace),
         ("organization", organization),
         ("project", text(&project["id"])),
+        ("container", text(&container["id"])),
         ("name", "KEPT".to_owned()),
         ("invitation", text(&invitation["invitation"]["id"])),
         ("service", text(&bot["id"])),

@@ -11,11 +11,10 @@ use futures_util::{Stream, StreamExt};
 use super::checkout::Checkouts;
 use super::choice::{self, Choice, Choices};
 use super::controller::Controller;
-use super::isolation;
+use super::isolation::{self, Isolation};
 use super::liveness::Standing;
 use super::model::{Checkout, Container};
 use super::ops::{self, Access};
-use super::pods::Proof;
 use crate::authz::permission::ContainersRead;
 use crate::context::Ctx;
 use crate::features::audit::Action;
@@ -62,15 +61,17 @@ pub async fn choices(
     Ok(Json(choice::choices(&ctx, workspace).await?))
 }
 
-/// The last proof that pods of containers cannot reach each other, nor anything else that is forbidden. 404 before the first.
+/// The last proof that pods of containers cannot reach each other, nor anything else that is forbidden.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/isolation", tag = "Containers",
-    params(("workspace" = String, Path)), responses((status = 200, body = Proof)))]
-pub async fn proof(ctx: Ctx, Path(workspace): Path<WorkspaceId>) -> Result<Json<Proof>, Problem> {
-    let proof = isolation::read(&ctx, workspace).await?;
-    Ok(Json(proof.ok_or_else(Problem::not_found)?))
+    params(("workspace" = String, Path)), responses((status = 200, body = Isolation)))]
+pub async fn proof(
+    ctx: Ctx,
+    Path(workspace): Path<WorkspaceId>,
+) -> Result<Json<Isolation>, Problem> {
+    Ok(Json(isolation::read(&ctx, workspace).await?))
 }
 
-/// Ask for such a proof now. It takes some ten seconds, and is then read with GET.
+/// Ask for such a proof now. It takes about half a minute, and is then read with GET.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/isolation", tag = "Containers",
     params(("workspace" = String, Path)), responses((status = 202)))]
 pub async fn prove(ctx: Ctx, Path(workspace): Path<WorkspaceId>) -> Result<StatusCode, Problem> {

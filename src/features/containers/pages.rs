@@ -71,7 +71,7 @@ async fn index(
     let chip = members::workspace_chip(ctx, workspace).await?;
     let all = ops::list(ctx, &controller, workspace).await?;
     let choices = choice::choices(ctx, workspace).await?;
-    let proof = isolation::read(ctx, workspace).await?;
+    let proof = isolation::read(ctx, workspace).await?.proof;
     let role = chip.role.parse::<Role>().ok();
     let allows = |permission| role.is_some_and(|role| role.allows(permission));
     let may_manage = allows(PermissionId::ContainersManage);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ impl Egress {
         let granted: Arc<Mutex<Option<Granted>>> = Arc::default();
         let service = service_fn(|request| {
             let (inner, granted) = (Arc::clone(&self.0), Arc::clone(&granted));
-            async move { Ok::<_, Infallible>(inner.answer(who, request, &granted).await) }
+            async move { Ok::<_, Infallible>(answer(&inner, who, request, &granted).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -118,6 +119,11 @@ impl Egress {
             .with_upgrades();
         if let Err(error) = connection.await {
             tracing::debug!(target: "egress", container = %who.container, %error, "a proxy connection ended early");
+            // What hyper refuses by itself is refused all the same, though nobody can say where it was to go.
+            if error.is_parse() {
+                let refusal = Refusal::Malformed("the request cannot be read.");
+                self.0.record_nowhere(who, &refusal);
+            }
         }
         let granted = granted
             .lock()
@@ -126,15 +132,15 @@ impl Egress {
         if let Some(Granted {
             upgrade,
             upstream,
-            target,
+            asked,
         }) = granted
             && let Ok(client) = upgrade.await
         {
-            let approved = || self.0.record(who, &target, Ok(()));
+            let approved = || asked.decide(Ok(()));
             if let Err(refusal) =
-                tunnel::run(TokioIo::new(client), upstream, &target, approved).await
+                tunnel::run(TokioIo::new(client), upstream, &asked.target, approved).await
             {
-                self.0.record(who, &target, Err(&refusal));
+                asked.decide(Err(&refusal));
             }
         }
     }
@@ -142,10 +148,7 @@ impl Egress {
     /// Says that there are too many connections, without a place of its own.
     async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(&self, who: Identity, mut stream: S) {
         let refusal = Refusal::TooMany(CONNECTIONS);
-        self.0.decisions.record(
-            who,
-            Decision::new(self.0.clock.now_ms(), String::new(), 0, Err(&refusal)),
-        );
+        self.0.record_nowhere(who, &refusal);
         let line = format!("{refusal}\n");
         let answer = format!(
             "HTTP/1.1 503 {refusal}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{line}",
@@ -166,42 +169,78 @@ impl Egress {
 struct Granted {
     upgrade: OnUpgrade,
     upstream: TcpStream,
+    asked: Asked,
+}
+
+/// A destination that a container asked for, until the decision about it is recorded. A client that goes away takes
+/// the request's future with it; what that did until then is recorded all the same.
+struct Asked {
+    inner: Arc<Inner>,
+    who: Identity,
     target: Target,
+    connected: bool,
+    decided: AtomicBool,
+}
+
+impl Asked {
+    fn decide(&self, outcome: Result<(), &Refusal>) {
+        self.decided.store(true, Ordering::Relaxed);
+        let host = self.target.host.to_string();
+        self.inner.record(self.who, host, self.target.port, outcome);
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.decided.load(Ordering::Relaxed) {
+            let given_up = Refusal::GivenUp(self.target.clone());
+            self.decide(if self.connected {
+                Ok(())
+            } else {
+                Err(&given_up)
+            });
+        }
+    }
+}
+
+async fn answer(
+    inner: &Arc<Inner>,
+    who: Identity,
+    request: Request<Incoming>,
+    granted: &Mutex<Option<Granted>>,
+) -> Response<Body> {
+    let outcome = match target_of(request.method(), request.uri()) {
+        Ok(target) => {
+            let mut asked = Asked {
+                inner: Arc::clone(inner),
+                who,
+                target,
+                connected: false,
+                decided: AtomicBool::new(false),
+            };
+            match inner.connect(request.method(), &asked.target).await {
+                Ok(upstream) => {
+                    asked.connected = true;
+                    inner.proceed(asked, request, upstream, granted).await
+                }
+                Err(refusal) => {
+                    asked.decide(Err(&refusal));
+                    Err(refusal)
+                }
+            }
+        }
+        Err(refusal) => {
+            let host = request.uri().host().unwrap_or("");
+            let host: String = host.chars().take(253).collect();
+            let port = request.uri().port_u16().unwrap_or(0);
+            inner.record(who, host, port, Err(&refusal));
+            Err(refusal)
+        }
+    };
+    outcome.unwrap_or_else(|refusal| refuse(&refusal))
 }
 
 impl Inner {
-    async fn answer(
-        &self,
-        who: Identity,
-        request: Request<Incoming>,
-        granted: &Mutex<Option<Granted>>,
-    ) -> Response<Body> {
-        let wanted = target_of(request.method(), request.uri());
-        let outcome = match wanted {
-            Ok(target) => match self.connect(request.method(), &target).await {
-                Ok(upstream) => self.proceed(who, request, target, upstream, granted).await,
-                Err(refusal) => {
-                    self.record(who, &target, Err(&refusal));
-                    Err(refusal)
-                }
-            },
-            Err(refusal) => {
-                let host: String = request
-                    .uri()
-                    .host()
-                    .unwrap_or("")
-                    .chars()
-                    .take(253)
-                    .collect();
-                let port = request.uri().port_u16().unwrap_or(0);
-                let decision = Decision::new(self.clock.now_ms(), host, port, Err(&refusal));
-                self.decisions.record(who, decision);
-                Err(refusal)
-            }
-        };
-        outcome.unwrap_or_else(|refusal| refuse(&refusal))
-    }
-
     async fn connect(&self, method: &Method, target: &Target) -> Result<TcpStream, Refusal> {
         if !self.allow.allows(target) {
             return Err(match target.host {
@@ -217,9 +256,8 @@ impl Inner {
 
     async fn proceed(
         &self,
-        who: Identity,
+        asked: Asked,
         mut request: Request<Incoming>,
-        target: Target,
         upstream: TcpStream,
         granted: &Mutex<Option<Granted>>,
     ) -> Result<Response<Body>, Refusal> {
@@ -228,28 +266,30 @@ impl Inner {
             *granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Granted {
                 upgrade,
                 upstream,
-                target,
+                asked,
             });
             return Ok(Response::new(
                 Empty::new().map_err(|never| match never {}).boxed(),
             ));
         }
         // Plain text to the port of TLS would be a way around the check of the server name.
+        let target = &asked.target;
         let outcome = if target.port == 443 {
             Err(Refusal::NotTls(target.clone()))
         } else {
-            forward::send(request, upstream, &target, &self.tasks).await
+            forward::send(request, upstream, target, &self.tasks).await
         };
-        self.record(who, &target, outcome.as_ref().map(|_| ()));
+        asked.decide(outcome.as_ref().map(|_| ()));
         outcome.map(|response| response.map(BodyExt::boxed))
     }
 
-    fn record(&self, who: Identity, target: &Target, outcome: Result<(), &Refusal>) {
-        let host = target.host.to_string();
-        self.decisions.record(
-            who,
-            Decision::new(self.clock.now_ms(), host, target.port, outcome),
-        );
+    fn record(&self, who: Identity, host: String, port: u16, outcome: Result<(), &Refusal>) {
+        let decision = Decision::new(self.clock.now_ms(), host, port, outcome);
+        self.decisions.record(who, decision);
+    }
+
+    fn record_nowhere(&self, who: Identity, refusal: &Refusal) {
+        self.record(who, String::new(), 0, Err(refusal));
     }
 }
 

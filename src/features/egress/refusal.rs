@@ -53,6 +53,9 @@ pub enum Refusal {
         /// What the system said.
         reason: String,
     },
+    /// The client did not wait. Nobody is told, but it is recorded.
+    #[error("OptiDev egress: the connection to {0} was given up before it was made.")]
+    GivenUp(Target),
     /// Port 443, and not TLS.
     #[error("OptiDev egress: only TLS may go to {0}, and the connection did not begin with it.")]
     NotTls(Target),
@@ -100,6 +103,7 @@ impl Refusal {
             Self::Unresolved(_) => "unresolved",
             Self::Special { .. } => "special_address",
             Self::Unreachable { .. } => "unreachable",
+            Self::GivenUp(_) => "given_up",
             Self::NotTls(_) => "not_tls",
             Self::NoServerName(_) => "no_server_name",
             Self::OtherServerName { .. } => "other_server_name",

@@ -77,15 +77,17 @@ async fn judge<R: AsyncRead + Unpin>(
     let mut bytes = Vec::new();
     loop {
         let hello = client_hello::read(&bytes);
-        // Elsewhere than on 443, what does not begin like TLS is another protocol.
-        let looks_like_tls = bytes.starts_with(&[22, 3]);
+        // Elsewhere than on 443, what does not begin like TLS is another protocol. Any record is like TLS: servers pass
+        // over an alert that only warns, and would read the hello behind it.
+        let looks_like_tls = matches!(bytes.as_slice(), [20..=23, 3, ..]);
+        let may_be_tls = matches!(bytes.as_slice(), [20..=23]);
         match hello {
             Hello::Complete(name) => return approve(name, target).map(|()| bytes),
             Hello::Invalid if strict || looks_like_tls => {
                 return Err(Refusal::NotTls(target.clone()));
             }
-            Hello::Invalid => return Ok(bytes),
-            Hello::Incomplete => {}
+            Hello::Invalid if !may_be_tls => return Ok(bytes),
+            Hello::Invalid | Hello::Incomplete => {}
         }
         let wait = async {
             // On other ports a client may rightly wait for the server's first word.

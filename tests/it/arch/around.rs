@@ -36,6 +36,10 @@ const SYSTEM: &[(&str, &str)] = &[
         "ContainerObserve 6, ContainerScan 3",
     ),
     (
+        "src/features/containers/pods/verify.rs",
+        "ContainerObserve 1, ContainerScan 1",
+    ),
+    (
         "src/features/containers/store.rs",
         "ContainerObserve 4, ContainerScan 4, Memberships 1",
     ),
@@ -129,6 +133,7 @@ const UNAUDITED: &[(&str, &str)] = &[
         "Housekeeping 1",
     ),
     ("src/features/containers/pods/store.rs", "Observed 6"),
+    ("src/features/containers/pods/verify.rs", "Observed 1"),
     ("src/features/containers/store.rs", "Observed 3"),
     ("src/features/credentials/mod.rs", "Housekeeping 1"),
     ("src/features/identity/rewrap.rs", "Housekeeping 1"),

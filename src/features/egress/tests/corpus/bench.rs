@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -51,6 +52,10 @@ pub struct Bench {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     log: Log,
     lookups: Arc<Mutex<Vec<String>>>,
+    /// A request came that gets no answer.
+    silent: Arc<Notify>,
+    /// A name was looked up.
+    looked_up: Arc<Notify>,
     tasks: JoinSet<()>,
     _logging: tracing::subscriber::DefaultGuard,
 }
@@ -74,6 +79,8 @@ impl Bench {
             arrivals: Arc::default(),
             log,
             lookups: Arc::default(),
+            silent: Arc::default(),
+            looked_up: Arc::default(),
             tasks: JoinSet::new(),
             // The runtime of a test has one thread, so that this holds for its tasks too.
             _logging: tracing::subscriber::set_default(subscriber),
@@ -84,12 +91,12 @@ impl Bench {
         tracing::callsite::rebuild_interest_cache();
         bench.log.take();
 
-        let arrivals = Arc::clone(&bench.arrivals);
+        let (arrivals, silent) = (Arc::clone(&bench.arrivals), Arc::clone(&bench.silent));
         bench.tasks.spawn(async move {
             // One after the other, so that the answer to the mark says that nothing is left.
             while let Ok((stream, _)) = listener.accept().await {
                 let to = stream.local_addr().unwrap().ip().to_canonical();
-                let bytes = receive(stream).await.unwrap();
+                let bytes = receive(stream, &silent).await.unwrap();
                 if bytes != MARK {
                     arrivals.lock().unwrap().push((to, bytes));
                 }
@@ -110,8 +117,10 @@ impl Bench {
         };
         let open = vec![SocketAddr::from(([127, 0, 0, 1], self.port))];
         let (lookups, turns) = (Arc::clone(&self.lookups), Mutex::new(turns));
+        let looked_up = Arc::clone(&self.looked_up);
         let resolver = Resolver::Test(Box::new(move |name, _| {
             lookups.lock().unwrap().push(name.to_owned());
+            looked_up.notify_one();
             match turns.lock().unwrap().get_mut(name) {
                 Some(turns) if turns.len() > 1 => turns.remove(0),
                 Some(turns) => turns[0].clone(),
@@ -143,8 +152,38 @@ impl Bench {
         self.outcome(egress, who, answer).await
     }
 
+    /// As [`Self::send`], from a container that leaves as soon as its request has arrived at `/silent`.
+    pub async fn send_and_leave(&self, egress: &Egress, bytes: &[u8]) -> Outcome {
+        let who = who();
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        let container = async {
+            near.write_all(bytes).await.unwrap();
+            self.silent.notified().await;
+            drop(near);
+        };
+        timeout(SOON, async {
+            tokio::join!(container, egress.serve(who, far))
+        })
+        .await
+        .expect("an end of the connection");
+        self.outcome(egress, who, Vec::new()).await
+    }
+
+    /// As [`Self::send`], and everything ends as soon as the name was looked up.
+    pub async fn send_and_stop(&self, egress: &Egress, bytes: &[u8]) -> Outcome {
+        let who = who();
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        near.write_all(bytes).await.unwrap();
+        tokio::select! {
+            biased;
+            () = self.looked_up.notified() => {}
+            () = egress.serve(who, far) => panic!("no name was looked up"),
+        }
+        self.outcome(egress, who, Vec::new()).await
+    }
+
     /// What is known after everything about `who` is over.
-    pub async fn outcome(&self, egress: &Egress, who: Identity, answer: Vec<u8>) -> Outcome {
+    async fn outcome(&self, egress: &Egress, who: Identity, answer: Vec<u8>) -> Outcome {
         let mut mark = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         mark.write_all(MARK).await.unwrap();
         mark.shutdown().await.unwrap();
@@ -163,9 +202,11 @@ impl Bench {
     }
 }
 
-/// Takes what comes: HTTP is answered with 200, or with 302 to what follows `/moved?`, and anything else comes back.
-async fn receive(mut stream: TcpStream) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// Takes what comes: HTTP is answered with 200, with 302 to what follows `/moved?`, or at `/silent` not at all; anything
+/// else comes back.
+async fn receive(mut stream: TcpStream, silent: &Notify) -> io::Result<Vec<u8>> {
+    // Room for all that is sent, so that one read takes it.
+    let mut bytes = Vec::with_capacity(64 * 1024);
     let http = |bytes: &[u8]| bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ");
     loop {
         let read = stream.read_buf(&mut bytes).await?;
@@ -174,6 +215,11 @@ async fn receive(mut stream: TcpStream) -> io::Result<Vec<u8>> {
         }
     }
     let text = String::from_utf8_lossy(&bytes);
+    if text.contains("/silent ") {
+        silent.notify_one();
+        stream.read_to_end(&mut bytes).await?;
+        return Ok(bytes);
+    }
     let moved = text
         .split_once("/moved?")
         .and_then(|(_, rest)| rest.split_once(' '));
