@@ -7,5 +7,6 @@ mod ends;
 mod lab;
 mod lease;
 mod reasons;
+mod scale;
 mod starts;
 mod volumes;

@@ -13,6 +13,9 @@ use super::{Cluster, ClusterError, Observed, Phase, Step, Wanted, WantedState};
 
 /// Until the next look at something that is being removed, when the watch says nothing.
 pub const REMOVING: Duration = Duration::from_millis(700);
+/// Until the next look at what was refused and may be allowed later: what refuses it, such as an administrator's quota, is not
+/// watched.
+const REFUSED: Duration = Duration::from_secs(20);
 /// Marks in memory that a container has no Secret at all.
 const NO_SECRET: u64 = u64::MAX;
 
@@ -51,7 +54,8 @@ impl Cluster {
             Err(ClusterError::Refused { step, refusal }) => {
                 let mut observed = Observed::at(waiting, Some(step)).because(refusal.reason);
                 observed.permanent = refusal.permanent;
-                observed.look_again = refusal.soon;
+                let later = (!refusal.permanent).then_some(REFUSED);
+                observed.look_again = refusal.soon.or(later);
                 Ok(observed)
             }
             other => other,

@@ -379,7 +379,7 @@ async fn its_own_namespaces_hold_only_what_it_makes() {
     for (what, change) in wrong {
         refused(what, VAP, pods.patch("dev", &dry, &shape(change)).await);
     }
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }
 
 #[ignore = "needs a cluster: make test-cluster"]

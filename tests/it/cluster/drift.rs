@@ -100,7 +100,7 @@ async fn policies_come_back_and_the_container_is_cut_off_until_they_hold() {
     let seen = lab.cluster.converge(&wanted).await.unwrap();
     assert_eq!(seen.phase, Phase::Unprotected);
     eprintln!("{}", seen.reason.unwrap());
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }
 
 #[ignore = "needs a cluster: make test-cluster"]
@@ -127,7 +127,7 @@ async fn no_pod_is_made_beside_a_policy_that_opens_it() {
         );
         assert!(lab.pod(&container).await.is_none());
     }
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }
 
 #[ignore = "needs a cluster: make test-cluster"]
@@ -180,5 +180,5 @@ async fn the_watch_tells_and_labels_and_quota_are_put_back() {
         .unwrap();
     assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
     assert!(quotas.get_opt("container").await.unwrap().is_some());
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }

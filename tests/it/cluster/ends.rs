@@ -47,8 +47,13 @@ async fn only_web_pods_reach_the_agent() {
     ] {
         let pods = lab.api::<Pod>(namespace);
         let name = format!("probe-{component}");
+        let mut labels = settings().web_labels;
+        labels.insert(
+            "app.kubernetes.io/component".to_owned(),
+            component.to_owned(),
+        );
         let probe: Pod = serde_json::from_value(json!({
-            "metadata": { "name": name, "labels": { "app.kubernetes.io/component": component } },
+            "metadata": { "name": name, "labels": labels },
             "spec": { "restartPolicy": "Never", "containers": [{ "name": "a", "image": "localhost/agent:1",
                 "imagePullPolicy": "IfNotPresent", "command": ["/usr/bin/optidev", "connect", ip, "7443"] }] },
         }))
@@ -66,5 +71,5 @@ async fn only_web_pods_reach_the_agent() {
         eprintln!("{component} of {namespace}: {phase}");
         assert_eq!(phase, reaches, "{component} of {namespace}");
     }
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }

@@ -185,6 +185,15 @@ impl Lab {
         }
     }
 
+    /// Begins to remove it: a namespace takes ten seconds to go.
+    pub async fn discard(&self, container: &Box_) {
+        let deleted = container.wanted(WantedState::Deleted);
+        until(&self.cluster, &deleted, |seen| {
+            matches!(seen.phase, Phase::Terminating | Phase::Gone)
+        })
+        .await;
+    }
+
     pub async fn remove(&self, container: &Box_) {
         drive(
             &self.cluster,

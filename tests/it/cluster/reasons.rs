@@ -121,7 +121,7 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
         .unwrap();
     eprintln!("{:?}", seen.reason);
     assert!(seen.permanent && seen.reason.unwrap().contains("has no digest"));
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }
 
 #[ignore = "needs a cluster: make test-cluster"]
@@ -135,5 +135,5 @@ async fn a_volume_that_does_not_come_is_said() {
     volumes.delete(&name, &Default::default()).await.unwrap();
     let seen = said(&lab, &container.running(1), &["volume", "StorageClass"]).await;
     assert_eq!(seen.phase, Phase::Scheduling);
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }

@@ -85,86 +85,86 @@ async fn a_container_starts_step_by_step_and_then_nothing_changes() {
         drive(&lab.cluster, &enrolled, Phase::Ended).await.start,
         Some(2)
     );
-    lab.remove(&container).await;
+    lab.discard(&container).await;
 }
 
 #[ignore = "needs a cluster: make test-cluster"]
 #[tokio::test]
 async fn a_controller_that_is_killed_between_any_two_steps_is_taken_over() {
     let lab = lab().await;
-    for steps in 0..12 {
-        let container = lab.container().await;
-        let killed = controller().await.led_by(Leadership::for_steps(steps));
-        let wanted = container.running(1);
-        let mut died = false;
-        for _ in 0..200 {
-            lab.check(&container).await;
-            match killed.converge(&wanted).await {
-                Ok(seen) if seen.phase == Phase::Up => break,
-                Err(ClusterError::NotLeader) => {
-                    died = true;
-                    break;
-                }
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
+    let each = futures_util::future::join_all((0..12).map(|steps| taken_over(&lab, steps))).await;
+    assert!(each[0] && !each[11], "more steps than expected: {each:?}");
+}
+
+/// Starts a container with a controller that is killed after so many steps, and says whether it was; another one goes on.
+async fn taken_over(lab: &Lab, steps: usize) -> bool {
+    let container = lab.container().await;
+    let killed = controller().await.led_by(Leadership::for_steps(steps));
+    let wanted = container.running(1);
+    let mut died = false;
+    for _ in 0..200 {
         lab.check(&container).await;
-        let next = controller().await;
-        drive(&next, &wanted, Phase::Up).await;
-        assert_eq!(container.starts(), 1);
-        eprintln!("{steps} steps: killed {died}");
-        // The ways down, killed after each step or two.
-        let mut looks = 0;
-        if steps > 0 {
-            lab.remove(&container).await;
-            if !died {
-                return;
+        match killed.converge(&wanted).await {
+            Ok(seen) if seen.phase == Phase::Up => break,
+            Err(ClusterError::NotLeader) => {
+                died = true;
+                break;
             }
-            continue;
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
         }
-        for (wanted, phase) in [
-            (container.stopped(true), Phase::Stopped),
-            (container.stopped(false), Phase::Stopped),
-            (container.running(2), Phase::Up),
-            (container.wanted(WantedState::Deleted), Phase::Gone),
-        ] {
-            let end = Instant::now() + Duration::from_secs(60);
-            loop {
-                // A Secret that may not be read is written again by each life: that and the pod are two.
-                looks += 1;
-                let once = controller()
-                    .await
-                    .led_by(Leadership::for_steps(1 + looks % 2));
-                let looked = once.converge(&wanted).await;
-                let last = format!("{looked:?}");
-                match looked {
-                    Ok(seen) if seen.phase == phase => {
-                        let WantedState::Stopped { keep_namespace } = wanted.state else {
-                            break;
-                        };
-                        if keep_namespace || seen.freed {
-                            break;
-                        }
-                    }
-                    Ok(_) | Err(ClusterError::NotLeader) => {}
-                    Err(error) => eprintln!("{error}"),
-                }
-                lab.check(&container).await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                assert!(
-                    Instant::now() < end,
-                    "{steps}: {phase:?} is never so, {last:?}"
-                );
-            }
-            if phase == Phase::Up {
-                assert_eq!(container.starts(), 2, "the data was kept");
-            }
-        }
-        assert!(
-            lab.namespace(&container).await.is_none() && lab.volume(&container).await.is_none()
-        );
     }
-    panic!("more steps than expected");
+    lab.check(&container).await;
+    let next = controller().await;
+    drive(&next, &wanted, Phase::Up).await;
+    assert_eq!(container.starts(), 1);
+    eprintln!("{steps} steps: killed {died}");
+    if steps == 0 {
+        ways_down(lab, &container).await;
+    } else {
+        lab.discard(&container).await;
+    }
+    died
+}
+
+/// Stops, frees, starts and deletes a container, killed after each step or two.
+async fn ways_down(lab: &Lab, container: &Box_) {
+    let mut looks = 0;
+    for (wanted, phase) in [
+        (container.stopped(true), Phase::Stopped),
+        (container.stopped(false), Phase::Stopped),
+        (container.running(2), Phase::Up),
+        (container.wanted(WantedState::Deleted), Phase::Gone),
+    ] {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            // A Secret that may not be read is written again by each life: that and the pod are two.
+            looks += 1;
+            let once = controller()
+                .await
+                .led_by(Leadership::for_steps(1 + looks % 2));
+            let looked = once.converge(&wanted).await;
+            let last = format!("{looked:?}");
+            match looked {
+                Ok(seen) if seen.phase == phase => {
+                    let WantedState::Stopped { keep_namespace } = wanted.state else {
+                        break;
+                    };
+                    if keep_namespace || seen.freed {
+                        break;
+                    }
+                }
+                Ok(_) | Err(ClusterError::NotLeader) => {}
+                Err(error) => eprintln!("{error}"),
+            }
+            lab.check(container).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(Instant::now() < end, "{phase:?} is never so, {last:?}");
+        }
+        if phase == Phase::Up {
+            assert_eq!(container.starts(), 2, "the data was kept");
+        }
+    }
+    assert!(lab.namespace(container).await.is_none() && lab.volume(container).await.is_none());
 }
 
 #[ignore = "needs a cluster: make test-cluster"]
@@ -241,6 +241,7 @@ async fn what_is_not_ours_is_left_alone() {
 async fn starts_are_measured_against_a_bare_pod() {
     let lab = lab().await;
     let (mut ours, mut bare, mut agents) = (Vec::new(), Vec::new(), Vec::new());
+    let mut over = Vec::new();
     for round in 0..5 {
         let container = lab.container().await;
         let wanted = container.running(1);
@@ -302,7 +303,10 @@ async fn starts_are_measured_against_a_bare_pod() {
             "{round}: ours {:?} in {looks} looks, bare {:?}",
             ours[round], bare[round]
         );
-        lab.remove(&container).await;
+        over.push(container);
+    }
+    for container in over {
+        lab.discard(&container).await;
     }
     ours.sort();
     bare.sort();

@@ -62,6 +62,7 @@ async fn keep_on(keeper: &Keeper) {
     let mut queue = Queue::default();
     let mut looks: JoinSet<(ContainerId, Option<Duration>)> = JoinSet::new();
     let mut changes = Box::pin(keeper.0.cluster.watch());
+    let mut unseen = Unseen::default();
     let mut poll = tokio::time::interval(POLL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut all = tokio::time::interval(ALL);
@@ -80,6 +81,7 @@ async fn keep_on(keeper: &Keeper) {
                     // Whose it was is not known: all of them are looked at again.
                     tracing::error!(%error, "a look at a container panicked");
                     queue.working.clear();
+                    unseen = Unseen::default();
                     all.reset_immediately();
                 }
             },
@@ -90,8 +92,8 @@ async fn keep_on(keeper: &Keeper) {
                 Change::All => keeper.spread(&mut queue, Duration::from_secs(5)).await,
             },
             _ = poll.tick() => match store::waiting(&keeper.0.store).await {
-                Ok(rows) => for row in rows {
-                    queue.at(row.container_id, Instant::now());
+                Ok(rows) => for id in unseen.new(rows.iter().map(|row| (row.container_id, row.changed))) {
+                    queue.at(id, Instant::now());
                 },
                 Err(error) => tracing::warn!(%error, "the database does not say what is wanted; trying again"),
             },
@@ -421,6 +423,23 @@ fn known(row: &pod::Model) -> Observed {
     observed
 }
 
+/// What servers wrote and nobody has acted on yet, as of the last poll.
+#[derive(Default)]
+struct Unseen(HashMap<ContainerId, i64>);
+
+impl Unseen {
+    /// Whom to look at. The others are in the queue since an earlier poll, being looked at, or waiting after an error: looking at
+    /// them again would double the work when there is most of it, and leave no pause after errors.
+    fn new(&mut self, rows: impl Iterator<Item = (ContainerId, i64)>) -> Vec<ContainerId> {
+        let before = std::mem::replace(&mut self.0, rows.collect());
+        let new = self
+            .0
+            .iter()
+            .filter(|(id, changed)| before.get(id) != Some(changed));
+        new.map(|(id, _)| *id).collect()
+    }
+}
+
 /// When each container is looked at next.
 #[derive(Default)]
 struct Queue {
@@ -491,5 +510,25 @@ mod tests {
         assert_eq!(queue.take(now), Some(id), "it changed meanwhile");
         queue.done(id, None);
         assert_eq!(queue.next(), None);
+    }
+
+    #[test]
+    fn a_row_that_nobody_has_acted_on_yet_is_told_once() {
+        let [one, two] = [(); 2].map(|()| ContainerId::new(&Clock::fixed(1), &Rng));
+        let mut unseen = Unseen::default();
+        assert_eq!(unseen.new([(one, 1)].into_iter()), [one]);
+        assert!(unseen.new([(one, 1)].into_iter()).is_empty(), "it waits");
+        assert_eq!(unseen.new([(one, 1), (two, 1)].into_iter()), [two]);
+        assert_eq!(
+            unseen.new([(one, 2), (two, 1)].into_iter()),
+            [one],
+            "another wish"
+        );
+        assert!(unseen.new([].into_iter()).is_empty());
+        assert_eq!(
+            unseen.new([(one, 2)].into_iter()),
+            [one],
+            "acted on meanwhile"
+        );
     }
 }
