@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     let parsed = if words.next_if(|word| word == "probe").is_some() {
         probe::Arguments::parse(words).map(Work::Probe)
     } else {
-        Arguments::parse(words).map(Work::Serve)
+        Arguments::parse(words).map(|arguments| Work::Serve(Box::new(arguments)))
     };
     let work = match parsed {
         Ok(work) => work,
@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     match runtime.and_then(|runtime| {
         runtime.block_on(async {
             match work {
-                Work::Serve(arguments) => run(arguments).await,
+                Work::Serve(arguments) => run(*arguments).await,
                 Work::Probe(arguments) => probe::run(arguments).await,
             }
         })
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
 
 /// What the process is for.
 enum Work {
-    Serve(Arguments),
+    Serve(Box<Arguments>),
     Probe(probe::Arguments),
 }
 

@@ -24,7 +24,9 @@ fn rendered() -> Vec<(PathBuf, String)> {
 /// The Deployment of the server's pods, and not the controller's.
 fn server(text: &str) -> &str {
     text.split("\n---\n")
-        .find(|document| document.contains("\nkind: Deployment\n") && document.contains("- name: vault\n"))
+        .find(|document| {
+            document.contains("\nkind: Deployment\n") && document.contains("- name: vault\n")
+        })
         .unwrap()
 }
 

@@ -304,6 +304,21 @@ async fn addresses_are_refused_and_there_is_no_way_around_the_proxy() {
             "-x http://127.0.0.1:3128 ftp://denied.example/".to_owned(),
             "malformed",
         ),
+        // Names from elsewhere: a file of one's own, and a resolver over TCP or HTTPS.
+        (
+            "--resolve own.example:80:127.0.0.2 http://own.example/".to_owned(),
+            "not_listed",
+        ),
+        ("-p http://8.8.8.8:53/".to_owned(), "address_not_listed"),
+        ("-p http://dns.google:53/".to_owned(), "not_listed"),
+        (
+            "'https://1.1.1.1/dns-query?dns=AAAB'".to_owned(),
+            "address_not_listed",
+        ),
+        (
+            "'https://dns.google/dns-query?dns=AAAB'".to_owned(),
+            "not_listed",
+        ),
     ] {
         container
             .refused(&format!("{proxied} {address}"), reason)
@@ -333,6 +348,8 @@ async fn addresses_are_refused_and_there_is_no_way_around_the_proxy() {
         format!("http://10.0.0.1:{port}/"),
         format!("http://{}:{port}/hello", container.server.port()),
         "http://registry.npmjs.org/".to_owned(),
+        format!("--resolve own.example:{port}:127.0.0.1 http://own.example:{port}/hello"),
+        "--doh-url https://1.1.1.1/dns-query http://example.com/".to_owned(),
     ] {
         let done = container.sh(&format!("{direct} {address}")).await;
         assert!(
@@ -351,8 +368,37 @@ async fn addresses_are_refused_and_there_is_no_way_around_the_proxy() {
         "names are looked up: {}",
         names.stdout
     );
-    let udp = "node -e 'const s = require(\"dgram\").createSocket(\"udp4\"); s.send(\"x\", 53, \"8.8.8.8\", e => { console.log(e ? e.code : \"sent\"); s.close() })'";
-    assert_eq!(container.sh(udp).await.stdout, "ENETUNREACH\n");
+    let hosts = container
+        .sh("echo '127.0.0.1 own.example' >>/etc/hosts || echo refused")
+        .await;
+    assert_eq!(hosts.stdout, "refused\n", "the hosts file was written to");
+    // A resolver of one's own, over UDP and TCP, and QUIC.
+    let own = container
+        .sh("node -e 'const r = new (require(\"dns\").Resolver)({ timeout: 1000, tries: 1 }); r.setServers([\"8.8.8.8\"]); r.resolveTxt(\"mzxw6ytboi.example.com\", (e, found) => console.log(e ? \"no answer\" : found))'")
+        .await;
+    assert_eq!(own.stdout, "no answer\n", "{}", own.stderr);
+    for (address, port) in [
+        ("8.8.8.8", 53),
+        ("8.8.8.8", 853),
+        ("2001:4860:4860::8888", 53),
+    ] {
+        let tcp = format!(
+            "node -e 'require(\"net\").connect({port}, \"{address}\", () => console.log(\"connected\")).on(\"error\", e => console.log(e.code))'"
+        );
+        let code = container.sh(&tcp).await.stdout;
+        assert_eq!(code, "ENETUNREACH\n", "TCP to {address} at {port}");
+    }
+    for (kind, address, port) in [
+        ("udp4", "8.8.8.8", 53),
+        ("udp4", "1.1.1.1", 443),
+        ("udp6", "2606:4700:4700::1111", 443),
+    ] {
+        let udp = format!(
+            "node -e 'const s = require(\"dgram\").createSocket(\"{kind}\"); s.send(\"x\", {port}, \"{address}\", e => {{ console.log(e ? e.code : \"sent\"); s.close() }})'"
+        );
+        let code = container.sh(&udp).await.stdout;
+        assert_eq!(code, "ENETUNREACH\n", "UDP to {address} at {port}");
+    }
     let devices = container
         .sh("ls /sys/class/net 2>/dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1")
         .await;

@@ -12,13 +12,17 @@ use super::host::{Host, Target};
 use super::refusal::Refusal;
 use crate::clients::ranges;
 
+/// What a test has names resolve to.
+#[cfg(test)]
+pub type Answers = Box<dyn Fn(&str, u16) -> Vec<SocketAddr> + Send + Sync>;
+
 /// Where names are looked up.
 pub enum Resolver {
     /// The system's resolver, on the server's side: containers have none.
     System,
     /// The answer to each look-up is the test's, port included: a test has no right to listen at 80 and 443.
     #[cfg(test)]
-    Test(Box<dyn Fn(&str, u16) -> Vec<SocketAddr> + Send + Sync>),
+    Test(Answers),
 }
 
 impl Resolver {

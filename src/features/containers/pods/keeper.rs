@@ -92,7 +92,7 @@ async fn keep_on(keeper: &Keeper) {
                 Change::All => keeper.spread(&mut queue, Duration::from_secs(5)).await,
             },
             _ = poll.tick() => match store::waiting(&keeper.0.store).await {
-                Ok(rows) => for id in unseen.new(rows.iter().map(|row| (row.container_id, row.changed))) {
+                Ok(rows) => for id in unseen.not_seen_before(rows.iter().map(|row| (row.container_id, row.changed))) {
                     queue.at(id, Instant::now());
                 },
                 Err(error) => tracing::warn!(%error, "the database does not say what is wanted; trying again"),
@@ -430,7 +430,10 @@ struct Unseen(HashMap<ContainerId, i64>);
 impl Unseen {
     /// Whom to look at. The others are in the queue since an earlier poll, being looked at, or waiting after an error: looking at
     /// them again would double the work when there is most of it, and leave no pause after errors.
-    fn new(&mut self, rows: impl Iterator<Item = (ContainerId, i64)>) -> Vec<ContainerId> {
+    fn not_seen_before(
+        &mut self,
+        rows: impl Iterator<Item = (ContainerId, i64)>,
+    ) -> Vec<ContainerId> {
         let before = std::mem::replace(&mut self.0, rows.collect());
         let new = self
             .0
@@ -516,17 +519,23 @@ mod tests {
     fn a_row_that_nobody_has_acted_on_yet_is_told_once() {
         let [one, two] = [(); 2].map(|()| ContainerId::new(&Clock::fixed(1), &Rng));
         let mut unseen = Unseen::default();
-        assert_eq!(unseen.new([(one, 1)].into_iter()), [one]);
-        assert!(unseen.new([(one, 1)].into_iter()).is_empty(), "it waits");
-        assert_eq!(unseen.new([(one, 1), (two, 1)].into_iter()), [two]);
+        assert_eq!(unseen.not_seen_before([(one, 1)].into_iter()), [one]);
+        assert!(
+            unseen.not_seen_before([(one, 1)].into_iter()).is_empty(),
+            "it waits"
+        );
         assert_eq!(
-            unseen.new([(one, 2), (two, 1)].into_iter()),
+            unseen.not_seen_before([(one, 1), (two, 1)].into_iter()),
+            [two]
+        );
+        assert_eq!(
+            unseen.not_seen_before([(one, 2), (two, 1)].into_iter()),
             [one],
             "another wish"
         );
-        assert!(unseen.new([].into_iter()).is_empty());
+        assert!(unseen.not_seen_before([].into_iter()).is_empty());
         assert_eq!(
-            unseen.new([(one, 2)].into_iter()),
+            unseen.not_seen_before([(one, 2)].into_iter()),
             [one],
             "acted on meanwhile"
         );

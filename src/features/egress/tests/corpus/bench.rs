@@ -120,7 +120,7 @@ impl Bench {
         let looked_up = Arc::clone(&self.looked_up);
         let resolver = Resolver::Test(Box::new(move |name, _| {
             lookups.lock().unwrap().push(name.to_owned());
-            looked_up.notify_one();
+            looked_up.notify_waiters();
             match turns.lock().unwrap().get_mut(name) {
                 Some(turns) if turns.len() > 1 => turns.remove(0),
                 Some(turns) => turns[0].clone(),

@@ -250,7 +250,7 @@ pub fn families(bench: &Bench) -> Vec<Family> {
                 get("http://listed.example;.evil.example/").seen_as("listed.example;.evil.example", 0).refused("malformed"),
                 get("https://listed.example/").seen_as("listed.example", 0).refused("malformed"),
                 raw("GET / HTTP/1.1\r\nhost: listed.example\r\nconnection: close\r\n\r\n", "", 0).refused("malformed"),
-                unread(format!("GET http://listed.example\\@evil.example/ HTTP/1.1\r\nhost: a\r\n\r\n")),
+                unread("GET http://listed.example\\@evil.example/ HTTP/1.1\r\nhost: a\r\n\r\n".to_owned()),
                 unread("CONNECT listed.example\n:443 HTTP/1.1\r\nhost: a\r\n\r\n".to_owned()),
             ],
         ),
