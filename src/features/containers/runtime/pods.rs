@@ -154,7 +154,21 @@ impl Pods {
         let limit = Duration::from_secs(u64::from(config.start_timeout_seconds));
         steps.enter(StepName::Node);
         let mut placed = false;
+        let mut asked_at = Instant::now();
         loop {
+            // A start may wait for a node for as long as the limit; its owner need not.
+            if asked_at.elapsed() > LOOK {
+                asked_at = Instant::now();
+                let row = containers::scan_one(&self.services.store, container).await;
+                if row
+                    .map_err(database)?
+                    .is_none_or(|row| row.wanted() != Wanted::Running)
+                {
+                    return Err(RuntimeError::Failed(
+                        "it was asked to stop meanwhile".to_owned(),
+                    ));
+                }
+            }
             let row = self.read(container).await?;
             let row = row
                 .filter(|row| row.asked == asked)
