@@ -82,7 +82,8 @@ check: ## Formatting, lints, licences, unused dependencies, spelling
 	@$(STEP) "formatting" cargo fmt --all --check
 	@$(STEP) "spelling" typos
 	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step scripts/try-run \
-		scripts/chart-check scripts/cluster-images scripts/dev-image scripts/image scripts/test-cluster \
+		scripts/chart-check scripts/cluster-images scripts/cluster-install scripts/cluster-lab scripts/cluster-load scripts/dev-image \
+		scripts/image scripts/test-cluster \
 		helm/image/dev/finish .ci/run
 	@$(STEP) "unused dependencies" cargo machete --skip-target-dir
 	@$(STEP) "licences, bans, sources of dependencies" cargo deny --log-level error check licenses bans sources
@@ -110,5 +111,5 @@ test-cluster: ## Try the chart on a real cluster, started by the kit in OPTIDEV_
 	@scripts/need build node browser
 	@$(MAKE) assets
 	@$(MAKE) $(BROWSER_MODULES)
-	@$(STEP) "compile" cargo test --locked --workspace --no-run
+	@$(STEP) "compile" cargo test --locked --test it --no-run
 	@scripts/test-cluster

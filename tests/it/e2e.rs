@@ -1,5 +1,6 @@
 //! From nothing to a changed heading in a running preview, in a real browser: `tests/e2e/` drives the pages, this
-//! holds what the browser cannot, which is the server's process, the upstream AI and the key's file.
+//! holds what the browser cannot, which is the server's process, the upstream AI and the key's file. The same steps are taken in a
+//! cluster (cluster::live::steps).
 //!
 //! The driver asks in lines of its standard output that begin with `@@`, and is answered on its standard input.
 
@@ -23,13 +24,52 @@ const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// What the assistant makes of [`HEADING`].
 const NEW_HEADING: &str = "Made with OptiDev";
 
+/// What the browser is driven against.
+pub trait Place {
+    /// The link by which the first account is made.
+    fn sign_in(&self) -> String;
+    /// What the driver's environment has to say of it.
+    fn environment(&self) -> Vec<(&'static str, String)>;
+    /// Puts the upstream's key where the server's setting says that it is.
+    async fn give_key(&mut self, key: &str);
+    /// Makes npm in the container of the first account know the registry.
+    async fn ready_for_npm(&mut self);
+    /// Ends the server in good order and starts it again on the same data.
+    async fn restart(&mut self);
+}
+
+/// A server on this machine.
+struct Local {
+    server: Server,
+    key_file: PathBuf,
+}
+
+impl Place for Local {
+    fn sign_in(&self) -> String {
+        self.server.sign_in_url().unwrap()
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    async fn give_key(&mut self, key: &str) {
+        std::fs::write(&self.key_file, key).unwrap();
+    }
+
+    /// Containers see the machine's own settings.
+    async fn ready_for_npm(&mut self) {}
+
+    async fn restart(&mut self) {
+        let status = self.server.terminate().await;
+        assert!(status.success(), "the server ended with {status}");
+        self.server.start_again().await;
+    }
+}
+
 #[tokio::test]
 async fn the_nine_steps_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
-    let archive = folder.path().join("react-ts.tar.gz");
-    std::fs::write(&archive, react_ts_archive()).unwrap();
-    let zip = folder.path().join("react-ts.zip");
-    std::fs::write(&zip, react_ts_zip()).unwrap();
     let key_file = folder.path().join("anthropic.key");
     let upstream = Upstream::with_turns(conversation()).await;
     let mut builder = Server::builder()
@@ -38,9 +78,31 @@ async fn the_nine_steps_in_a_browser() {
     for (key, value) in Registry::of_this_machine().settings() {
         builder = builder.set(key, value);
     }
-    let mut server = builder.start().await;
+    let server = builder.start().await;
+    let mut place = Local { server, key_file };
 
-    drive(&mut server, &upstream, [&archive, &zip], &key_file).await;
+    nine_steps(&mut place, &upstream, "e2e").await;
+
+    let logs = place.server.logs();
+    no_secret_in(&logs, &upstream);
+}
+
+/// Checks that none of what the steps keep secret was logged.
+pub fn no_secret_in(logs: &str, upstream: &Upstream) {
+    for secret in [upstream.key(), "tr0ub4dor-masked", "tr0ub4dor-sensitive"] {
+        assert!(!logs.contains(secret), "{secret} is in the log:\n{logs}");
+    }
+}
+
+/// Takes the steps, with `upstream` in the AI provider's place, which has [`conversation`] to tell. `pictures` is the folder of what the
+/// browser showed.
+pub async fn nine_steps(place: &mut impl Place, upstream: &Upstream, pictures: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("react-ts.tar.gz");
+    std::fs::write(&archive, react_ts_archive()).unwrap();
+    let zip = folder.path().join("react-ts.zip");
+    std::fs::write(&zip, react_ts_zip()).unwrap();
+    drive(place, upstream, [&archive, &zip], pictures).await;
 
     // What the model was told: the file as it is, that the edit was made, and what the allowed command printed.
     let results: Vec<(String, bool)> = upstream
@@ -57,14 +119,10 @@ async fn the_nine_steps_in_a_browser() {
     for part in ["App.tsx", HEADING, "1 matching line"] {
         assert!(told(part), "no tool result holds {part:?}: {results:#?}");
     }
-    let logs = server.logs();
-    for secret in [upstream.key(), "tr0ub4dor-masked", "tr0ub4dor-sensitive"] {
-        assert!(!logs.contains(secret), "{secret} is in the log:\n{logs}");
-    }
 }
 
 /// One turn of the person: look, read, change the heading, run a command, say what was done.
-fn conversation() -> Vec<Turn> {
+pub fn conversation() -> Vec<Turn> {
     let slowly = Duration::from_millis(30);
     vec![
         Turn::text("I will look at the page's source first, then change its heading and check that nothing else says the same.")
@@ -85,7 +143,7 @@ fn conversation() -> Vec<Turn> {
 }
 
 /// `node` with a script of `tests/e2e`, which signs in to the server and leaves its pictures in a folder of that name.
-fn browser(server: &Server, script: &str, pictures: &str) -> Command {
+fn browser(sign_in: String, script: &str, pictures: &str) -> Command {
     let main = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/e2e")
         .join(script);
@@ -96,7 +154,7 @@ fn browser(server: &Server, script: &str, pictures: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(&main)
         .env("PATH", path_variable())
-        .env("E2E_SIGN_IN", server.sign_in_url().unwrap())
+        .env("E2E_SIGN_IN", sign_in)
         .env("E2E_OUTPUT", output_dir(pictures))
         .kill_on_drop(true);
     node
@@ -105,7 +163,7 @@ fn browser(server: &Server, script: &str, pictures: &str) -> Command {
 #[tokio::test]
 async fn the_life_of_secrets_in_a_browser() {
     let server = Server::start().await;
-    let mut driver = browser(&server, "secrets.js", "e2e-secrets");
+    let mut driver = browser(server.sign_in_url().unwrap(), "secrets.js", "e2e-secrets");
     let status = tokio::time::timeout(LIMIT, driver.status()).await;
     let status = status.unwrap_or_else(|_| panic!("the driver did not end within {LIMIT:?}"));
     assert!(
@@ -122,13 +180,14 @@ async fn the_life_of_secrets_in_a_browser() {
 
 /// Runs the driver to its end and answers what it asks for.
 async fn drive(
-    server: &mut Server,
+    place: &mut impl Place,
     upstream: &Upstream,
     [archive, zip]: [&Path; 2],
-    key_file: &Path,
+    pictures: &str,
 ) {
     let started = Instant::now();
-    let mut driver = browser(server, "main.js", "e2e")
+    let mut driver = browser(place.sign_in(), "main.js", pictures)
+        .envs(place.environment())
         .env("E2E_ARCHIVE", archive)
         .env("E2E_ZIP", zip)
         .env("E2E_HEADING", HEADING)
@@ -146,12 +205,9 @@ async fn drive(
                 continue;
             };
             match asked.trim() {
-                "key" => std::fs::write(key_file, upstream.key()).unwrap(),
-                "restart" => {
-                    let status = server.terminate().await;
-                    assert!(status.success(), "the server ended with {status}");
-                    server.start_again().await;
-                }
+                "key" => place.give_key(upstream.key()).await,
+                "npm" => place.ready_for_npm().await,
+                "restart" => place.restart().await,
                 other => panic!("the driver asks for {other:?}"),
             }
             let answer = format!("{}\n", Value::from("done"));
@@ -164,7 +220,7 @@ async fn drive(
     assert!(
         status.success(),
         "the driver ended with {status}; its words are above, its pictures in {}",
-        output_dir("e2e").display()
+        output_dir(pictures).display()
     );
     eprintln!("nine steps in {:.1} s", started.elapsed().as_secs_f64());
 }

@@ -1,8 +1,11 @@
+import process from "node:process";
 import { equal, holds } from "../support/world.js";
 
 export const title = "The container starts, step by step";
 
-const STEPS = ["volume", "isolation", "agent", "egress", "secrets", "ready"];
+const LOCAL = ["volume", "isolation", "agent", "egress", "secrets", "ready"];
+const POD = ["volume", "node", "image", "isolation", "agent", "egress", "secrets", "ready"];
+const STEPS = process.env.E2E_PODS ? POD : LOCAL;
 
 export async function run(world) {
   await world.$("project-open").filter({ hasText: "Web shop" }).click();

@@ -1,5 +1,8 @@
-import { request } from "node:http";
+import http from "node:http";
+import https from "node:https";
 import { openApp, save } from "./5-files.js";
+import { appsDomain } from "../support/elsewhere.js";
+import { readyForNpm } from "../support/outside.js";
 import { Terminal } from "../support/terminal.js";
 import { equal, fail, holds } from "../support/world.js";
 
@@ -12,6 +15,7 @@ const PORT = 5173;
 export async function run(world) {
   const terminal = await new Terminal(world).ready();
   await egress(world, terminal);
+  await readyForNpm();
   await terminal.clear();
   await terminal.enter("npm install");
   await terminal.shows(/added \d+ packages.*\$\n*$/s, INSTALL_MS);
@@ -26,7 +30,7 @@ export async function run(world) {
   await world.$("tab-preview").click();
   const frame = await opened(world);
   const host = new URL(frame.url());
-  equal(host.host, `${PORT}--${world.container.slice(4)}.localhost:${new URL(world.origin).port}`, "the preview's host");
+  equal(host.host, `${PORT}--${world.container.slice(4)}.${appsDomain}:${new URL(world.origin).port}`, "the preview's host");
   await world.shot("preview");
   await hotReload(world, frame);
   await strangers(world, host.origin);
@@ -142,10 +146,12 @@ async function strangers(world, origin) {
 }
 
 /** The status with which a WebSocket without a cookie is answered; 101 would be an open one. */
-function upgrade({ host, port, origin }) {
+function upgrade({ host, hostname, port, protocol, origin }) {
+  const { request } = protocol === "https:" ? https : http;
   return new Promise((resolve, reject) => {
     const asked = request({
-      host: "127.0.0.1", port, path: "/",
+      // Names below localhost are not known to every resolver.
+      host: hostname.endsWith("localhost") ? "127.0.0.1" : hostname, port, path: "/",
       headers: { host, origin, connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-protocol": "vite-hmr" },
     });
     asked.on("response", (response) => resolve(response.resume().statusCode));

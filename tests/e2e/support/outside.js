@@ -13,6 +13,9 @@ async function ask(what) {
 /** Puts the upstream key where the server's setting says that it is. */
 export const giveKey = () => ask("key");
 
+/** Makes the container know npm's registry as this machine does. */
+export const readyForNpm = () => ask("npm");
+
 /** Ends the server in good order and starts it again on the same data. */
 export const restartServer = () => ask("restart");
 

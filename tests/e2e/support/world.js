@@ -3,6 +3,7 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { chromium } from "playwright-core";
+import { elsewhere, switches } from "./elsewhere.js";
 import { hangUp } from "./outside.js";
 import { Watch } from "./watch.js";
 
@@ -15,9 +16,10 @@ export async function open(given) {
   const output = env("E2E_OUTPUT");
   await mkdir(output, { recursive: true });
   for (const name of await readdir(output)) await rm(path.join(output, name));
+  elsewhere();
   const browser = await chromium.launch({
     executablePath: process.env.E2E_CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
+    args: ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", ...switches],
   });
   return new World(browser, output, Object.fromEntries(Object.entries(given).map(([name, variable]) => [name, env(variable)]))).begin();
 }

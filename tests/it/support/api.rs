@@ -1,6 +1,7 @@
 //! A client of the public API: a bearer token, JSON in and out, and short words for what a test expects.
 
-use std::sync::Once;
+use std::net::SocketAddr;
+use std::sync::{Arc, Once};
 
 use reqwest::header::{ETAG, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder};
@@ -14,6 +15,15 @@ pub struct Api {
     base: String,
     token: Option<String>,
     http: Client,
+    way: Option<Way>,
+}
+
+/// How a server is reached whose name no resolver knows and whose certificate this machine does not trust.
+#[derive(Debug, Clone)]
+pub struct Way {
+    pub address: SocketAddr,
+    /// With the authority, and nobody else's.
+    pub tls: Arc<rustls::ClientConfig>,
 }
 
 /// What the server answered, read whole.
@@ -33,6 +43,22 @@ impl Api {
             base: base.trim_end_matches('/').to_owned(),
             token: None,
             http: http_client(),
+            way: None,
+        }
+    }
+
+    /// As [`Self::anonymous`], for a server at `base` (`https://optidev.test:8443`) that is reached by `way`.
+    pub fn by_way(base: &str, way: Way) -> Self {
+        let name = url::Url::parse(base).unwrap();
+        let http = client_builder()
+            .resolve(name.host_str().unwrap(), way.address)
+            .tls_backend_preconfigured((*way.tls).clone())
+            .build()
+            .unwrap();
+        Self {
+            http,
+            way: Some(way),
+            ..Self::anonymous(base)
         }
     }
 
@@ -56,6 +82,11 @@ impl Api {
     /// `http://127.0.0.1:8080`
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// How the server is reached, if not by its name.
+    pub fn way(&self) -> Option<&Way> {
+        self.way.as_ref()
     }
 
     /// The token, without `Bearer`.
@@ -266,6 +297,10 @@ impl Answer {
 
 /// The one HTTP client of the tests: no redirect is followed, no proxy is used, cookies are the test's business.
 pub fn http_client() -> Client {
+    client_builder().build().unwrap()
+}
+
+fn client_builder() -> reqwest::ClientBuilder {
     static PROVIDER: Once = Once::new();
     // reqwest is built without a crypto library of its own, and asks for one even for plain HTTP.
     PROVIDER.call_once(|| {
@@ -274,6 +309,4 @@ pub fn http_client() -> Client {
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .build()
-        .unwrap()
 }

@@ -5,17 +5,31 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::api::Api;
+use super::api::{Api, Way};
+
+/// What a WebSocket goes through: TCP, or TLS over it.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Wire for T {}
+
+/// Why there is no connection.
+#[derive(Debug)]
+enum Failed {
+    /// The server said so, with this status in place of the upgrade.
+    Refused(u16),
+    /// There was no server, or it went away.
+    Broken(String),
+}
 
 /// An open connection to a terminal.
 #[derive(Debug)]
 pub struct Terminal {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<Box<dyn Wire>>,
     /// The server's first message.
     pub hello: Value,
     /// Output received on this connection.
@@ -59,6 +73,32 @@ impl Terminal {
     /// # Errors
     /// The HTTP status that stood in place of the upgrade.
     pub async fn try_connect(api: &Api, path: &str, after: Option<u64>) -> Result<Self, u16> {
+        match Self::attempt(api, path, after).await {
+            Ok(terminal) => Ok(terminal),
+            Err(Failed::Refused(status)) => Err(status),
+            Err(Failed::Broken(error)) => panic!("{path}: {error}"),
+        }
+    }
+
+    /// Connects again and again as a page does whose server went away, from `after` on, until it is back.
+    ///
+    /// # Panics
+    /// When `limit` passes first.
+    pub async fn resume(api: &Api, path: &str, after: u64, limit: Duration) -> Self {
+        let start = Instant::now();
+        loop {
+            match Self::attempt(api, path, Some(after)).await {
+                Ok(terminal) => return terminal,
+                Err(failed) => assert!(
+                    start.elapsed() < limit,
+                    "{path}: not resumed within {limit:?}: {failed:?}"
+                ),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn attempt(api: &Api, path: &str, after: Option<u64>) -> Result<Self, Failed> {
         let query = after
             .map(|after| format!("?after={after}"))
             .unwrap_or_default();
@@ -68,37 +108,41 @@ impl Terminal {
         );
         let bearer = api.token().map(|token| format!("Bearer {token}"));
         let headers = bearer.map(|bearer| ("authorization", bearer));
-        Self::open(&url, headers.as_slice(), after).await
+        Self::open(&url, headers.as_slice(), after, api.way()).await
     }
 
     /// Connects to `path` of the server at `base` as a page does that shows `cookie`.
     pub async fn connect_as_page(base: &str, path: &str, cookie: &str) -> Self {
         let url = format!("{}/api/v1{path}", base.replacen("http", "ws", 1));
         let headers = [("cookie", cookie.to_owned()), ("origin", base.to_owned())];
-        Self::open(&url, &headers, None)
+        Self::open(&url, &headers, None, None)
             .await
-            .unwrap_or_else(|status| panic!("{path}: refused with status {status}"))
+            .unwrap_or_else(|failed| panic!("{path}: {failed:?}"))
     }
 
     async fn open(
         url: &str,
         headers: &[(&'static str, String)],
         after: Option<u64>,
-    ) -> Result<Self, u16> {
+        way: Option<&Way>,
+    ) -> Result<Self, Failed> {
         let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let mut socket = match connect_async(request).await {
+        let wire = connected(request.uri(), way)
+            .await
+            .map_err(|error| Failed::Broken(error.to_string()))?;
+        let mut socket = match client_async(request, wire).await {
             Ok((socket, _)) => socket,
-            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
-                return Err(response.status().as_u16());
+            Err(tungstenite::Error::Http(response)) => {
+                return Err(Failed::Refused(response.status().as_u16()));
             }
-            Err(error) => panic!("{url}: {error}"),
+            Err(error) => return Err(Failed::Broken(error.to_string())),
         };
         let first = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
         let Ok(Some(Ok(Message::Text(text)))) = first else {
-            panic!("{url}: no hello but {first:?}")
+            return Err(Failed::Broken(format!("no hello but {first:?}")));
         };
         let hello: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(hello["type"], "hello", "{hello}");
@@ -231,6 +275,22 @@ impl Terminal {
             _ => panic!("unknown message {message}"),
         }
     }
+}
+
+/// A connection to where `uri` is, or to where `way` says that it is.
+async fn connected(
+    uri: &tungstenite::http::Uri,
+    way: Option<&Way>,
+) -> std::io::Result<Box<dyn Wire>> {
+    let host = uri.host().unwrap().to_owned();
+    let Some(way) = way else {
+        let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+        return Ok(Box::new(stream));
+    };
+    let stream = TcpStream::connect(way.address).await?;
+    let name = rustls::pki_types::ServerName::try_from(host).unwrap();
+    let tls = tokio_rustls::TlsConnector::from(way.tls.clone());
+    Ok(Box::new(tls.connect(name, stream).await?))
 }
 
 /// Text as it reads: without escape sequences (CSI and OSC of ECMA-48) and carriage returns.

@@ -100,8 +100,13 @@ pub struct Upstream {
 impl Upstream {
     /// Answers `turns` in order; afterwards an error that says that the script has ended.
     pub async fn with_turns(turns: Vec<Turn>) -> Self {
+        Self::with_turns_at("127.0.0.1:0", turns).await
+    }
+
+    /// The same at an address that others than this machine reach.
+    pub async fn with_turns_at(address: &str, turns: Vec<Turn>) -> Self {
         let mut turns = turns.into_iter();
-        Self::start(move |_, count| {
+        Self::start_at(address, move |_, count| {
             let turn = turns.next().map(Reply::Turn);
             turn.unwrap_or_else(|| {
                 Reply::Error(Failure::new(
@@ -116,6 +121,13 @@ impl Upstream {
 
     /// Answers what `script` says for a request and the number of answers before it.
     pub async fn start(script: impl FnMut(&Call, usize) -> Reply + Send + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", script).await
+    }
+
+    async fn start_at(
+        address: &str,
+        script: impl FnMut(&Call, usize) -> Reply + Send + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared {
             key: "sk-ant-test-upstream-0123456789".to_owned(),
             script: Mutex::new(Box::new(script)),
@@ -130,7 +142,7 @@ impl Upstream {
             .fallback(unknown)
             .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
             .with_state(Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
