@@ -62,15 +62,6 @@ impl Api {
         }
     }
 
-    /// A client without a token, over connections that the test made.
-    pub fn over(base: &str, http: Client) -> Self {
-        Self {
-            base: base.to_owned(),
-            token: None,
-            http,
-        }
-    }
-
     /// The same server, asked with `token`.
     pub fn with_token(&self, token: &str) -> Self {
         Self {
