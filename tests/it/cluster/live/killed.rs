@@ -105,12 +105,18 @@ pub fn counts(output: &[u8]) -> usize {
 #[test]
 fn a_number_that_is_missing_or_comes_twice_is_noticed() {
     let lines = |numbers: &[usize]| {
-        let lines: Vec<String> = numbers.iter().map(|number| format!("n{number}\r\n")).collect();
+        let lines: Vec<String> = numbers
+            .iter()
+            .map(|number| format!("n{number}\r\n"))
+            .collect();
         lines.concat().into_bytes()
     };
     let all: Vec<usize> = (1..=20).collect();
     assert_eq!(counts(&lines(&all)), 20);
-    for wrong in [[&all[..7], &all[8..]].concat(), [&all[..8], &all[7..]].concat()] {
+    for wrong in [
+        [&all[..7], &all[8..]].concat(),
+        [&all[..8], &all[7..]].concat(),
+    ] {
         assert!(std::panic::catch_unwind(|| counts(&lines(&wrong))).is_err());
     }
 }

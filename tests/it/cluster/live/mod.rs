@@ -101,7 +101,10 @@ impl Installed {
     /// Makes the container of `who` run.
     pub async fn container(&self, who: &str) -> Running {
         let api = self.api(who);
-        let containers = format!("/workspaces/{}/containers", self.workspace.as_ref().unwrap());
+        let containers = format!(
+            "/workspaces/{}/containers",
+            self.workspace.as_ref().unwrap()
+        );
         let made = api.post(&containers, &json!({})).await.expect(202).json();
         let id = made["id"].as_str().unwrap().to_owned();
         let path = format!("{containers}/{id}");

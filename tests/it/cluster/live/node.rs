@@ -15,7 +15,12 @@ async fn containers_and_their_volumes_come_back_with_the_node() {
     let api = installed.api("owner");
     let container = installed.container("owner").await;
     let kept = format!("kept by {}", std::process::id());
-    shell(&api, &container.path, &format!("echo '{kept}' > ~/kept && sync")).await;
+    shell(
+        &api,
+        &container.path,
+        &format!("echo '{kept}' > ~/kept && sync"),
+    )
+    .await;
     let before = installed.pod_of(&container.id).unwrap();
 
     installed.run(&installed.kit, &["down"]);
@@ -24,19 +29,29 @@ async fn containers_and_their_volumes_come_back_with_the_node() {
     let up = begun.elapsed();
     let anonymous = installed.anonymous();
     eventually("a server is ready", LIMIT, || async {
-        let answer = anonymous.request(reqwest::Method::GET, "//readyz").send().await;
-        answer.is_ok_and(|answer| answer.status() == 200).then_some(())
+        let answer = anonymous
+            .request(reqwest::Method::GET, "//readyz")
+            .send()
+            .await;
+        answer
+            .is_ok_and(|answer| answer.status() == 200)
+            .then_some(())
     })
     .await;
     let ready = begun.elapsed();
     // Nobody asks for it: that it should run is in the database.
     eventually("the container has a new pod", LIMIT, || async {
-        installed.pod_of(&container.id).filter(|pod| pod.uid != before.uid)
+        installed
+            .pod_of(&container.id)
+            .filter(|pod| pod.uid != before.uid)
     })
     .await;
     runs(&api, &container.path).await;
     let back = begun.elapsed();
-    assert_eq!(shell(&api, &container.path, "cat ~/kept").await.trim(), kept);
+    assert_eq!(
+        shell(&api, &container.path, "cat ~/kept").await.trim(),
+        kept
+    );
     eprintln!(
         "the node was up after {up:.1?}, a server ready after {ready:.1?}, the container back after {back:.1?}"
     );

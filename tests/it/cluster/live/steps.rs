@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Installed;
+use super::{Installed, shell};
 use crate::e2e::{Place, conversation, nine_steps, no_secret_in};
 use crate::support::egress::Registry;
 use crate::support::upstream::Upstream;
@@ -45,7 +45,10 @@ struct InCluster {
 
 impl Place for InCluster {
     fn sign_in(&self) -> String {
-        self.installed.sign_in.clone().expect("somebody was made already: install with OPTIDEV_PEOPLE=none")
+        self.installed
+            .sign_in
+            .clone()
+            .expect("somebody was made already: install with OPTIDEV_PEOPLE=none")
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
@@ -73,7 +76,9 @@ impl Place for InCluster {
     async fn give_key(&mut self, key: &str) {
         for server in self.installed.replicas() {
             let pid = server.process("optidev serve");
-            let file = PathBuf::from(format!("/proc/{pid}/root/var/lib/optidev/data/anthropic.key"));
+            let file = PathBuf::from(format!(
+                "/proc/{pid}/root/var/lib/optidev/data/anthropic.key"
+            ));
             std::fs::write(&file, key).unwrap();
             std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
             chown(&file, Some(WEB), Some(WEB)).unwrap();
@@ -81,23 +86,35 @@ impl Place for InCluster {
         self.key = Some(key.to_owned());
     }
 
-    /// The registry may have a certificate that only this machine's own list of authorities knows.
+    /// The registry may have a certificate that only this machine's own list of authorities knows; and the dev image's Node.js, which is
+    /// Debian 12's, is too old for the project.
     async fn ready_for_npm(&mut self) {
         let api = self.installed.api_of("ada@example.com").await;
         let workspace = api.workspace().await;
-        let listed = api.get(&format!("/workspaces/{workspace}/containers")).await.ok();
+        let listed = api
+            .get(&format!("/workspaces/{workspace}/containers"))
+            .await
+            .ok();
         let container = listed["items"][0]["id"].as_str().unwrap();
-        let files = format!("/workspaces/{workspace}/containers/{container}/files");
+        let path = format!("/workspaces/{workspace}/containers/{container}");
+        let files = format!("{path}/files");
         let authorities = std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap();
-        api.put_bytes(&format!("{files}/.authorities.crt"), authorities).await.ok();
-        let settings = b"cafile=/home/dev/.authorities.crt\nfund=false\naudit=false\nupdate-notifier=false\n";
-        api.put_bytes(&format!("{files}/.npmrc"), settings.to_vec()).await.ok();
+        api.put_bytes(&format!("{files}/.authorities.crt"), authorities)
+            .await
+            .ok();
+        let settings =
+            b"cafile=/home/dev/.authorities.crt\nfund=false\naudit=false\nupdate-notifier=false\n";
+        api.put_bytes(&format!("{files}/.npmrc"), settings.to_vec())
+            .await
+            .ok();
+        shell(&api, &path, "npm install -g node@22").await;
     }
 
     async fn restart(&mut self) {
         let deployment = format!("deployment/{}", self.installed.release);
         self.installed.kubectl(&["rollout", "restart", &deployment]);
-        self.installed.kubectl(&["rollout", "status", &deployment, "--timeout=120s"]);
+        self.installed
+            .kubectl(&["rollout", "status", &deployment, "--timeout=120s"]);
         if let Some(key) = self.key.clone() {
             self.give_key(&key).await;
         }
@@ -110,7 +127,10 @@ struct Relay(tokio::task::JoinHandle<()>);
 impl Relay {
     async fn to_the_registry(host_ip: &str) -> Self {
         let url = url::Url::parse(&Registry::of_this_machine().url).unwrap();
-        let (name, port) = (url.host_str().unwrap().to_owned(), url.port_or_known_default().unwrap());
+        let (name, port) = (
+            url.host_str().unwrap().to_owned(),
+            url.port_or_known_default().unwrap(),
+        );
         let found = tokio::net::lookup_host((name, port)).await.unwrap();
         let there: SocketAddr = found.into_iter().find(SocketAddr::is_ipv4).unwrap();
         let listener = TcpListener::bind((host_ip, port)).await.unwrap();
@@ -136,8 +156,23 @@ impl Installed {
     async fn api_of(&self, email: &str) -> crate::support::api::Api {
         let deployment = format!("deployment/{}", self.release);
         let printed = self.kubectl(&[
-            "exec", &deployment, "-c", "web", "--", "/usr/bin/optidev", "admin", "token", "--user", email, "--scopes", "all", "--json",
-            "--config", "/etc/optidev/optidev.toml", "--data-dir", "/var/lib/optidev/data",
+            "exec",
+            &deployment,
+            "-c",
+            "web",
+            "--",
+            "/usr/bin/optidev",
+            "admin",
+            "token",
+            "--user",
+            email,
+            "--scopes",
+            "all",
+            "--json",
+            "--config",
+            "/etc/optidev/optidev.toml",
+            "--data-dir",
+            "/var/lib/optidev/data",
         ]);
         let made: Value = serde_json::from_str(&printed).unwrap();
         self.anonymous().with_token(made["token"].as_str().unwrap())

@@ -47,7 +47,12 @@ async fn nothing_is_lost_by_an_upgrade_and_a_rollback() {
     let (id, mut terminal) = Terminal::create(&api, &container.path).await;
     terminal.send(COUNT).await;
     let path = format!("{}/terminals/{id}", container.path);
-    let watcher = tokio::spawn(watch(api.clone(), path.clone(), terminal, Arc::clone(&seen)));
+    let watcher = tokio::spawn(watch(
+        api.clone(),
+        path.clone(),
+        terminal,
+        Arc::clone(&seen),
+    ));
 
     let values = installed.values_file.clone();
     let revision = revision(&installed);
@@ -55,7 +60,15 @@ async fn nothing_is_lost_by_an_upgrade_and_a_rollback() {
     let changed = installed.clone();
     tokio::task::spawn_blocking(move || {
         let level = "log.level=debug";
-        let upgrade = ["upgrade", &changed.release, "helm/optidev", "-f", &values, "--set", level];
+        let upgrade = [
+            "upgrade",
+            &changed.release,
+            "helm/optidev",
+            "-f",
+            &values,
+            "--set",
+            level,
+        ];
         changed.helm(&[&upgrade[..], &["--wait", "--timeout", "5m"]].concat());
     })
     .await
@@ -69,11 +82,23 @@ async fn nothing_is_lost_by_an_upgrade_and_a_rollback() {
     let answered = seen.answered.load(Ordering::Relaxed);
     let back = installed.clone();
     tokio::task::spawn_blocking(move || {
-        back.helm(&["rollback", &back.release, &revision, "--wait", "--timeout", "5m"])
+        back.helm(&[
+            "rollback",
+            &back.release,
+            &revision,
+            "--wait",
+            "--timeout",
+            "5m",
+        ])
     })
     .await
     .unwrap();
-    assert!(installed.replicas().iter().all(|pod| !upgraded.contains(pod)));
+    assert!(
+        installed
+            .replicas()
+            .iter()
+            .all(|pod| !upgraded.contains(pod))
+    );
     assert_eq!(identity().await, before, "after the rollback");
 
     seen.enough.store(true, Ordering::Relaxed);
