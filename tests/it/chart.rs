@@ -54,11 +54,11 @@ fn the_settings_of_the_chart_are_settings_of_the_server() {
         let config = loaded.config;
         assert!(config.vault.socket.is_some(), "{path:?}");
         assert!(config.redactor.socket.is_some(), "{path:?}");
-        let off = path.ends_with("containers-off.yaml");
-        let kind = if off {
-            RuntimeKind::None
-        } else {
+        // Who sets the one has the other.
+        let kind = if text.contains("app.kubernetes.io/component: controller") {
             RuntimeKind::Kubernetes
+        } else {
+            RuntimeKind::None
         };
         assert_eq!(config.runtime.kind, kind, "{path:?}");
         assert!(config.database.migrate_url.is_empty(), "{path:?}");

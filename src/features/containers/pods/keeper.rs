@@ -1,7 +1,7 @@
 //! The controller's loop: rows that servers wrote and things that changed in the cluster are looked at, one look at a time for
 //! each container, and what was found is written back.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::queue::{Queue, Unseen};
 use super::store::{self, pod};
 use super::{settings, verify};
 use crate::clients::cluster::{self, Change, Cluster, ClusterError, Observed, Phase, WantedState};
@@ -80,7 +81,7 @@ async fn keep_on(keeper: &Keeper) {
                 Err(error) => {
                     // Whose it was is not known: all of them are looked at again.
                     tracing::error!(%error, "a look at a container panicked");
-                    queue.working.clear();
+                    queue.forget_looks();
                     unseen = Unseen::default();
                     all.reset_immediately();
                 }
@@ -421,123 +422,4 @@ fn known(row: &pod::Model) -> Observed {
     observed.out_of_memory = row.out_of_memory;
     observed.freed = row.freed;
     observed
-}
-
-/// What servers wrote and nobody has acted on yet, as of the last poll.
-#[derive(Default)]
-struct Unseen(HashMap<ContainerId, i64>);
-
-impl Unseen {
-    /// Whom to look at. The others are in the queue since an earlier poll, being looked at, or waiting after an error: looking at
-    /// them again would double the work when there is most of it, and leave no pause after errors.
-    fn not_seen_before(
-        &mut self,
-        rows: impl Iterator<Item = (ContainerId, i64)>,
-    ) -> Vec<ContainerId> {
-        let before = std::mem::replace(&mut self.0, rows.collect());
-        let new = self
-            .0
-            .iter()
-            .filter(|(id, changed)| before.get(id) != Some(changed));
-        new.map(|(id, _)| *id).collect()
-    }
-}
-
-/// When each container is looked at next.
-#[derive(Default)]
-struct Queue {
-    order: BTreeSet<(Instant, ContainerId)>,
-    when: HashMap<ContainerId, Instant>,
-    /// Those that are being looked at, and when they are wanted again.
-    working: HashMap<ContainerId, Option<Instant>>,
-}
-
-impl Queue {
-    /// Not later than `when`.
-    fn at(&mut self, id: ContainerId, when: Instant) {
-        if let Some(again) = self.working.get_mut(&id) {
-            *again = Some(again.map_or(when, |before| before.min(when)));
-            return;
-        }
-        match self.when.get(&id) {
-            Some(before) if *before <= when => return,
-            Some(before) => {
-                self.order.remove(&(*before, id));
-            }
-            None => {}
-        }
-        self.order.insert((when, id));
-        self.when.insert(id, when);
-    }
-
-    /// The next that is due, which is then being looked at.
-    fn take(&mut self, now: Instant) -> Option<ContainerId> {
-        let (when, id) = *self.order.first().filter(|(when, _)| *when <= now)?;
-        self.order.remove(&(when, id));
-        self.when.remove(&id);
-        self.working.insert(id, None);
-        Some(id)
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.order.first().map(|(when, _)| *when)
-    }
-
-    fn done(&mut self, id: ContainerId, next: Option<Duration>) {
-        let again = self.working.remove(&id).flatten();
-        let next = next.map(|next| Instant::now() + next);
-        if let Some(when) = [again, next].into_iter().flatten().min() {
-            self.at(id, when);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_container_is_looked_at_once_at_a_time_and_again_when_it_changed_meanwhile() {
-        let id = ContainerId::new(&Clock::fixed(1), &Rng);
-        let now = Instant::now();
-        let mut queue = Queue::default();
-        queue.at(id, now + Duration::from_secs(9));
-        assert_eq!(queue.take(now), None);
-        queue.at(id, now);
-        queue.at(id, now + Duration::from_secs(5));
-        assert_eq!(queue.take(now), Some(id));
-        assert_eq!(queue.take(now), None, "it is being looked at");
-        queue.at(id, now);
-        assert_eq!(queue.take(now), None, "still");
-        queue.done(id, Some(Duration::from_secs(60)));
-        assert_eq!(queue.take(now), Some(id), "it changed meanwhile");
-        queue.done(id, None);
-        assert_eq!(queue.next(), None);
-    }
-
-    #[test]
-    fn a_row_that_nobody_has_acted_on_yet_is_told_once() {
-        let [one, two] = [(); 2].map(|()| ContainerId::new(&Clock::fixed(1), &Rng));
-        let mut unseen = Unseen::default();
-        assert_eq!(unseen.not_seen_before([(one, 1)].into_iter()), [one]);
-        assert!(
-            unseen.not_seen_before([(one, 1)].into_iter()).is_empty(),
-            "it waits"
-        );
-        assert_eq!(
-            unseen.not_seen_before([(one, 1), (two, 1)].into_iter()),
-            [two]
-        );
-        assert_eq!(
-            unseen.not_seen_before([(one, 2), (two, 1)].into_iter()),
-            [one],
-            "another wish"
-        );
-        assert!(unseen.not_seen_before([].into_iter()).is_empty());
-        assert_eq!(
-            unseen.not_seen_before([(one, 2)].into_iter()),
-            [one],
-            "acted on meanwhile"
-        );
-    }
 }

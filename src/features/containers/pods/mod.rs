@@ -11,6 +11,7 @@
 mod authority;
 mod enrol;
 mod keeper;
+mod queue;
 mod settings;
 pub(super) mod store;
 mod verify;

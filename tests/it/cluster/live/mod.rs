@@ -92,7 +92,7 @@ impl Installed {
         self.anonymous().with_token(&self.tokens[who])
     }
 
-    /// The same, of one replica.
+    /// The same, of one replica, for WebSockets: the address in requests stays the installation's.
     pub fn api_at(&self, who: &str, replica: &Pod) -> Api {
         let address = SocketAddr::new(replica.address.parse().unwrap(), 8080);
         self.at(address).with_token(&self.tokens[who])

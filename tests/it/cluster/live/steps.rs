@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Installed;
+use super::{Installed, shell};
 use crate::e2e::{Place, conversation, nine_steps, no_secret_in};
 use crate::support::egress::Registry;
 use crate::support::upstream::Upstream;
@@ -86,7 +86,8 @@ impl Place for InCluster {
         self.key = Some(key.to_owned());
     }
 
-    /// The registry may have a certificate that only this machine's own list of authorities knows.
+    /// The registry may have a certificate that only this machine's own list of authorities knows; and the dev image's Node.js, which is
+    /// Debian 12's, is too old for the project.
     async fn ready_for_npm(&mut self) {
         let api = self.installed.api_of("ada@example.com").await;
         let workspace = api.workspace().await;
@@ -95,7 +96,8 @@ impl Place for InCluster {
             .await
             .ok();
         let container = listed["items"][0]["id"].as_str().unwrap();
-        let files = format!("/workspaces/{workspace}/containers/{container}/files");
+        let path = format!("/workspaces/{workspace}/containers/{container}");
+        let files = format!("{path}/files");
         let authorities = std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap();
         api.put_bytes(&format!("{files}/.authorities.crt"), authorities)
             .await
@@ -105,6 +107,7 @@ impl Place for InCluster {
         api.put_bytes(&format!("{files}/.npmrc"), settings.to_vec())
             .await
             .ok();
+        shell(&api, &path, "npm install -g node@22").await;
     }
 
     async fn restart(&mut self) {
