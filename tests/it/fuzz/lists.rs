@@ -88,6 +88,10 @@ pub const REFUSED: &[(&str, &str)] = &[
 /// Operations of which it depends on what was made up before whether one request is well: each with the reason.
 pub const MISSED: &[(&str, &str)] = &[
     (
+        "containers_prove",
+        "the server of this test has no pods, between which something could be proven: it says so",
+    ),
+    (
         "members_resend_invitation",
         "an address that is invited again has another invitation, and the known one is gone",
     ),

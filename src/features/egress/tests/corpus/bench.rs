@@ -22,7 +22,7 @@ use crate::config::EgressConfig;
 use crate::features::containers::Identity;
 use crate::kernel::Clock;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(5);
 /// Is sent by the test itself, to know that all connections before were noted.
 const MARK: &[u8] = b"the test itself";
 
@@ -137,10 +137,8 @@ impl Bench {
         let container = async {
             near.write_all(bytes).await.unwrap();
             let mut answer = Vec::new();
-            timeout(SOON, near.read_to_end(&mut answer))
-                .await
-                .expect("an end of the answer")
-                .unwrap();
+            // A tunnel that should not be open has no end, and is judged as far as it came.
+            let _ = timeout(SOON, near.read_to_end(&mut answer)).await;
             drop(near);
             answer
         };
