@@ -1,8 +1,8 @@
 //! The nine steps of the main job in a browser (tests/e2e), against the installation.
 
+use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,9 +17,6 @@ use crate::e2e::{Place, conversation, nine_steps, no_secret_in};
 use crate::support::egress::Registry;
 use crate::support::upstream::Upstream;
 
-/// The servers' user.
-const WEB: u32 = 10001;
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn the_nine_steps_in_a_browser() {
@@ -27,10 +24,7 @@ async fn the_nine_steps_in_a_browser() {
     let registry = Relay::to_the_registry(&installed.host_ip).await;
     let address = format!("{}:{}", installed.host_ip, installed.upstream_port);
     let upstream = Upstream::with_turns_at(&address, conversation()).await;
-    let mut place = InCluster {
-        installed,
-        key: None,
-    };
+    let mut place = InCluster { installed };
     nine_steps(&mut place, &upstream, "e2e-cluster").await;
     let label = "app.kubernetes.io/component=web";
     let logs = ["logs", "-l", label, "--all-containers", "--tail=-1"];
@@ -40,7 +34,6 @@ async fn the_nine_steps_in_a_browser() {
 
 struct InCluster {
     installed: Installed,
-    key: Option<String>,
 }
 
 impl Place for InCluster {
@@ -72,18 +65,16 @@ impl Place for InCluster {
         ]
     }
 
-    /// Into the data folder of each server, which is where the installation's settings say that it is.
+    /// Nothing mounts a file with it: the vault is given it, for all servers.
     async fn give_key(&mut self, key: &str) {
-        for server in self.installed.replicas() {
-            let pid = server.process("optidev serve");
-            let file = PathBuf::from(format!(
-                "/proc/{pid}/root/var/lib/optidev/data/anthropic.key"
-            ));
-            std::fs::write(&file, key).unwrap();
-            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
-            chown(&file, Some(WEB), Some(WEB)).unwrap();
-        }
-        self.key = Some(key.to_owned());
+        let set = [
+            "vault",
+            "credential",
+            "set",
+            "upstream_ai_key",
+            "--value-stdin",
+        ];
+        self.installed.server_cli(&set, key);
     }
 
     /// The registry may have a certificate that only this machine's own list of authorities knows; and the dev image's Node.js, which is
@@ -115,9 +106,6 @@ impl Place for InCluster {
         self.installed.kubectl(&["rollout", "restart", &deployment]);
         self.installed
             .kubectl(&["rollout", "status", &deployment, "--timeout=120s"]);
-        if let Some(key) = self.key.clone() {
-            self.give_key(&key).await;
-        }
     }
 }
 
@@ -154,27 +142,48 @@ impl Drop for Relay {
 impl Installed {
     /// The API with a new token of somebody's.
     async fn api_of(&self, email: &str) -> crate::support::api::Api {
-        let deployment = format!("deployment/{}", self.release);
-        let printed = self.kubectl(&[
-            "exec",
-            &deployment,
-            "-c",
-            "web",
-            "--",
-            "/usr/bin/optidev",
-            "admin",
-            "token",
-            "--user",
-            email,
-            "--scopes",
-            "all",
-            "--json",
-            "--config",
-            "/etc/optidev/optidev.toml",
-            "--data-dir",
-            "/var/lib/optidev/data",
-        ]);
-        let made: Value = serde_json::from_str(&printed).unwrap();
+        let token = [
+            "admin", "token", "--user", email, "--scopes", "all", "--json",
+        ];
+        let made: Value = serde_json::from_str(&self.server_cli(&token, "")).unwrap();
         self.anonymous().with_token(made["token"].as_str().unwrap())
+    }
+
+    /// A command beside a running server; answers what it printed.
+    fn server_cli(&self, arguments: &[&str], input: &str) -> String {
+        let deployment = format!("deployment/{}", self.release);
+        let mut command = Command::new("kubectl")
+            .args([
+                "-n",
+                &self.namespace,
+                "exec",
+                "-i",
+                &deployment,
+                "-c",
+                "web",
+                "--",
+            ])
+            .arg("/usr/bin/optidev")
+            .args(arguments)
+            .args(["--config", "/etc/optidev/optidev.toml"])
+            .args(["--data-dir", "/var/lib/optidev/data"])
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        command
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = command.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "optidev {arguments:?}: {}",
+            output.status
+        );
+        String::from_utf8(output.stdout).unwrap()
     }
 }
