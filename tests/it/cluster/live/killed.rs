@@ -94,7 +94,7 @@ pub fn counts(output: &[u8]) -> usize {
     let numbers: Vec<usize> = whole
         .lines()
         // The shell draws before the first of them, in the same line.
-        .filter_map(|line| line.rsplit('\r').next()?.strip_prefix('n')?.parse().ok())
+        .filter_map(|line| line.trim_end_matches('\r').rsplit('\r').next()?.strip_prefix('n')?.parse().ok())
         .collect();
     let wanted: Vec<usize> = (1..=numbers.len()).collect();
     assert_eq!(numbers, wanted);
