@@ -114,9 +114,13 @@ impl Lab {
         let id = format!("ctr_{rest}");
         let namespace = namespace_of(&id).unwrap();
         let directory = PathBuf::from(format!("/tmp/lab-volumes/{rest}"));
-        std::fs::create_dir_all(&directory).unwrap();
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-        std::fs::set_permissions(&directory, open).unwrap();
+        // The home folder, and beside it the agent's own state.
+        let home = directory.join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        for folder in [&directory, &home] {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            std::fs::set_permissions(folder, open).unwrap();
+        }
         let volume: PersistentVolume = serde_json::from_value(json!({
             "metadata": { "name": format!("lab-{rest}") },
             "spec": {
@@ -237,7 +241,7 @@ impl Box_ {
 
     /// How often the agent has started with this volume.
     pub fn starts(&self) -> usize {
-        std::fs::read_to_string(self.directory.join("starts"))
+        std::fs::read_to_string(self.directory.join("home/starts"))
             .map_or(0, |text| text.lines().count())
     }
 }

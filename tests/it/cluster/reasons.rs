@@ -46,7 +46,7 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
     .await;
     assert_eq!((seen.phase, seen.permanent), (Phase::Scheduling, false));
 
-    std::fs::write(container.directory.join("exit"), "").unwrap();
+    std::fs::write(container.directory.join("home/exit"), "").unwrap();
     let seen = said(
         &lab,
         &container.running(3),
@@ -54,12 +54,12 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
     )
     .await;
     assert_eq!((seen.phase, seen.start), (Phase::Ended, Some(3)));
-    std::fs::remove_file(container.directory.join("exit")).unwrap();
+    std::fs::remove_file(container.directory.join("home/exit")).unwrap();
 
-    std::fs::write(container.directory.join("eat"), "").unwrap();
+    std::fs::write(container.directory.join("home/eat"), "").unwrap();
     let seen = said(&lab, &container.running(4), &["memory was full"]).await;
     assert!(seen.out_of_memory && seen.phase == Phase::Ended);
-    std::fs::remove_file(container.directory.join("eat")).unwrap();
+    std::fs::remove_file(container.directory.join("home/eat")).unwrap();
 
     drive(&lab.cluster, &container.stopped(true), Phase::Stopped).await;
     let quota: ResourceQuota = serde_json::from_value(

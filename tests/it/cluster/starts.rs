@@ -271,7 +271,7 @@ async fn starts_are_measured_against_a_bare_pod() {
             .await;
         }
         ours.push(begun.elapsed());
-        let agent = std::fs::metadata(container.directory.join("starts"))
+        let agent = std::fs::metadata(container.directory.join("home/starts"))
             .unwrap()
             .modified()
             .unwrap();

@@ -80,7 +80,7 @@ async fn a_stopped_container_keeps_its_data_with_and_without_its_namespace() {
 
     // Freed once more, and deleted from there: the data goes too.
     until(&lab.cluster, &container.stopped(false), |seen| seen.freed).await;
-    assert!(container.directory.join("starts").exists());
+    assert!(container.directory.join("home/starts").exists());
     lab.remove(&container).await;
     assert!(lab.volume(&container).await.is_none());
     for _ in 0..50 {

@@ -16,6 +16,7 @@ use crate::clients::cluster::settings::{Class, Toleration};
 const HOME: &str = "/home/dev";
 const BIN: &str = "/optidev/bin";
 const ENROL: &str = "/optidev/enrol";
+/// The agent's own state, such as the history of terminals. Beside the home in the same volume: it outlives the pod.
 const STATE: &str = "/optidev/state";
 /// In memory. The agent makes the folder of secrets in it, since a volume's own folder belongs to root.
 const RUN: &str = "/run";
@@ -26,8 +27,6 @@ const GRACE_S: u32 = 5;
 const RUN_MIB: u32 = 8;
 /// Where Kubernetes takes a pod's last words from, and shows them in its status.
 const REPORT: &str = "/dev/termination-log";
-/// The agent's own state: its key, its certificate, ring buffers of terminals.
-const STATE_MIB: u32 = 256;
 /// The agent's executable.
 const AGENT_MIB: u32 = 64;
 
@@ -100,9 +99,9 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
             // The last lines of an agent that ended, without a right to read logs.
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "volumeMounts": [
-                { "name": CLAIM, "mountPath": HOME },
+                { "name": CLAIM, "mountPath": HOME, "subPath": "home" },
                 { "name": "tmp", "mountPath": "/tmp" },
-                { "name": "state", "mountPath": STATE },
+                { "name": CLAIM, "mountPath": STATE, "subPath": "state" },
                 { "name": "run", "mountPath": RUN },
                 { "name": "agent", "mountPath": BIN, "readOnly": true },
                 { "name": ENROLMENT, "mountPath": ENROL, "readOnly": true },
@@ -111,7 +110,6 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
         "volumes": [
             home(start),
             { "name": "tmp", "emptyDir": { "sizeLimit": mib(start.class.ephemeral_mib) } },
-            { "name": "state", "emptyDir": { "sizeLimit": mib(STATE_MIB) } },
             { "name": "run", "emptyDir": { "medium": "Memory", "sizeLimit": mib(RUN_MIB) } },
             { "name": "agent", "emptyDir": { "sizeLimit": mib(AGENT_MIB) } },
             { "name": ENROLMENT, "secret": { "secretName": ENROLMENT, "defaultMode": 0o440 } },
