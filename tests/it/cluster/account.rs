@@ -45,7 +45,7 @@ fn force() -> PatchParams {
     PatchParams::apply("optidev-controller").force()
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn foreign_namespaces_are_out_of_reach() {
     let lab = lab().await;
@@ -209,7 +209,7 @@ async fn foreign_namespaces_are_out_of_reach() {
         .unwrap();
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn its_own_namespaces_hold_only_what_it_makes() {
     let lab = lab().await;
@@ -382,7 +382,7 @@ async fn its_own_namespaces_hold_only_what_it_makes() {
     lab.discard(&container).await;
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn volumes_of_others_cannot_be_taken() {
     let lab = lab().await;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::lab::*;
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn policies_come_back_and_the_container_is_cut_off_until_they_hold() {
     let lab = lab().await;
@@ -103,7 +103,7 @@ async fn policies_come_back_and_the_container_is_cut_off_until_they_hold() {
     lab.discard(&container).await;
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn no_pod_is_made_beside_a_policy_that_opens_it() {
     let lab = lab().await;
@@ -130,7 +130,7 @@ async fn no_pod_is_made_beside_a_policy_that_opens_it() {
     lab.discard(&container).await;
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn the_watch_tells_and_labels_and_quota_are_put_back() {
     let lab = lab().await;

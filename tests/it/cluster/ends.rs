@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::lab::*;
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn a_deleted_container_is_reported_gone_only_when_it_is() {
     let lab = lab().await;
@@ -32,7 +32,7 @@ async fn a_deleted_container_is_reported_gone_only_when_it_is() {
 }
 
 /// The agent's port is closed to pods that are not OptiDev's web role, and open to those that are.
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn only_web_pods_reach_the_agent() {
     let lab = lab().await;

@@ -11,7 +11,7 @@ fn election(identity: &str) -> Election {
     Election::new("optidev-controller", identity, || 1_700_000_000_000)
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn one_leads_and_another_takes_over_when_it_is_gone() {
     let lab = lab().await;
@@ -70,7 +70,7 @@ async fn one_leads_and_another_takes_over_when_it_is_gone() {
     );
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn a_leader_whose_lease_is_taken_stops_and_changes_nothing_more() {
     let lab = lab().await;

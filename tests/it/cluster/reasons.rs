@@ -22,7 +22,7 @@ async fn said(lab: &Lab, wanted: &Wanted, parts: &[&str]) -> Observed {
     seen
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn what_goes_wrong_is_said_in_a_sentence() {
     let lab = lab().await;
@@ -124,7 +124,7 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
     lab.discard(&container).await;
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn a_volume_that_does_not_come_is_said() {
     let lab = lab().await;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::lab::*;
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn a_container_starts_step_by_step_and_then_nothing_changes() {
     let lab = lab().await;
@@ -88,7 +88,7 @@ async fn a_container_starts_step_by_step_and_then_nothing_changes() {
     lab.discard(&container).await;
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn a_controller_that_is_killed_between_any_two_steps_is_taken_over() {
     let lab = lab().await;
@@ -167,7 +167,7 @@ async fn ways_down(lab: &Lab, container: &Box_) {
     assert!(lab.namespace(container).await.is_none() && lab.volume(container).await.is_none());
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn calls_that_are_cut_off_anywhere_do_no_harm() {
     let lab = lab().await;
@@ -198,7 +198,7 @@ async fn calls_that_are_cut_off_anywhere_do_no_harm() {
     assert!(lab.volume(&container).await.is_none());
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn what_is_not_ours_is_left_alone() {
     let lab = lab().await;
@@ -236,7 +236,7 @@ async fn what_is_not_ours_is_left_alone() {
 }
 
 /// p50 of the added time over a bare pod of the same image.
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn starts_are_measured_against_a_bare_pod() {
     let lab = lab().await;

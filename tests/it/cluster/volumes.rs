@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::lab::*;
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn a_stopped_container_keeps_its_data_with_and_without_its_namespace() {
     let lab = lab().await;
@@ -95,7 +95,7 @@ async fn a_stopped_container_keeps_its_data_with_and_without_its_namespace() {
     );
 }
 
-#[ignore = "needs a cluster: make test-cluster"]
+#[ignore = "needs a cluster: scripts/cluster-lab"]
 #[tokio::test]
 async fn garbage_is_removed_by_every_mark_and_nothing_else_is() {
     let lab = lab().await;

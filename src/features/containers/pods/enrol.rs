@@ -44,7 +44,7 @@ pub async fn enrol(
     let token = Sha256::digest(&request.token);
     let csr = Sha256::digest(&request.csr);
     let now = services.clock.now_ms();
-    // Twice: a write that came in between may have been of something else.
+    // Again after a write that came in between: it may have been of something else.
     for _ in 0..3 {
         let row = store::read(&services.store, id).await?;
         let row = row.ok_or(EnrolError::Refused)?;
