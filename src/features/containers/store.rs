@@ -331,26 +331,15 @@ fn encode(steps: &[super::model::Step]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
     use crate::authz::authorize_user_now;
     use crate::authz::permission::ContainersUse;
-    use crate::config::DatabaseConfig;
     use crate::features::members::testing;
     use crate::kernel::{Clock, Rng};
-    use crate::store::ledger::TestSeal;
 
     #[tokio::test]
     async fn a_start_that_read_the_row_before_a_delete_does_not_undo_it() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(
-            &DatabaseConfig::default(),
-            &folder.path().join("db"),
-            Arc::new(TestSeal),
-        )
-        .await
-        .unwrap();
-        store.migrate_embedded().await.unwrap();
+        let store = crate::context::testing::services(folder.path()).await.store;
         let place = testing::place(&store, Role::User).await;
         let (workspace, owner) = (place.workspace, place.user);
         let grant = authorize_user_now::<ContainersUse>(&store, owner, workspace)

@@ -160,23 +160,13 @@ fn unchanged(row: &row::Model) -> Condition {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::config::DatabaseConfig;
-    use crate::store::ledger::TestSeal;
+    use crate::context::testing;
 
     #[tokio::test]
     async fn one_leads_until_it_lets_go_or_falls_silent() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(
-            &DatabaseConfig::default(),
-            &folder.path().join("db"),
-            Arc::new(TestSeal),
-        )
-        .await
-        .unwrap();
-        store.migrate_embedded().await.unwrap();
+        let store = testing::services(folder.path()).await.store;
         let candidate = |holder: &str| Candidate {
             store: store.clone(),
             holder: holder.to_owned(),
