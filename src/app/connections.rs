@@ -7,6 +7,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -21,11 +23,20 @@ use crate::web::Peer;
 
 /// A request's head must be there within this time; an idle connection is closed after it.
 const HEAD: Duration = Duration::from_secs(30);
+/// What somebody reads who came past the proxy.
+const UNCERTIFIED: &str = "This server is asked through the proxy in front of it only: the connection shows no client certificate by \
+                           an authority of [tls] client_ca_file.\n";
 /// Connections at a time; the next ones wait at the listener.
 const MOST: usize = 8_192;
 
-/// Accepts and serves until `shutdown`, then lets running requests finish.
-pub async fn serve(mut listener: Listener, application: Router, shutdown: CancellationToken) {
+/// Accepts and serves until `shutdown`, then lets running requests finish. `certified` demands a client certificate of whoever asks for
+/// more than health.
+pub async fn serve(
+    mut listener: Listener,
+    application: Router,
+    certified: bool,
+    shutdown: CancellationToken,
+) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -48,8 +59,10 @@ pub async fn serve(mut listener: Listener, application: Router, shutdown: Cancel
             accepted = axum::serve::Listener::accept(&mut listener) => accepted,
             () = shutdown.cancelled() => break,
         };
+        let health_only = certified && !stream.is_certified();
+        let service = service(&application, Peer(peer), health_only);
         let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), service(&application, Peer(peer)))
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
@@ -67,6 +80,7 @@ pub async fn serve(mut listener: Listener, application: Router, shutdown: Cancel
 fn service(
     application: &Router,
     peer: Peer,
+    health_only: bool,
 ) -> impl hyper::service::Service<
     hyper::Request<Incoming>,
     Response = axum::response::Response,
@@ -78,6 +92,9 @@ fn service(
     hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let application = application.clone();
         async move {
+            if health_only && !matches!(request.uri().path(), "/healthz" | "/readyz") {
+                return Ok((StatusCode::FORBIDDEN, UNCERTIFIED).into_response());
+            }
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             application.oneshot(request).await

@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -42,6 +44,16 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// Whether the other side showed a certificate that was asked for and is good.
+    pub fn is_certified(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates().is_some(),
+        }
+    }
+}
+
 /// Binds the configured address.
 pub async fn bind(config: &Config, paths: &Paths) -> anyhow::Result<Listener> {
     let address = config.server.listen;
@@ -49,6 +61,12 @@ pub async fn bind(config: &Config, paths: &Paths) -> anyhow::Result<Listener> {
         format!("listening on {address}: is it in use? Choose another with [server] listen")
     })?;
     if !config.tls.enabled {
+        if config.tls.client_ca_file.is_some() {
+            bail!(
+                "[tls] client_ca_file is set and enabled is not: certificates are shown in TLS alone. Set enabled = true, or leave \
+                 client_ca_file out"
+            );
+        }
         return Ok(Listener::Plain(tcp));
     }
     let acceptor = TlsAcceptor::from(Arc::new(tls(config, paths)?));
@@ -104,9 +122,13 @@ fn tls(config: &Config, paths: &Paths) -> anyhow::Result<rustls::ServerConfig> {
     let private = PrivateKeyDer::from_pem_file(&key)
         .map_err(|error| anyhow::anyhow!("[tls] key_file {}: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = match &config.tls.client_ca_file {
+        Some(file) => client_verifier(file, Arc::clone(&provider))?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
     let mut server = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(chain, private)
         .with_context(|| {
             format!(
@@ -117,6 +139,29 @@ fn tls(config: &Config, paths: &Paths) -> anyhow::Result<rustls::ServerConfig> {
         })?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(server)
+}
+
+/// Takes certificates of the authorities in `file`, and none at all: health checks have none, and what else comes without one is
+/// refused in words (`connections`).
+fn client_verifier(
+    file: &Path,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+    let mut roots = rustls::RootCertStore::empty();
+    CertificateDer::pem_file_iter(file)
+        .map_err(anyhow::Error::from)
+        .and_then(|all| {
+            for certificate in all {
+                roots.add(certificate?)?;
+            }
+            anyhow::ensure!(!roots.is_empty(), "no certificate in PEM is in it");
+            Ok(())
+        })
+        .with_context(|| format!("[tls] client_ca_file {}", file.display()))?;
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .with_context(|| format!("[tls] client_ca_file {}", file.display()))
 }
 
 /// Makes a certificate once and keeps it, so that a browser's exception stays good.

@@ -18,6 +18,7 @@ mod router;
 mod services;
 mod supervised;
 mod vault_process;
+mod ways_out;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +101,12 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     jobs::start(&services, secrets::jobs());
 
     let shutdown = services.shutdown.clone();
-    let server = connections::serve(listener, application, shutdown.clone());
+    let server = connections::serve(
+        listener,
+        application,
+        services.config.tls.client_ca_file.is_some(),
+        shutdown.clone(),
+    );
     let mut server = std::pin::pin!(server);
     spare_memory(&services);
     announce(&address);

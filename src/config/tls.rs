@@ -14,4 +14,7 @@ pub struct TlsConfig {
     pub certificate_file: Option<PathBuf>,
     /// PEM private key of the certificate.
     pub key_file: Option<PathBuf>,
+    /// PEM certificates of authorities. When given, only who shows a client certificate of theirs is answered, but for health checks:
+    /// a proxy in front, such as Cloudflare with authenticated origin pulls.
+    pub client_ca_file: Option<PathBuf>,
 }

@@ -161,3 +161,95 @@ async fn certificates_that_cannot_be_served_are_explained() {
         }
     }
 }
+
+/// An authority, and a client's certificate of it: its files, and the client's.
+fn client_certificate(folder: &std::path::Path, name: &str) -> (String, [String; 2]) {
+    let write = |ending: &str, text: String| {
+        let file = folder.join(format!("{name}.{ending}"));
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (key, mut params) = (
+        rcgen::KeyPair::generate().unwrap(),
+        rcgen::CertificateParams::new(Vec::new()).unwrap(),
+    );
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(params, key);
+    let client_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["proxy".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let client = params.signed_by(&client_key, &issuer).unwrap();
+    let files = [
+        write("crt", client.pem()),
+        write("key", client_key.serialize_pem()),
+    ];
+    (write("ca", authority.pem()), files)
+}
+
+#[tokio::test]
+async fn only_the_proxy_in_front_is_answered_when_its_certificate_is_demanded() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let [given, key] = certificate(folder.path(), "given");
+    let (authority, [proxy, proxy_key]) = client_certificate(folder.path(), "proxy");
+    let (_, [stranger, stranger_key]) = client_certificate(folder.path(), "stranger");
+    let server = Server::builder()
+        .set("tls.enabled", "true")
+        .set("tls.certificate_file", &given)
+        .set("tls.key_file", &key)
+        .set("tls.client_ca_file", &authority)
+        .spawn();
+    let origin = format!("https://localhost:{}", server.port());
+    let ask = |path: &str, more: &[&str]| {
+        let url = format!("{origin}{path}");
+        curl(&[&["--cacert", &given, &url], more].concat())
+    };
+    eventually(
+        "health, without a certificate",
+        Duration::from_secs(20),
+        || async { ask("/readyz", &[]).1.contains("\"ready\"").then_some(()) },
+    )
+    .await;
+    let own = ["--cert", &proxy, "--key", &proxy_key];
+    let foreign = ["--cert", &stranger, "--key", &stranger_key];
+    assert!(ask("/api/v1/me", &own).1.contains("unauthenticated"));
+    assert!(!ask("/readyz", &foreign).0, "another authority's");
+    for path in ["/api/v1/me", "/", "/readyz/../api/v1/me", "/setup?code=x"] {
+        for version in ["--http1.1", "--http2"] {
+            let (_, text) = ask(path, &["--path-as-is", version]);
+            assert!(
+                text.contains("through the proxy in front"),
+                "{path}: {text}"
+            );
+        }
+    }
+    // Names of previews are no way around it.
+    let preview = ["--header", "host: 80--00000000000000000000000000.localhost"];
+    assert!(ask("/", &preview).1.contains("through the proxy in front"));
+}
+
+#[tokio::test]
+async fn a_demand_for_certificates_that_cannot_be_is_explained() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "nothing").unwrap();
+    let [given, key] = certificate(folder.path(), "given");
+    for (tls, file, said) in [
+        ("false", given.as_str(), "enabled"),
+        ("true", "/nowhere/ca.pem", "/nowhere/ca.pem"),
+        ("true", empty.to_str().unwrap(), "no certificate in PEM"),
+    ] {
+        let (status, text) = Server::builder()
+            .set("tls.enabled", tls)
+            .set("tls.certificate_file", &given)
+            .set("tls.key_file", &key)
+            .set("tls.client_ca_file", file)
+            .start_and_fail()
+            .await;
+        assert!(!status.success());
+        assert!(
+            text.contains("client_ca_file") && text.contains(said),
+            "{text}"
+        );
+    }
+}
