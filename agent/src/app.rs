@@ -38,6 +38,8 @@ pub struct State {
     pub gate: Gate,
     /// The egress proxy's own port, left out of the list of ports.
     pub proxy_port: Option<u16>,
+    /// The protocol's own port, where it is served in a pod; left out likewise.
+    pub protocol_port: Option<u16>,
     /// Cancelled when the agent has to end.
     pub stop: CancellationToken,
     /// Every task that outlives its request; shutdown waits for them.

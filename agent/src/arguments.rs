@@ -30,6 +30,7 @@ in a pod:
   --token-file FILE     the one-use token of enrolment; read once, then removed where possible
   --container ID        the container's id, ctr_...
   --probes FILE         JSON: what must be unreachable, and what must not, before anything starts
+  --scratch DIR         emptied at the start; then nothing is written outside of the folders, but to devices
 
 for a proof on demand:
   --echo IP:PORT        answers there over TCP and UDP
@@ -151,7 +152,7 @@ impl Arguments {
     }
 }
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "--socket",
     "--egress-socket",
     "--listen",
@@ -160,6 +161,7 @@ const KNOWN: [&str; 13] = [
     "--token-file",
     "--container",
     "--probes",
+    "--scratch",
     "--home",
     "--state",
     "--secrets",
@@ -180,6 +182,7 @@ fn pod_mode(given: &mut Given) -> Result<pod::Arguments, String> {
         authority: given.need("--authority")?.into(),
         token_file: given.need("--token-file")?.into(),
         probes: given.need("--probes")?.into(),
+        scratch: given.take("--scratch").map(PathBuf::from),
         container,
     })
 }

@@ -47,6 +47,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Err(error) = confine(&work) {
+        eprintln!("optidev-agent: {error}");
+        return ExitCode::FAILURE;
+    }
     // One thread serves everything; files and archives go to a small pool beside it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,6 +70,37 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Before there is another thread, which would be left out.
+fn confine(work: &Work) -> io::Result<()> {
+    let Work::Serve(arguments) = work else {
+        return Ok(());
+    };
+    let Served::Pod(pod) = &arguments.served else {
+        return Ok(());
+    };
+    let Some(scratch) = &pod.scratch else {
+        return Ok(());
+    };
+    // The folder of state is made in one that is there.
+    let folders = [
+        &arguments.home,
+        &arguments.state,
+        &arguments.secrets,
+        scratch,
+    ];
+    let mut places: Vec<&Path> = Vec::new();
+    for folder in folders {
+        std::fs::create_dir_all(folder).map_err(about("making", folder))?;
+        places.push(folder);
+    }
+    if !pod::writes::confine(&places)? {
+        eprintln!(
+            "optidev-agent: this kernel has no Landlock: the node's disk is not guarded against what runs here"
+        );
+    }
+    Ok(())
 }
 
 /// What the process is for.
@@ -126,6 +161,10 @@ async fn run(arguments: Arguments) -> io::Result<()> {
             Gate::shut(Plan::read(&pod.probes).map_err(about("--probes", &pod.probes))?)
         }
     };
+    let protocol_port = match &served {
+        Served::Socket { .. } => None,
+        Served::Pod(pod) => Some(pod.listen.port()),
+    };
     let app: App = Arc::new(State {
         home,
         state,
@@ -141,9 +180,21 @@ async fn run(arguments: Arguments) -> io::Result<()> {
         activity: Arc::new(ActivityMeter::new()),
         gate,
         proxy_port,
+        protocol_port,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
+    if let Served::Pod(pod) = &served
+        && let Some(scratch) = &pod.scratch
+    {
+        let old = pod::writes::set_aside(scratch).map_err(about("--scratch", scratch))?;
+        app.tasks.spawn_blocking(move || {
+            for path in old {
+                // What cannot be deleted is tried again at the next start.
+                let _ = std::fs::remove_dir_all(path);
+            }
+        });
+    }
     let sweeper = app.clone();
     app.tasks
         .spawn_blocking(move || sweeper.scratch.sweep_folders(&sweeper.home));

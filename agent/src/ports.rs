@@ -34,19 +34,23 @@ pub fn routes() -> Router<App> {
 }
 
 async fn list(State(app): State<App>) -> Result<Json<List<Port>>, Problem> {
-    let own = app.proxy_port;
+    let (proxy, protocol) = (app.proxy_port, app.protocol_port);
+    let own = move |address: SocketAddr| {
+        let port = Some(address.port());
+        port == protocol || port == proxy && address.ip().is_loopback()
+    };
     let items = blocking(move || Ok(listening(own))).await?;
     Ok(Json(items.into()))
 }
 
 /// One item per port; of several addresses the one that most clients reach is shown.
-fn listening(own: Option<u16>) -> Vec<Port> {
+fn listening(own: impl Fn(SocketAddr) -> bool) -> Vec<Port> {
     let mut found: BTreeMap<u16, (IpAddr, u64)> = BTreeMap::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         // Without IPv6 there is no second table.
         let text = std::fs::read_to_string(table).unwrap_or_default();
         for (address, inode) in text.lines().skip(1).filter_map(parse_line) {
-            if Some(address.port()) == own && address.ip().is_loopback() {
+            if own(address) {
                 continue;
             }
             found.entry(address.port()).or_insert((address.ip(), inode));

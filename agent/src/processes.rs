@@ -17,7 +17,12 @@ use crate::problem::Problem;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Variables of the agent that processes need too: where the certificates are.
-const PASSED: &[&str] = &["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"];
+const PASSED: &[&str] = &[
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS",
+];
 const PASSED_PREFIX: &str = "npm_config_";
 
 /// The environment of a new process in `project`'s folder, or outside of all: the base, then the delivered variables over

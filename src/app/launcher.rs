@@ -74,6 +74,7 @@ pub async fn run_launcher(config: Config, paths: Paths) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let launching = Arc::new(Launching::new(
         config.runtime.local.clone(),
+        config.server.apps_domain.clone(),
         paths.containers(),
         Arc::clone(&link),
         tasks.clone(),

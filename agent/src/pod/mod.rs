@@ -11,6 +11,7 @@ mod listener;
 mod renew;
 mod token;
 mod validity;
+pub mod writes;
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub struct Arguments {
     pub token_file: PathBuf,
     pub container: String,
     pub probes: PathBuf,
+    /// A folder of the volume that is empty at each start: the pod's `/tmp`. Given, writes to anywhere else are refused.
+    pub scratch: Option<PathBuf>,
 }
 
 /// Enrols, proves the isolation, and serves until the agent is told to stop.

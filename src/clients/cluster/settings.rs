@@ -29,7 +29,7 @@ pub struct Class {
     pub cpu_limit_milli: u32,
     /// Memory, kept for it and at most: a container that grows into memory that it was not given would be evicted.
     pub memory_mib: u32,
-    /// The node's disk, at most: layers, `/tmp`, logs.
+    /// The node's disk, at most: logs, and what comes with them. `/tmp` is in the volume.
     pub ephemeral_mib: u32,
     /// The home volume. A volume grows and never shrinks.
     pub volume_gib: u32,
@@ -98,6 +98,8 @@ pub struct Settings {
     pub agent_image: String,
     /// The install CA's certificate.
     pub authority_pem: String,
+    /// Variables that the agent is given, and hands on to what it starts if it knows them.
+    pub environment: BTreeMap<String, String>,
     /// Makes the probes of the isolation gate, as JSON.
     pub probes: Arc<dyn Fn(&Facts) -> String + Send + Sync>,
     /// The volumes' StorageClass; the cluster's default when none.

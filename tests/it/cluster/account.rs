@@ -326,7 +326,7 @@ async fn its_own_namespaces_hold_only_what_it_makes() {
         .await
         .expect("the good shape");
     type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
-    let wrong: [Change<'_>; 14] = [
+    let wrong: [Change<'_>; 15] = [
         ("hostPath", &|spec| {
             spec["volumes"][0] = json!({ "name": "home", "hostPath": { "path": "/" } })
         }),
@@ -362,6 +362,10 @@ async fn its_own_namespaces_hold_only_what_it_makes() {
         ("a node", &|spec| spec["nodeName"] = json!("node1")),
         ("hostPort", &|spec| {
             spec["containers"][0]["ports"][0]["hostPort"] = json!(7443)
+        }),
+        ("a Secret in a variable", &|spec| {
+            spec["containers"][0]["env"] = json!([{ "name": "T", "valueFrom": {
+                "secretKeyRef": { "name": "enrolment", "key": "token" } } }])
         }),
         ("no limits", &|spec| {
             spec["containers"][0]["resources"] = json!({});

@@ -45,6 +45,7 @@ pub fn settings() -> Settings {
         agent_port: 7443,
         agent_image: "localhost/agent:1".to_owned(),
         authority_pem: "-----BEGIN CERTIFICATE-----".to_owned(),
+        environment: [("HOSTS".to_owned(), ".apps.example.com".to_owned())].into(),
         probes: Arc::new(|facts| {
             json!({ "allowed": facts.server, "api": facts.api_server }).to_string()
         }),

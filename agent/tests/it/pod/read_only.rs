@@ -10,6 +10,48 @@ use super::renewal::Shell;
 use super::server::Server;
 
 #[tokio::test]
+async fn the_file_for_last_words_is_shut_and_the_scratch_folder_is_new_at_each_start() {
+    let mut pod = Pod::new().await;
+    let _server = Server::start(&pod).await;
+    let dir = pod.dir.path().to_owned();
+    let scratch = dir.join("scratch");
+    std::fs::create_dir(dir.join("state")).unwrap();
+    std::fs::create_dir_all(scratch.join("deep/er")).unwrap();
+    for file in ["words", "outside", "scratch/deep/er/left"] {
+        std::fs::write(dir.join(file), "before").unwrap();
+    }
+    let mut confined = Command::new("bwrap");
+    confined.args(["--die-with-parent", "--bind", "/", "/", "--dev", "/dev"]);
+    // As Kubernetes has it: a file of the node that everybody may write.
+    let words = dir.join("words");
+    confined
+        .arg("--bind")
+        .arg(&words)
+        .arg("/dev/termination-log");
+    confined.args(["--", env!("CARGO_BIN_EXE_optidev-agent")]);
+    confined.arg("--scratch").arg(&scratch);
+    pod.start_by(confined);
+    pod.proven().await;
+    let script = format!(
+        "cd; echo x >/dev/termination-log; echo x >>{0}/outside; cat /dev/termination-log; \
+         echo a >moved && mv moved {0}/scratch/ && cat {0}/scratch/moved && rm {0}/scratch/moved; \
+         echo b >/dev/null && echo c >/dev/stdout; ls -A {0}/scratch | grep -v optidev-old; head -c 1 /dev/zero | wc -c",
+        dir.display()
+    );
+    let command = json!({"command": ["sh", "-c", script]});
+    let answer = pod.ask("POST", "/v1/exec", command).await.is(200);
+    let result: ExecResult = answer.json();
+    assert_eq!(result.stdout, "beforea\nc\n1\n", "{}", answer.text());
+    let refused = result.stderr.matches("ermission denied").count();
+    assert_eq!(refused, 2, "{}", answer.text());
+    for file in ["words", "outside"] {
+        assert_eq!(std::fs::read_to_string(dir.join(file)).unwrap(), "before");
+    }
+    let mut shell = Shell::open(&pod).await;
+    shell.run("echo te$((1))xt >~/t && cat ~/t", "te1xt").await;
+}
+
+#[tokio::test]
 async fn home_state_and_secrets_are_all_that_is_written_to() {
     let mut pod = Pod::new().await;
     let _server = Server::start(&pod).await;

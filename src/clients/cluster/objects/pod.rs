@@ -18,6 +18,9 @@ const BIN: &str = "/optidev/bin";
 const ENROL: &str = "/optidev/enrol";
 /// The agent's own state, such as the history of terminals. Beside the home in the same volume: it outlives the pod.
 const STATE: &str = "/optidev/state";
+/// In the volume, too: what a container writes is bounded by its own volume, and the node's disk is nothing that it could fill. The agent
+/// empties it at each start.
+const SCRATCH: &str = "/tmp";
 /// In memory. The agent makes the folder of secrets in it, since a volume's own folder belongs to root.
 const RUN: &str = "/run";
 const SECRETS: &str = "/run/secrets";
@@ -93,6 +96,7 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
             "imagePullPolicy": settings.image_pull_policy,
             "command": [format!("{BIN}/optidev-agent")],
             "args": arguments(of, start, server),
+            "env": environment(of, start),
             "ports": [{ "name": "agent", "containerPort": settings.agent_port, "protocol": "TCP" }],
             "resources": resources,
             "securityContext": security,
@@ -100,7 +104,7 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "volumeMounts": [
                 { "name": CLAIM, "mountPath": HOME, "subPath": "home" },
-                { "name": "tmp", "mountPath": "/tmp" },
+                { "name": CLAIM, "mountPath": SCRATCH, "subPath": "tmp" },
                 { "name": CLAIM, "mountPath": STATE, "subPath": "state" },
                 { "name": "run", "mountPath": RUN },
                 { "name": "agent", "mountPath": BIN, "readOnly": true },
@@ -109,7 +113,6 @@ pub fn pod(of: Of<'_>, start: &Start, server: SocketAddr) -> Value {
         }],
         "volumes": [
             home(start),
-            { "name": "tmp", "emptyDir": { "sizeLimit": mib(start.class.ephemeral_mib) } },
             { "name": "run", "emptyDir": { "medium": "Memory", "sizeLimit": mib(RUN_MIB) } },
             { "name": "agent", "emptyDir": { "sizeLimit": mib(AGENT_MIB) } },
             { "name": ENROLMENT, "secret": { "secretName": ENROLMENT, "defaultMode": 0o440 } },
@@ -168,6 +171,13 @@ fn home(start: &Start) -> Value {
     }
 }
 
+fn environment(of: Of<'_>, start: &Start) -> Vec<Value> {
+    let given = start.work.keeps().then_some(&of.settings.environment);
+    let each = given.into_iter().flatten();
+    each.map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect()
+}
+
 /// Beside the agent's port, another, as user code might listen on.
 pub const OTHER_PORT: u16 = 8000;
 
@@ -190,6 +200,7 @@ fn arguments(of: Of<'_>, start: &Start, server: SocketAddr) -> Vec<String> {
         ("--token-file", format!("{ENROL}/token")),
         ("--container", of.wanted.container.clone()),
         ("--probes", format!("{ENROL}/probes.json")),
+        ("--scratch", SCRATCH.to_owned()),
         ("--home", HOME.to_owned()),
         ("--state", STATE.to_owned()),
         ("--secrets", SECRETS.to_owned()),

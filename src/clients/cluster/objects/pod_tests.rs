@@ -76,7 +76,10 @@ fn the_cluster_gives_it_no_token_no_names_and_none_of_the_node() {
     }
     assert_eq!(spec["serviceAccountName"], Value::Null);
     for container in containers(&pod) {
-        assert_eq!(container["env"], Value::Null);
+        let variables = container["env"].as_array().into_iter().flatten();
+        for variable in variables {
+            assert!(variable["valueFrom"].is_null(), "{variable}");
+        }
         assert_eq!(container["envFrom"], Value::Null);
     }
 }
@@ -192,8 +195,12 @@ fn the_agent_is_copied_in_and_started_with_its_arguments() {
             .join(" "),
         "--listen 0.0.0.0:7443 --server 10.96.0.9:7444 --authority /optidev/enrol/ca.pem \
          --token-file /optidev/enrol/token --container ctr_01hzy3v9k2m4n6p8q0r2s4t6vw \
-         --probes /optidev/enrol/probes.json --home /home/dev --state /optidev/state --secrets /run/secrets \
+         --probes /optidev/enrol/probes.json --scratch /tmp --home /home/dev --state /optidev/state --secrets /run/secrets \
          --proxy 127.0.0.1:3128"
+    );
+    assert_eq!(
+        main["env"],
+        json!([{ "name": "HOSTS", "value": ".apps.example.com" }])
     );
     // The token is in the Secret, and nowhere in the pod.
     assert!(!pod.to_string().contains("hunter2"));

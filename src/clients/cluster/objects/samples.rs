@@ -23,6 +23,7 @@ pub fn settings() -> Settings {
         agent_port: 7443,
         agent_image: "agent:1".to_owned(),
         authority_pem: "-----BEGIN CERTIFICATE-----".to_owned(),
+        environment: [("HOSTS".to_owned(), ".apps.example.com".to_owned())].into(),
         probes: Arc::new(|facts| format!("{{\"allowed\":\"{}\"}}", facts.server)),
         storage_class: None,
         runtime_class: None,

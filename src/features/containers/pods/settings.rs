@@ -6,7 +6,8 @@ use std::sync::Arc;
 use optidev_agent::wire::{Expectation, Probe, ProbeKind, Probes, Refusal};
 
 use crate::clients::cluster::{Class, Facts, Gpu, Overhead, Server, Settings, Toleration};
-use crate::config::{ClassConfig, KubernetesConfig};
+use crate::config::{ClassConfig, Config};
+use crate::features::containers::runtime;
 
 /// For one try of what must stay silent: a positive control in the same cluster answers in a few milliseconds.
 const TRY_MS: u64 = 400;
@@ -25,7 +26,9 @@ pub struct Around {
 }
 
 /// Settings for the cluster's client.
-pub fn settings(config: &KubernetesConfig, authority_pem: String, around: Around) -> Settings {
+pub fn settings(config: &Config, authority_pem: String, around: Around) -> Settings {
+    let (name, hosts) = runtime::preview_hosts(&config.server.apps_domain);
+    let config = &config.kubernetes;
     let forbidden = config.forbidden.clone();
     Settings {
         install: config.install.clone(),
@@ -39,6 +42,7 @@ pub fn settings(config: &KubernetesConfig, authority_pem: String, around: Around
         agent_port: config.agent_port,
         agent_image: config.agent_image.clone(),
         authority_pem,
+        environment: [(name.to_owned(), hosts)].into(),
         probes: Arc::new(move |facts| {
             serde_json::to_string(&probes(facts, &around, &forbidden)).unwrap_or_default()
         }),

@@ -21,6 +21,7 @@ use crate::kernel::{Clock, ContainerId};
 /// Containers, for a server at the other end of a link.
 pub struct Launching {
     config: LocalRuntimeConfig,
+    apps_domain: String,
     folder: PathBuf,
     clock: Clock,
     link: Arc<Link>,
@@ -50,12 +51,14 @@ impl Launching {
     /// Nothing is touched before [`Ask::Open`].
     pub fn new(
         config: LocalRuntimeConfig,
+        apps_domain: String,
         folder: PathBuf,
         link: Arc<Link>,
         tasks: TaskTracker,
     ) -> Self {
         Self {
             config,
+            apps_domain,
             folder,
             clock: Clock::system(),
             link,
@@ -110,7 +113,12 @@ impl Launching {
     }
 
     fn open(&self) -> Result<Answer, Problem> {
-        let runtime = LocalRuntime::open(&self.config, self.folder.clone(), self.clock.clone())?;
+        let runtime = LocalRuntime::open(
+            &self.config,
+            &self.apps_domain,
+            self.folder.clone(),
+            self.clock.clone(),
+        )?;
         let mut opened = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
         *opened = Some(Arc::new(runtime));
         Ok(Answer::Done)

@@ -38,6 +38,15 @@ pub trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
 
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Duplex for T {}
 
+/// The variable, and its value, by which Vite's development server answers under the names of previews as well. Other servers have such
+/// a list in their project's own files only.
+pub fn preview_hosts(apps_domain: &str) -> (&'static str, String) {
+    (
+        "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS",
+        format!(".{apps_domain}"),
+    )
+}
+
 /// Where a start reports its steps.
 pub trait Steps: Send {
     /// A step begins.

@@ -41,6 +41,7 @@ use crate::kernel::{Clock, ContainerId};
 /// Containers of this machine.
 pub struct LocalRuntime {
     config: Arc<LocalRuntimeConfig>,
+    apps_domain: String,
     clock: Clock,
     folders: volume::Folders,
     slots: slots::Slots,
@@ -58,6 +59,7 @@ impl LocalRuntime {
     /// written.
     pub fn open(
         config: &LocalRuntimeConfig,
+        apps_domain: &str,
         folder: PathBuf,
         clock: Clock,
     ) -> Result<Self, RuntimeError> {
@@ -70,6 +72,7 @@ impl LocalRuntime {
         let slots = slots::Slots::open(&folders, config.uid_base)?;
         Ok(Self {
             config: Arc::new(config.clone()),
+            apps_domain: apps_domain.to_owned(),
             slots,
             limits: Arc::new(limits::Limiter::detect(config, clock.now_ms())),
             shell: sandbox::shell(config),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::etc;
 use crate::config::LocalRuntimeConfig;
-use crate::features::containers::runtime::RuntimeError;
+use crate::features::containers::runtime::{RuntimeError, preview_hosts};
 
 /// The user's name, id and home inside.
 pub const UID: u32 = 1000;
@@ -98,7 +98,12 @@ pub fn shell(config: &LocalRuntimeConfig) -> &'static str {
 }
 
 /// bubblewrap's options: everything before the command.
-pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> Vec<String> {
+pub fn options(
+    config: &LocalRuntimeConfig,
+    apps_domain: &str,
+    sources: &Sources,
+    shell: &str,
+) -> Vec<String> {
     let mut args = Arguments(Vec::with_capacity(160));
     // /proc, network, ids, messages, host name, control groups: nothing is shared. No further user namespaces,
     // because they open most of the kernel's attack surface to code without rights.
@@ -200,7 +205,8 @@ pub fn options(config: &LocalRuntimeConfig, sources: &Sources, shell: &str) -> V
         HOME,
     ]);
 
-    for (name, value) in environment(config, shell) {
+    let previews = preview_hosts(apps_domain);
+    for (name, value) in environment(config, shell).into_iter().chain([previews]) {
         args.add(&["--setenv", name, &value]);
     }
     args.0

@@ -134,7 +134,12 @@ async fn first_process(
     let group = group.clone();
     blocking(move || limits.apply(&group, pid, &config)).await?;
     let mut input = b"go\n".to_vec();
-    for argument in sandbox::options(&runtime.config, &inside, runtime.shell) {
+    for argument in sandbox::options(
+        &runtime.config,
+        &runtime.apps_domain,
+        &inside,
+        runtime.shell,
+    ) {
         input.extend_from_slice(argument.as_bytes());
         input.push(0);
     }

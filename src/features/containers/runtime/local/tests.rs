@@ -49,8 +49,13 @@ impl Machine {
             std::os::unix::fs::PermissionsExt::from_mode(0o700),
         )
         .unwrap();
-        let runtime =
-            LocalRuntime::open(&config, folder.path().join("containers"), Clock::system()).unwrap();
+        let runtime = LocalRuntime::open(
+            &config,
+            "apps.example.com",
+            folder.path().join("containers"),
+            Clock::system(),
+        )
+        .unwrap();
         Self {
             folder,
             runtime,
