@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::ways_out::WaysOut;
 use crate::clients::agent::{Broker, Rotating};
 use crate::context::Services;
 use crate::features::containers::EgressHandler;
@@ -52,6 +53,7 @@ pub struct Door {
     services: Services,
     authority: Authority,
     own: Arc<Rotating>,
+    ways_out: Arc<WaysOut>,
 }
 
 impl Door {
@@ -72,6 +74,7 @@ impl Door {
             services: services.clone(),
             authority,
             own,
+            ways_out: WaysOut::watched(services),
         };
         Ok((door, broker))
     }
@@ -163,13 +166,19 @@ impl Door {
                 let _ = tokio::time::timeout(REQUEST, connection).await;
             }
             (Some(EGRESS_ALPN), Some(id)) => {
+                // Entered first: what happens to the container from here on is seen.
+                let way = self.ways_out.enter(id);
                 // The row is asked for each connection: a container that is not wanted any more has no way out.
                 let Ok(Some(who)) = pods::present(&self.services, id).await else {
                     tracing::warn!(container = %id, "a container that is not wanted running has no way out");
                     return;
                 };
                 let work = egress(who, Box::new(stream));
-                shutdown.run_until_cancelled(work).await;
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = way.cut() => {}
+                    () = work => {}
+                }
             }
             _ => tracing::debug!("a connection to the port for agents named no protocol or nobody"),
         }

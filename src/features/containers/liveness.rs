@@ -1,15 +1,17 @@
 //! Whether what outlives its request still holds: terminals, watches, previews, streams of events.
 //!
 //! What always holds: one check for all of them. It reads the database, not what a stream was opened with: the
-//! credential is good, its holder is a member whose role allows it, and a container that was entered is still theirs.
+//! credential is good, its holder is a member whose role allows it, and a container that was entered is still theirs and,
+//! as a pod, behind its network policies.
 //! A session that was not used for too long or has reached its age is no good credential either.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::model::{Identity, Wanted};
-use super::store;
+use super::{pods, store};
 use crate::authz::{AuthzError, Credential, authorize_user_now};
+use crate::config::RuntimeKind;
 use crate::context::{Ctx, Services};
 use crate::kernel::{UserId, WorkspaceId};
 use crate::store::Permission;
@@ -115,11 +117,17 @@ impl<P: Permission> Standing<P> {
             return Some(true);
         };
         let row = store::scan_one(&services.store, who.container).await.ok()?;
-        Some(row.is_some_and(|row| {
+        let theirs = row.is_some_and(|row| {
             row.owner_id == self.user
                 && row.workspace_id == self.workspace
                 && row.wanted() != Wanted::Deleted
-        }))
+        });
+        if !theirs || services.config.runtime.kind != RuntimeKind::Kubernetes {
+            return Some(theirs);
+        }
+        // One that is cut off, until its network policies are back.
+        let present = pods::present(services, who.container).await;
+        Some(present.ok()?.is_some())
     }
 }
 

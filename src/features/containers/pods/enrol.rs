@@ -1,11 +1,14 @@
 //! How an agent in a pod gets its certificate: the first for its token, the next for the one that it has.
 
+use std::collections::HashSet;
+
 use optidev_agent::identity::{EnrolRequest, IssuedCertificate, RenewRequest, container_name};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::authority::Authority;
 use super::store::{self, pod};
+use crate::clients::cluster::Phase;
 use crate::context::Services;
 use crate::features::containers::model::{Identity, Wanted};
 use crate::kernel::{Code, ContainerId, Problem};
@@ -86,14 +89,30 @@ pub async fn renew(
     Ok(IssuedCertificate { certificate })
 }
 
-/// Whose container this is, if its agent has any business: it is wanted running, and enrolled.
+/// Whose container this is, if its agent has any business: it is wanted running, enrolled, and certainly behind its network
+/// policies.
 ///
 /// # Errors
 /// [`StoreError`]
 pub async fn present(services: &Services, id: ContainerId) -> Result<Option<Identity>, StoreError> {
     let row = store::read(&services.store, id).await?;
-    let present = row.filter(|row| row.wanted() == Wanted::Running && row.is_enrolled());
-    Ok(present.map(|row| row.identity()))
+    Ok(row.filter(is_present).map(|row| row.identity()))
+}
+
+/// As [`present`], of all containers.
+///
+/// # Errors
+/// [`StoreError`]
+pub async fn all_present(services: &Services) -> Result<HashSet<ContainerId>, StoreError> {
+    let rows = store::all(&services.store).await?.into_iter();
+    Ok(rows
+        .filter(is_present)
+        .map(|row| row.container_id)
+        .collect())
+}
+
+fn is_present(row: &pod::Model) -> bool {
+    row.wanted() == Wanted::Running && row.is_enrolled() && row.phase() != Some(Phase::Unprotected)
 }
 
 /// The name in the certificate of a container.

@@ -17,7 +17,7 @@ pub(super) mod store;
 mod verify;
 
 pub use authority::{Authority, Own, certificate, roots};
-pub use enrol::{EnrolError, enrol, name, present, renew};
+pub use enrol::{EnrolError, all_present, enrol, name, present, renew};
 pub use keeper::{Keeper, keep};
 pub use settings::{Around, settings};
 pub use store::pod;
