@@ -103,6 +103,7 @@ export class AssistantPanel {
       setting ? h("p", { class: "small" }, "Put the key into a file that only the server can read, name the file in OptiDev's configuration, and restart the server:") : null,
       setting ? h("pre", { class: "code-block" }, example(setting)) : null,
       setting ? h("p", { class: "small" }, "Or name it in the server's environment: ", h("code", {}, variable(setting))) : null,
+      setting ? h("p", { class: "small" }, "Or give the key to the vault, for all servers at once and without a restart: ", h("code", {}, "optidev vault credential set upstream_ai_key")) : null,
       h("button", { type: "button", class: "btn btn-s", onclick: () => void this.start().catch(fail), "data-test": "assistant-recheck" }, "Check again"));
   }
 

@@ -140,7 +140,7 @@ pub async fn send(
             return Err(Problem::new(
                 Code::Conflict,
                 format!(
-                    "The assistant is not ready: the setting {SETTING} is missing, or its file holds no key. Ask the operator to set it."
+                    "The assistant is not ready: the setting {SETTING} is missing, or its file holds no key. Ask the operator to set it, or to run `optidev vault credential set upstream_ai_key`."
                 ),
             ));
         }
