@@ -1,13 +1,14 @@
 //! Real parts for the tests: the executable, its API, its terminals, an upstream AI, a project, the registry.
 //!
-//! Everything runs on loopback and on free ports, is stopped when the test drops it, and prints what it knows when a
-//! test fails. Tests state behaviour over HTTP; nothing here reaches into the server.
+//! Everything but `installed` runs on loopback and on free ports, is stopped when the test drops it, and prints what it knows
+//! when a test fails. Tests state behaviour over HTTP; nothing here reaches into the server.
 #![allow(dead_code, reason = "each test uses its own part of the support")]
 
 pub mod api;
 pub mod egress;
 pub mod events;
 pub mod held;
+pub mod installed;
 pub mod mail;
 pub mod postgres;
 pub mod processes;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::Installed;
 use crate::support::api::Api;
+use crate::support::installed::Installed;
 use crate::support::processes;
 use crate::support::terminal::Terminal;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Installed, runs, shell};
 use crate::support::eventually;
+use crate::support::installed::Installed;
 
 /// Everything starts at once on the machine that does all the rest as well.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -12,15 +12,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[ignore = "needs a cluster: make test-cluster"]
 async fn containers_and_their_volumes_come_back_with_the_node() {
     let installed = Installed::given();
-    let api = installed.api("owner");
     let container = installed.container("owner").await;
     let kept = format!("kept by {}", std::process::id());
-    shell(
-        &api,
-        &container.path,
-        &format!("echo '{kept}' > ~/kept && sync"),
-    )
-    .await;
+    container
+        .sh(&format!("echo '{kept}' > ~/kept && sync"))
+        .await;
     let before = installed.pod_of(&container.id).unwrap();
 
     installed.run(&installed.kit, &["down"]);
@@ -46,12 +42,9 @@ async fn containers_and_their_volumes_come_back_with_the_node() {
             .filter(|pod| pod.uid != before.uid)
     })
     .await;
-    runs(&api, &container.path).await;
+    container.runs().await;
     let back = begun.elapsed();
-    assert_eq!(
-        shell(&api, &container.path, "cat ~/kept").await.trim(),
-        kept
-    );
+    assert_eq!(container.sh("cat ~/kept").await.trim(), kept);
     eprintln!(
         "the node was up after {up:.1?}, a server ready after {ready:.1?}, the container back after {back:.1?}"
     );

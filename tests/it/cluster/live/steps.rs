@@ -1,20 +1,17 @@
 //! The nine steps of the main job in a browser (tests/e2e), against the installation.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Installed, shell};
 use crate::e2e::{Place, conversation, nine_steps, no_secret_in};
 use crate::support::egress::Registry;
+use crate::support::installed::{Container, Installed};
 use crate::support::upstream::Upstream;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,31 +71,26 @@ impl Place for InCluster {
             "upstream_ai_key",
             "--value-stdin",
         ];
-        self.installed.server_cli(&set, key);
+        self.installed.cli(&set, key);
     }
 
     /// The registry may have a certificate that only this machine's own list of authorities knows; and the dev image's Node.js, which is
     /// Debian 12's, is too old for the project.
     async fn ready_for_npm(&mut self) {
-        let api = self.installed.api_of("ada@example.com").await;
+        let api = self.installed.api_of("ada@example.com");
         let workspace = api.workspace().await;
-        let listed = api
-            .get(&format!("/workspaces/{workspace}/containers"))
-            .await
-            .ok();
-        let container = listed["items"][0]["id"].as_str().unwrap();
-        let path = format!("/workspaces/{workspace}/containers/{container}");
-        let files = format!("{path}/files");
+        let container = Container::running(&api, &workspace).await;
         let authorities = std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap();
-        api.put_bytes(&format!("{files}/.authorities.crt"), authorities)
-            .await
-            .ok();
         let settings =
-            b"cafile=/home/dev/.authorities.crt\nfund=false\naudit=false\nupdate-notifier=false\n";
-        api.put_bytes(&format!("{files}/.npmrc"), settings.to_vec())
-            .await
-            .ok();
-        shell(&api, &path, "npm install -g node@22").await;
+            "cafile=/home/dev/.authorities.crt\nfund=false\naudit=false\nupdate-notifier=false\n";
+        for (name, content) in [
+            (".authorities.crt", authorities),
+            (".npmrc", settings.into()),
+        ] {
+            let path = format!("{}/files/{name}", container.path);
+            api.put_bytes(&path, content).await.ok();
+        }
+        container.sh("npm install -g node@22").await;
     }
 
     async fn restart(&mut self) {
@@ -136,54 +128,5 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-impl Installed {
-    /// The API with a new token of somebody's.
-    async fn api_of(&self, email: &str) -> crate::support::api::Api {
-        let token = [
-            "admin", "token", "--user", email, "--scopes", "all", "--json",
-        ];
-        let made: Value = serde_json::from_str(&self.server_cli(&token, "")).unwrap();
-        self.anonymous().with_token(made["token"].as_str().unwrap())
-    }
-
-    /// A command beside a running server; answers what it printed.
-    fn server_cli(&self, arguments: &[&str], input: &str) -> String {
-        let deployment = format!("deployment/{}", self.release);
-        let mut command = Command::new("kubectl")
-            .args([
-                "-n",
-                &self.namespace,
-                "exec",
-                "-i",
-                &deployment,
-                "-c",
-                "web",
-                "--",
-            ])
-            .arg("/usr/bin/optidev")
-            .args(arguments)
-            .args(["--config", "/etc/optidev/optidev.toml"])
-            .args(["--data-dir", "/var/lib/optidev/data"])
-            .env("KUBECONFIG", &self.kubeconfig)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        command
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = command.wait_with_output().unwrap();
-        assert!(
-            output.status.success(),
-            "optidev {arguments:?}: {}",
-            output.status
-        );
-        String::from_utf8(output.stdout).unwrap()
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::killed::{COUNT, counts};
-use super::{Installed, shell};
 use crate::support::api::Api;
+use crate::support::installed::Installed;
 use crate::support::terminal::Terminal;
 
 const CLIENTS: usize = 4;
@@ -32,7 +32,7 @@ async fn nothing_is_lost_by_an_upgrade_and_a_rollback() {
     let container = installed.container("owner").await;
     // Whose processes these are, and since when.
     let identity = async || {
-        let started = shell(&api, &container.path, "cut -d' ' -f22 /proc/1/stat").await;
+        let started = container.sh("cut -d' ' -f22 /proc/1/stat").await;
         (installed.pod_of(&container.id).unwrap(), started)
     };
     let before = identity().await;
