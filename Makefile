@@ -31,7 +31,7 @@ MODULES := assets/node_modules/.package-lock.json
 BROWSER_MODULES := tests/e2e/node_modules/.package-lock.json
 ASSET_INPUTS := $(shell find assets -path assets/node_modules -prune -o -path assets/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help run build assets test check fuzz bench chart-check test-cluster
+.PHONY: help run build assets test check fuzz bench chart-check test-cluster bench-cluster
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,7 +82,7 @@ check: ## Formatting, lints, licences, unused dependencies, spelling
 	@$(STEP) "formatting" cargo fmt --all --check
 	@$(STEP) "spelling" typos
 	@$(STEP) "shell scripts" shellcheck -x -P scripts scripts/lib.sh scripts/need scripts/serve scripts/step scripts/try-run \
-		scripts/chart-check scripts/cluster-images scripts/cluster-install scripts/cluster-lab scripts/cluster-load scripts/dev-image \
+		scripts/bench-cluster scripts/chart-check scripts/cluster-images scripts/cluster-install scripts/cluster-lab scripts/cluster-load scripts/dev-image \
 		scripts/image scripts/test-cluster \
 		helm/image/dev/finish .ci/run
 	@$(STEP) "unused dependencies" cargo machete --skip-target-dir
@@ -113,3 +113,10 @@ test-cluster: ## Try the chart on a real cluster, started by the kit in OPTIDEV_
 	@$(MAKE) $(BROWSER_MODULES)
 	@$(STEP) "compile" cargo test --locked --test it --no-run
 	@scripts/test-cluster
+
+bench-cluster: ## Run the benches in a cluster of the same kit; writes target/bench/cluster.json and prints it as a table
+	@scripts/need build node
+	@$(MAKE) assets
+	@$(STEP) "compile (release profile)" cargo build --locked --release --bin optidev
+	@$(STEP) "compile the benches (release profile)" cargo bench --locked --bench cluster --no-run
+	@scripts/bench-cluster

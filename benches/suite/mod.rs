@@ -3,6 +3,7 @@
 mod broker;
 mod containers;
 mod measure;
+#[allow(dead_code, reason = "a bench uses a part of it")]
 mod report;
 mod requests;
 mod rotation;
@@ -139,7 +140,7 @@ pub async fn run(parts: &[String]) -> bool {
     }
     report::print(&all);
     if parts.is_empty() {
-        let file = report::write(&all);
+        let file = report::write(&all, "main");
         println!(
             "\n{} in {} s; written to {}",
             all.len(),

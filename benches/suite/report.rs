@@ -23,6 +23,8 @@ pub enum Bar {
     Below(f64),
     /// More than this.
     Above(f64),
+    /// At least this share of the baseline.
+    Share(f64),
 }
 
 /// One figure: the median of rounds, each of which gave one value.
@@ -60,6 +62,11 @@ impl Measurement {
 
     pub fn above(mut self, limit: f64) -> Self {
         self.bar = Bar::Above(limit);
+        self
+    }
+
+    pub fn above_ratio(mut self, share: f64) -> Self {
+        self.bar = Bar::Share(share);
         self
     }
 
@@ -101,6 +108,9 @@ impl Measurement {
             // Not a number is no figure below or above anything.
             Bar::Below(limit) => self.value().is_nan() || self.value() >= limit,
             Bar::Above(limit) => self.value().is_nan() || self.value() <= limit,
+            Bar::Share(share) => self
+                .ratio()
+                .is_none_or(|ratio| ratio.is_nan() || ratio < share),
         }
     }
 
@@ -117,6 +127,7 @@ impl Measurement {
             Bar::Free => String::new(),
             Bar::Below(limit) => format!("< {limit}: {end}"),
             Bar::Above(limit) => format!("> {limit}: {end}"),
+            Bar::Share(share) => format!("ratio >= {share}: {end}"),
         };
         [
             self.name.to_owned(),
@@ -178,15 +189,15 @@ pub fn print(all: &[Measurement]) {
     }
 }
 
-/// Writes `target/bench/main.json`.
-pub fn write(all: &[Measurement]) -> PathBuf {
+/// Writes `target/bench/<suite>.json`.
+pub fn write(all: &[Measurement], suite: &str) -> PathBuf {
     let folder = target_dir().join("bench");
     std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("main.json");
+    let file = folder.join(format!("{suite}.json"));
     let list: Vec<Value> = all.iter().map(Measurement::json).collect();
     let text = serde_json::to_string_pretty(&list).unwrap();
     // Beside and renamed, so that a program that waits for the file never reads half of it.
-    let half = folder.join("main.json.new");
+    let half = folder.join(format!("{suite}.json.new"));
     std::fs::write(&half, text + "\n").unwrap();
     std::fs::rename(&half, &file).unwrap();
     file

@@ -31,7 +31,8 @@ impl Wire {
         Self::over(endpoint.connect().await.unwrap()).await
     }
 
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+    /// Over a connection that is there.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Self(sender)
@@ -64,10 +65,18 @@ impl Wire {
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
+        self.ask(request.body(Full::new(body)).unwrap()).await
+    }
+
+    /// Sends a request that is complete; answers as [`Wire::get`].
+    ///
+    /// # Panics
+    /// When the answer is not a 200.
+    pub async fn ask(&mut self, request: hyper::Request<Full<Bytes>>) -> u64 {
+        let asked = format!("{} {}", request.method(), request.uri());
         self.0.ready().await.unwrap();
-        let answer = self.0.send_request(request.body(Full::new(body)).unwrap());
-        let answer = answer.await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200, "{method} {path}");
+        let answer = self.0.send_request(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{asked}");
         let mut body = answer.into_body();
         let mut length = 0;
         while let Some(frame) = body.frame().await {
