@@ -7,7 +7,7 @@ use optidev::kernel::{ContainerId, WorkspaceId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::installed::{Container, Installed};
+use crate::support::installed::{Container, Installed, Pod};
 use crate::support::terminal::Terminal;
 use crate::support::{eventually, free_port};
 
@@ -111,6 +111,17 @@ impl<'a> Open<'a> {
         self.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"], "")
     }
 
+    /// The process that listens.
+    fn process(&self, name: &str) -> u32 {
+        let uid = self.kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], "");
+        let pod = Pod {
+            name: name.to_owned(),
+            uid,
+            address: String::new(),
+        };
+        pod.process("python3")
+    }
+
     fn reaches(&self, name: &str, addresses: &[&str]) -> Vec<String> {
         let command = ["exec", name, "--", "python3", "-c", TRY];
         reached(&self.kubectl(&[&command[..], addresses].concat(), ""))
@@ -137,6 +148,13 @@ async fn reaches(container: &Container, addresses: &[&str]) -> Vec<String> {
     let command = [&["python3", "-c", TRY], addresses].concat();
     let said = container.exec(&command, 30_000).await.ok();
     reached(said["stdout"].as_str().unwrap())
+}
+
+/// As root in the network of a pod's process, which the node can be and user code cannot: raw packets go as well.
+fn reaches_as_root(installed: &Installed, pod: u32, addresses: &[&str]) -> Vec<String> {
+    let pid = pod.to_string();
+    let command = ["-t", &pid, "-n", "--", "python3", "-c", TRY];
+    reached(&installed.run("nsenter", &[&command[..], addresses].concat()))
 }
 
 fn has(ways: &[String], way: &str) -> bool {
@@ -166,6 +184,9 @@ async fn no_container_reaches_another_in_any_way_and_none_is_reached() {
     for way in ["tcp 5000", "udp 5001", "refused"] {
         assert!(has(&control, way), "{way}: {control:?}");
     }
+    let bare = open.process("two");
+    let control = reaches_as_root(&installed, bare, &[&outside]);
+    assert!(has(&control, "icmp raw"), "{control:?}");
     let mut pairs = 0;
     for (own, container) in &containers {
         let control = reaches(container, &["127.0.0.1"]).await;
@@ -177,6 +198,10 @@ async fn no_container_reaches_another_in_any_way_and_none_is_reached() {
         let mut others: Vec<&str> = all.filter(|address| address != own).collect();
         pairs += others.len();
         others.push(&outside);
+        let agent = installed.pod_of(&container.id).unwrap();
+        let agent = agent.process("optidev-agent");
+        let as_root = reaches_as_root(&installed, agent, &others);
+        assert_eq!(as_root, Vec::<String>::new(), "{own}, as root");
         assert_eq!(
             reaches(container, &others).await,
             Vec::<String>::new(),
@@ -187,6 +212,8 @@ async fn no_container_reaches_another_in_any_way_and_none_is_reached() {
         .iter()
         .map(|(address, _)| address.as_str())
         .collect();
+    let as_root = reaches_as_root(&installed, bare, &all);
+    assert_eq!(as_root, Vec::<String>::new(), "from outside, as root");
     assert_eq!(
         open.reaches("two", &all),
         Vec::<String>::new(),
@@ -203,7 +230,7 @@ async fn no_container_reaches_another_in_any_way_and_none_is_reached() {
         assert!(came.contains("udp 127.0.0.1"), "{came}");
     }
     eprintln!(
-        "{pairs} ordered pairs of containers in five ways, and both ways with a pod outside: nothing passes"
+        "{pairs} ordered pairs of containers in TCP, UDP and ICMP, as their user and as root, and both ways with a pod outside: nothing passes"
     );
     for (_, container) in containers {
         container.remove().await;

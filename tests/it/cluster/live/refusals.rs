@@ -48,6 +48,8 @@ async fn a_start_that_cannot_be_says_why_and_the_next_one_works() {
     container.post("start").await.expect(202);
     container.says("stingy").await;
     kubectl(&["delete", "resourcequota", "stingy"], "");
+    // Those who count by it have to have heard.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     container.start().await;
     container.stop().await;
 
