@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod log;
 mod mail;
+mod objects;
 mod redactor;
 mod redis;
 mod runtime;
@@ -30,6 +31,7 @@ pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use mail::{MailConfig, MailTls};
+pub use objects::{ObjectsConfig, ObjectsKind};
 pub use redactor::RedactorConfig;
 pub use redis::RedisConfig;
 pub use runtime::{LocalRuntimeConfig, RuntimeConfig, RuntimeKind};
@@ -54,6 +56,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// What several replicas share.
     pub redis: RedisConfig,
+    /// Where archives of imported projects are kept.
+    pub objects: ObjectsConfig,
     /// How many requests are taken.
     pub limits: LimitsConfig,
     /// The vault process.
@@ -113,7 +117,7 @@ impl Paths {
         self.data_dir.join("run")
     }
 
-    /// Objects: imported archives.
+    /// Archives on their way in, and with `[objects] kind = "disk"` all that were imported.
     pub fn objects(&self) -> PathBuf {
         self.data_dir.join("objects")
     }

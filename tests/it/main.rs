@@ -32,6 +32,7 @@ mod identity;
 mod limits;
 mod mail;
 mod members;
+mod objects;
 mod openapi;
 mod pages;
 mod postgres;

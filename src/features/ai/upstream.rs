@@ -53,7 +53,7 @@ impl Upstream {
         body: Bytes,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         headers.insert(X_API_KEY, self.key.header().await?);
-        let url = self.outbound.url(Integration::Anthropic, path, query);
+        let url = self.outbound.url(Integration::Anthropic, path, query)?;
         let request = OutboundRequest {
             method,
             url,

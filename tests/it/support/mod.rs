@@ -9,6 +9,7 @@ pub mod egress;
 pub mod events;
 pub mod held;
 pub mod mail;
+pub mod objects;
 pub mod postgres;
 pub mod processes;
 pub mod project;
