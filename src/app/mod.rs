@@ -11,8 +11,10 @@ mod health;
 mod installation;
 mod launcher;
 mod listener;
+mod metrics;
 mod objects;
 mod openapi;
+mod plain;
 mod redactor_process;
 mod rotation;
 mod router;
@@ -100,6 +102,7 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     )
     .await;
     let application = router::build(&services, &containers, ai)?;
+    metrics::start(&services, &containers.controller).await;
 
     jobs::start(&services, identity::jobs());
     jobs::start(&services, secrets::jobs());

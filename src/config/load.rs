@@ -65,6 +65,7 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     let contradiction = config.vault.contradiction();
     let contradiction = contradiction.or_else(|| config.redactor.contradiction(&config.vault));
     let contradiction = contradiction.or_else(|| config.objects.contradiction());
+    let contradiction = contradiction.or_else(|| config.metrics.contradiction());
     let contradiction = contradiction.or_else(|| config.kubernetes.contradiction(&config));
     if let Some(contradiction) = contradiction {
         return Err(ConfigError::Setting(contradiction));

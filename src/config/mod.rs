@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod log;
 mod mail;
+mod metrics;
 mod objects;
 mod redactor;
 mod redis;
@@ -31,6 +32,7 @@ pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use mail::{MailConfig, MailTls};
+pub use metrics::MetricsConfig;
 pub use objects::{ObjectsConfig, ObjectsKind};
 pub use redactor::RedactorConfig;
 pub use redis::RedisConfig;
@@ -76,6 +78,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     /// The log.
     pub log: LogConfig,
 }

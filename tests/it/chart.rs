@@ -82,6 +82,21 @@ fn the_key_of_the_storage_is_mounted_by_the_server_alone() {
 }
 
 #[test]
+fn nothing_that_leads_in_from_outside_leads_to_the_metrics() {
+    for (path, text) in rendered() {
+        for document in text.split("\n---\n") {
+            let public = document.contains("\nkind: Ingress\n")
+                || (document.contains("\nkind: Service\n")
+                    && !document.contains("optidev.dev/metrics"));
+            assert!(
+                !public || !document.contains("metrics"),
+                "{path:?}: {document}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_master_secret_is_mounted_by_the_vault_alone() {
     for (path, text) in rendered() {
         let pod = server(&text);

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 
 use crate::clients::http::Outbound;
 use crate::config::{ObjectsConfig, ObjectsKind, Paths};
+use crate::metrics;
 
 pub use error::ObjectsError;
 pub use key::ObjectKey;
@@ -98,6 +99,10 @@ impl Objects {
     /// # Errors
     /// [`ObjectsError`]. The object may be there all the same when the storage answered too late: delete it.
     pub async fn put(&self, key: &ObjectKey, file: &Path) -> Result<(), ObjectsError> {
+        counted("put", self.do_put(key, file).await)
+    }
+
+    async fn do_put(&self, key: &ObjectKey, file: &Path) -> Result<(), ObjectsError> {
         match &self.0.place {
             Place::Disk(folder) => {
                 let target = folder.join(key.as_str());
@@ -116,6 +121,10 @@ impl Objects {
     /// # Errors
     /// [`ObjectsError::Absent`], and as the storage fails; while reading, too.
     pub async fn get(&self, key: &ObjectKey) -> Result<Reading, ObjectsError> {
+        counted("get", self.do_get(key).await)
+    }
+
+    async fn do_get(&self, key: &ObjectKey) -> Result<Reading, ObjectsError> {
         match &self.0.place {
             Place::Disk(folder) => {
                 let file = tokio::fs::File::open(folder.join(key.as_str()))
@@ -134,6 +143,10 @@ impl Objects {
     /// # Errors
     /// [`ObjectsError`].
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectsError> {
+        counted("delete", self.do_delete(key).await)
+    }
+
+    async fn do_delete(&self, key: &ObjectKey) -> Result<(), ObjectsError> {
         match &self.0.place {
             Place::Disk(folder) => match tokio::fs::remove_file(folder.join(key.as_str())).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
@@ -174,6 +187,18 @@ impl Objects {
         *seen = Some((Instant::now(), answers));
         Some(answers)
     }
+}
+
+fn counted<T>(operation: &'static str, result: Result<T, ObjectsError>) -> Result<T, ObjectsError> {
+    let outcome = match &result {
+        Ok(_) => "ok",
+        Err(ObjectsError::Absent) => "absent",
+        Err(ObjectsError::Unavailable(_)) => "unavailable",
+        Err(ObjectsError::Refused(_)) => "refused",
+        Err(_) => "failed",
+    };
+    metrics::object(operation, outcome);
+    result
 }
 
 fn absent(error: io::Error) -> ObjectsError {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::key::{KeyError, UpstreamKey};
 use crate::clients::http::{Integration, Outbound, OutboundError, OutboundRequest, ResponseBody};
+use crate::metrics;
 
 /// Where the Messages API takes its key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -60,6 +61,14 @@ impl Upstream {
             headers,
             body,
         };
-        Ok(self.outbound.send(Integration::Anthropic, request).await?)
+        let answer = self.outbound.send(Integration::Anthropic, request).await;
+        metrics::ai(match &answer {
+            Ok(answer) if answer.status().is_success() => "ok",
+            Ok(answer) if answer.status().as_u16() == 429 => "rate_limited",
+            Ok(answer) if answer.status().is_client_error() => "refused",
+            Ok(_) => "failed",
+            Err(_) => "unreachable",
+        });
+        Ok(answer?)
     }
 }
