@@ -67,7 +67,7 @@ $(ASSETS): $(MODULES) $(ASSET_INPUTS)
 	@touch $@
 
 test: ## Run all tests, in a real browser too, on SQLite and on PostgreSQL
-	@scripts/need build node runtime browser database fuzz memory
+	@scripts/need build node runtime browser database objects fuzz memory
 	@$(MAKE) assets
 	@$(MAKE) $(BROWSER_MODULES)
 	@$(STEP) "tests of the pages' scripts" npm --prefix assets test

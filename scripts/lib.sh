@@ -5,6 +5,9 @@ set -euo pipefail
 # The versions of the checking tools, compiled from crates.io. One place, so that everybody runs the same.
 # shellcheck disable=SC2034  # the scripts that source this file use them
 CARGO_DENY=0.20.2 CARGO_MACHETE=0.9.2 TYPOS_CLI=1.52.0 CARGO_FUZZ=0.13.2
+# And of the storage that tests run against.
+# shellcheck disable=SC2034
+S3S_FS=0.14.1
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-$ROOT/target}")

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authz::{self, Actor, Credentials};
+use crate::clients::http::Outbound;
 use crate::clients::mail::Mailer;
+use crate::clients::objects::{Objects, ObjectsError};
 use crate::clients::redis::RedisError;
 use crate::config::{Config, Paths};
 use crate::kernel::{Clock, Code, Problem, Rng, WorkspaceId};
@@ -41,6 +43,10 @@ pub struct Services {
     pub redactor: RedactorClient,
     /// Sends mail, when a server for it is configured.
     pub mailer: Option<Mailer>,
+    /// The way out to other systems.
+    pub outbound: Outbound,
+    /// Where archives are kept.
+    pub objects: Objects,
     /// Recognises sessions and tokens.
     pub credentials: Credentials,
     /// What replicas share.
@@ -134,6 +140,30 @@ impl From<RedisError> for Problem {
     }
 }
 
+impl From<ObjectsError> for Problem {
+    fn from(error: ObjectsError) -> Self {
+        match &error {
+            ObjectsError::NotConfigured => Problem::new(
+                Code::Conflict,
+                "Projects cannot be imported from archives here: this installation has no storage for them. Make the project \
+                 from a git address or empty, or ask the operator to configure [objects].",
+            ),
+            ObjectsError::Unavailable(_) => Problem::unavailable(
+                "The storage for archives does not answer at the moment. Nothing was changed; try again in a few minutes.",
+                error,
+            ),
+            ObjectsError::Refused(_) => Problem::unavailable(
+                "The storage for archives refuses this server. Nothing was changed; tell the operator, whose log says why.",
+                error,
+            ),
+            ObjectsError::Absent => Problem::not_found(),
+            ObjectsError::Setting(_) | ObjectsError::Key(_) | ObjectsError::Disk(_) => {
+                Problem::internal(error)
+            }
+        }
+    }
+}
+
 impl From<VaultError> for Problem {
     fn from(error: VaultError) -> Self {
         match &error {
@@ -174,13 +204,19 @@ pub mod testing {
             .unwrap();
         store.migrate_embedded().await.unwrap();
         let vault = VaultClient::new(folder.join("no-vault"));
+        let (paths, outbound) = (
+            Paths::new(folder.to_path_buf()),
+            Outbound::new(&config).unwrap(),
+        );
         let limits = SessionLimits {
             idle_ms: 60_000,
             absolute_ms: 600_000,
         };
         Services {
             credentials: Credentials::new(store.clone(), vault.clone(), clock.clone(), limits),
-            paths: Arc::new(Paths::new(folder.to_path_buf())),
+            objects: Objects::new(&config.objects, &paths, &outbound).unwrap(),
+            outbound,
+            paths: Arc::new(paths),
             config: Arc::new(config),
             public_url: "http://localhost".into(),
             mailer: None,

@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | what they are |
 //! | --- | --- | --- |
-//! | 0 | [`kernel`], [`config`] | ids, time, randomness, secrets, problems; settings |
+//! | 0 | [`kernel`], [`config`], [`metrics`] | ids, time, randomness, secrets, problems; settings; what is counted |
 //! | 1 | [`store`], [`vault`], [`redactor`], [`clients`] | the database, the two hardened processes, everything outside |
 //! | 2 | [`authz`], [`shared`], [`context`] | who may do what; what replicas share; what every operation is given |
 //! | 3 | [`jobs`], [`web`] | periodic work; extractors, CSRF, cookies, layout, problems as HTML or JSON |
@@ -21,6 +21,7 @@ pub mod context;
 pub mod features;
 pub mod jobs;
 pub mod kernel;
+pub mod metrics;
 pub mod redactor;
 pub mod shared;
 pub mod store;

@@ -1,6 +1,5 @@
 //! `optidev controller`: the one process with rights in the cluster. It takes no command and has no vault.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,21 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use futures_util::future::BoxFuture;
+use hyper::StatusCode;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::StopSignal;
+use super::plain::{self, Answer};
+use super::{StopSignal, metrics};
 use crate::clients::cluster::{Access, Cluster, Election, Outcome};
 use crate::config::{Config, KubernetesConfig, RuntimeKind};
 use crate::features::containers::pods::{self, Around, Keeper};
 use crate::kernel::{Clock, Rng};
+use crate::metrics::{Role, leader};
 use crate::store::Store;
 use crate::store::ledger::{Seal, Sealing};
 use crate::vault::VaultError;
@@ -35,8 +31,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 const KUBELET: u16 = 10_250;
 /// For giving the Lease back.
 const GIVE_BACK: Duration = Duration::from_secs(5);
-/// One request to the port for health.
-const REQUEST: Duration = Duration::from_secs(5);
 
 /// Where a controller runs, as whoever started it says.
 #[derive(Debug)]
@@ -59,6 +53,15 @@ pub async fn run_controller(config: &Config, place: &Place) -> anyhow::Result<()
     let stopping = CancellationToken::new();
     let answers = Arc::new(AtomicBool::new(false));
     let health = serve_health(config.kubernetes.health_listen, Arc::clone(&answers)).await?;
+    // All of it is counted all the time.
+    let nothing = Arc::new(|| -> BoxFuture<'static, ()> { Box::pin(std::future::ready(())) });
+    let counted = metrics::serve(&config.metrics, Role::Controller, nothing).await;
+    let counted = async move {
+        match counted {
+            Some(counted) => counted.await,
+            None => std::future::pending().await,
+        }
+    };
     let nowhere = Path::new("");
     if config.database.url.is_empty() {
         bail!("[database] url is empty: the controller meets the servers in PostgreSQL alone");
@@ -85,6 +88,7 @@ pub async fn run_controller(config: &Config, place: &Place) -> anyhow::Result<()
     tokio::select! {
         done = &mut work => done,
         () = health => bail!("the port for health ended by itself"),
+        () = counted => bail!("the port for metrics ended by itself"),
         () = stop.heard() => {
             tracing::info!("stopping");
             stopping.cancel();
@@ -113,6 +117,7 @@ async fn lead(
         let leads = AtomicBool::new(false);
         let elected = cluster.elect(&election, |leadership| {
             leads.store(true, Ordering::Relaxed);
+            leader(true);
             let keeper = Keeper::new(
                 store.clone(),
                 cluster.led_by(leadership),
@@ -133,6 +138,7 @@ async fn lead(
             outcome = elected => outcome,
             () = told_while_waiting => return Ok(()),
         };
+        leader(false);
         match outcome {
             Ok(Outcome::Done(())) => return Ok(()),
             Ok(Outcome::Lost) => {}
@@ -184,37 +190,15 @@ async fn serve_health(
             "listening on {address}: is it in use? Choose another with [kubernetes] health_listen"
         )
     })?;
-    Ok(async move {
-        let mut connections = JoinSet::new();
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            while connections.try_join_next().is_some() {}
-            let ready = Arc::clone(&ready);
-            connections.spawn(async move {
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let ready = ready.load(Ordering::Relaxed);
-                    let (status, text) = match request.uri().path() {
-                        "/healthz" => (StatusCode::OK, "ok\n"),
-                        "/readyz" if ready => (StatusCode::OK, "ok\n"),
-                        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-                        _ => (StatusCode::NOT_FOUND, "not found\n"),
-                    };
-                    let mut response =
-                        Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-                    *response.status_mut() = status;
-                    std::future::ready(Ok::<_, Infallible>(response))
-                });
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(REQUEST)
-                    .serve_connection(TokioIo::new(stream), service);
-                let _ = tokio::time::timeout(REQUEST, connection).await;
-            });
-        }
-    })
+    Ok(plain::serve(listener, move |path| {
+        let ready = ready.load(Ordering::Relaxed);
+        std::future::ready(match path.as_str() {
+            "/healthz" => Answer::line(StatusCode::OK, "ok"),
+            "/readyz" if ready => Answer::line(StatusCode::OK, "ok"),
+            "/readyz" => Answer::line(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            _ => Answer::line(StatusCode::NOT_FOUND, "not found"),
+        })
+    }))
 }
 
 /// The controller writes no audit entries and has no vault to seal them.

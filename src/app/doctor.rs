@@ -8,13 +8,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::TryStreamExt;
 use tokio::process::Command;
 
 use super::redactor_process::{RedactorProcess, RedactorStart, RedactorToken};
 use super::services;
 use super::vault_process::{VaultProcess, VaultStart};
-use crate::config::{Config, Loaded, Paths};
-use crate::kernel::Rng;
+use crate::clients::objects::{ObjectKey, ObjectsError};
+use crate::config::{Config, Loaded, ObjectsKind, Paths};
+use crate::context::Services;
+use crate::kernel::{Rng, WorkspaceId};
 use crate::vault::{Hardening, KeyMemory};
 
 /// A program that is tried has this long.
@@ -230,7 +233,11 @@ async fn stores(config: Config, paths: Paths) -> Vec<Check> {
         Ok(services) => services,
         Err(error) => {
             let found = Err(format!("{error:#}"));
-            push("database", found, "check [database], [mail] and [redis]");
+            push(
+                "database",
+                found,
+                "check [database], [mail], [redis] and [objects]",
+            );
             return checks;
         }
     };
@@ -264,5 +271,50 @@ async fn stores(config: Config, paths: Paths) -> Vec<Check> {
         clock,
         "set the clock, and keep it by NTP: one-time passwords and sessions go by it",
     );
+    let found = objects(&services).await;
+    checks.push(Check {
+        name: "objects",
+        ok: found.is_ok(),
+        // A folder that servers share looks like one's own.
+        needed: services.objects.kind() != ObjectsKind::Disk,
+        found: found.unwrap_or_else(|error| error),
+        remedy: "check [objects], and that the key may read, write and delete in the bucket below the prefix; one server alone \
+                 may keep archives on its own disk",
+    });
     checks
+}
+
+/// Whether an object can be written, read and deleted, found by doing it.
+async fn objects(services: &Services) -> Result<String, String> {
+    match services.objects.kind() {
+        ObjectsKind::None => return Ok("none: no project is imported from an archive".to_owned()),
+        ObjectsKind::Disk => {
+            return match super::objects::warning(&services.config) {
+                Some(warning) => Err(warning.to_owned()),
+                None => Ok("on this server's disk, which is right for one server".to_owned()),
+            };
+        }
+        ObjectsKind::S3 => {}
+    }
+    let file = services
+        .paths
+        .objects()
+        .join(format!("doctor-{}", std::process::id()));
+    let tried = async {
+        let nobody = WorkspaceId::new(&services.clock, &services.rng);
+        let key = ObjectKey::new(nobody, "doctor")?;
+        tokio::fs::write(&file, b"doctor").await?;
+        services.objects.put(&key, &file).await?;
+        let read: Vec<_> = services.objects.get(&key).await?.try_collect().await?;
+        services.objects.delete(&key).await?;
+        Ok::<_, ObjectsError>(read.concat() == b"doctor")
+    };
+    let tried = tried.await;
+    // It may not be there.
+    let _ = tokio::fs::remove_file(&file).await;
+    match tried {
+        Ok(true) => Ok("the bucket takes, gives and deletes".to_owned()),
+        Ok(false) => Err("the bucket gives something else than it took".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }

@@ -47,10 +47,11 @@ pub async fn ready(
 
 async fn look(services: &Services) -> Answer {
     let limit = Duration::from_secs(1);
-    let (database, vault, redis) = tokio::join!(
+    let (database, vault, redis, objects) = tokio::join!(
         tokio::time::timeout(limit, services.store.ping()),
         tokio::time::timeout(limit, services.vault.status()),
         services.shared.ping(),
+        services.objects.answers(),
     );
     let word = |good: bool| if good { "ok" } else { "unavailable" };
     let (database, vault) = (matches!(database, Ok(Ok(()))), matches!(vault, Ok(Ok(_))));
@@ -63,6 +64,10 @@ async fn look(services: &Services) -> Answer {
     // Without Redis most things work, and what does not says so: taking all replicas away would be worse.
     if let (Some(redis), Some(body)) = (redis, body.as_object_mut()) {
         body.insert("redis".to_owned(), word(redis.is_ok()).into());
+    }
+    // And without storage nothing fails but what needs an archive.
+    if let (Some(objects), Some(body)) = (objects, body.as_object_mut()) {
+        body.insert("objects".to_owned(), word(objects).into());
     }
     let status = if ready {
         StatusCode::OK

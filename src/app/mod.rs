@@ -11,7 +11,10 @@ mod health;
 mod installation;
 mod launcher;
 mod listener;
+mod metrics;
+mod objects;
 mod openapi;
+mod plain;
 mod redactor_process;
 mod rotation;
 mod router;
@@ -26,7 +29,6 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::clients::http::Outbound;
 use crate::clients::launcher::{Ask, Launcher, Link};
 use crate::config::Loaded;
 use crate::context::Services;
@@ -89,13 +91,19 @@ pub async fn serve(loaded: Loaded, held: Held) -> anyhow::Result<()> {
     listen_for_changes(&services).await?;
     installation::claim(&services).await?;
     audit::start(&services);
+    objects::look(&services);
     let address = identity::sign_in_address(&services)
         .await
         .map_err(|problem| anyhow::anyhow!("making the sign-in link: {}", problem.detail))?;
     let containers = containers::start(&services, launcher.clone()).await?;
-    let outbound = Outbound::new(&services.config)?;
-    let ai = Ai::new(&services, outbound, Arc::clone(&containers.controller)).await;
+    let ai = Ai::new(
+        &services,
+        services.outbound.clone(),
+        Arc::clone(&containers.controller),
+    )
+    .await;
     let application = router::build(&services, &containers, ai)?;
+    metrics::start(&services, &containers.controller).await;
 
     jobs::start(&services, identity::jobs());
     jobs::start(&services, secrets::jobs());

@@ -15,7 +15,9 @@ use super::redactor_process::RedactorToken;
 use super::vault_process::VaultStart;
 use super::{VaultProcess, installation, launcher};
 use crate::authz::{Credentials, SessionLimits};
+use crate::clients::http::Outbound;
 use crate::clients::mail::Mailer;
+use crate::clients::objects::Objects;
 use crate::clients::redis::Redis;
 use crate::config::{Config, Loaded, Paths, RuntimeKind};
 use crate::context::Services;
@@ -155,10 +157,14 @@ pub async fn build(config: Config, paths: Paths) -> anyhow::Result<Services> {
     let public_url = public_url(&config);
     let mailer = Mailer::new(&config.mail)?;
     let redis = Redis::new(&config.redis)?;
+    let outbound = Outbound::new(&config)?;
+    let objects = Objects::new(&config.objects, &paths, &outbound)?;
     Ok(Services {
         rng: Rng,
         public_url: public_url.into(),
         mailer,
+        outbound,
+        objects,
         shared: Shared::new(redis, &clock, &Rng),
         config: Arc::new(config),
         paths: Arc::new(paths),

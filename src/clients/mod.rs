@@ -9,5 +9,6 @@ pub mod http;
 pub mod launcher;
 pub mod mail;
 pub mod named;
+pub mod objects;
 pub mod ranges;
 pub mod redis;

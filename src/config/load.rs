@@ -64,6 +64,8 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
         .map_err(|error| ConfigError::Setting(explain(error, &figment)))?;
     let contradiction = config.vault.contradiction();
     let contradiction = contradiction.or_else(|| config.redactor.contradiction(&config.vault));
+    let contradiction = contradiction.or_else(|| config.objects.contradiction());
+    let contradiction = contradiction.or_else(|| config.metrics.contradiction());
     let contradiction = contradiction.or_else(|| config.kubernetes.contradiction(&config));
     if let Some(contradiction) = contradiction {
         return Err(ConfigError::Setting(contradiction));

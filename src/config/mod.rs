@@ -11,6 +11,8 @@ mod limits;
 mod load;
 mod log;
 mod mail;
+mod metrics;
+mod objects;
 mod redactor;
 mod redis;
 mod runtime;
@@ -30,6 +32,8 @@ pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use mail::{MailConfig, MailTls};
+pub use metrics::MetricsConfig;
+pub use objects::{ObjectsConfig, ObjectsKind};
 pub use redactor::RedactorConfig;
 pub use redis::RedisConfig;
 pub use runtime::{LocalRuntimeConfig, RuntimeConfig, RuntimeKind};
@@ -54,6 +58,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// What several replicas share.
     pub redis: RedisConfig,
+    /// Where archives of imported projects are kept.
+    pub objects: ObjectsConfig,
     /// How many requests are taken.
     pub limits: LimitsConfig,
     /// The vault process.
@@ -72,6 +78,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     /// The log.
     pub log: LogConfig,
 }
@@ -113,7 +121,7 @@ impl Paths {
         self.data_dir.join("run")
     }
 
-    /// Objects: imported archives.
+    /// Archives on their way in, and with `[objects] kind = "disk"` all that were imported.
     pub fn objects(&self) -> PathBuf {
         self.data_dir.join("objects")
     }

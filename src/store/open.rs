@@ -143,6 +143,22 @@ impl Store {
         Ok(self.pool.ping().await?)
     }
 
+    /// Connections that are in use, and that are open and idle.
+    pub fn connections(&self) -> (usize, usize) {
+        let (open, idle) = match self.pool.get_database_backend() {
+            DatabaseBackend::Postgres => {
+                let pool = self.pool.get_postgres_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+            _ => {
+                let pool = self.pool.get_sqlite_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+        };
+        let open = usize::try_from(open).unwrap_or_default();
+        (open.saturating_sub(idle), idle)
+    }
+
     /// What carries the audit log's new entries on.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger

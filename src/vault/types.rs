@@ -457,6 +457,23 @@ pub enum VaultError {
     },
 }
 
+impl VaultError {
+    /// The kind, in one word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Timeout { .. } => "timeout",
+            Self::Refused { .. } => "refused",
+            Self::DoesNotDecrypt => "does_not_decrypt",
+            Self::TooLarge { .. } => "too_large",
+            Self::Throttled { .. } => "throttled",
+            Self::NotRecorded => "not_recorded",
+            Self::Protocol { .. } => "misunderstood",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

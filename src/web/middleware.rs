@@ -14,6 +14,7 @@ use super::chrome::{Chrome, ErrorPage};
 use super::problem::json_response;
 use crate::context::Services;
 use crate::kernel::{Code, Problem};
+use crate::metrics;
 
 /// The request's id, in every answer as `x-request-id` and in every log line.
 #[derive(Clone)]
@@ -97,6 +98,12 @@ pub async fn wrap(State(services): State<Services>, mut request: Request, next: 
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
+    metrics::request(
+        route.as_deref(),
+        method.as_str(),
+        response.status().as_u16(),
+        started.elapsed(),
+    );
     tracing::info!(
         target: "access",
         request_id,

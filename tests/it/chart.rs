@@ -66,6 +66,37 @@ fn the_settings_of_the_chart_are_settings_of_the_server() {
 }
 
 #[test]
+fn the_key_of_the_storage_is_mounted_by_the_server_alone() {
+    let mut with_storage = 0;
+    for (path, text) in rendered() {
+        let s3 = text.contains("    kind = \"s3\"\n");
+        with_storage += usize::from(s3);
+        let named = text.matches("secretName: optidev-objects\n").count();
+        assert_eq!(named, usize::from(s3), "{path:?}");
+        let (beside, web) = server(&text).split_once("\n      containers:\n").unwrap();
+        assert!(!beside.contains("- name: objects"), "{path:?}");
+        let mounted = web.contains("mountPath: /etc/optidev/objects\n");
+        assert_eq!(mounted, s3, "{path:?}");
+    }
+    assert!(with_storage >= 5, "{with_storage}");
+}
+
+#[test]
+fn nothing_that_leads_in_from_outside_leads_to_the_metrics() {
+    for (path, text) in rendered() {
+        for document in text.split("\n---\n") {
+            let public = document.contains("\nkind: Ingress\n")
+                || (document.contains("\nkind: Service\n")
+                    && !document.contains("optidev.dev/metrics"));
+            assert!(
+                !public || !document.contains("metrics"),
+                "{path:?}: {document}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_master_secret_is_mounted_by_the_vault_alone() {
     for (path, text) in rendered() {
         let pod = server(&text);

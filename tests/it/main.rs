@@ -32,6 +32,8 @@ mod identity;
 mod limits;
 mod mail;
 mod members;
+mod metrics;
+mod objects;
 mod openapi;
 mod pages;
 mod postgres;

@@ -100,6 +100,22 @@ topologySpreadConstraints:
 {{- (urlParse .Values.publicUrl).host | splitList ":" | first }}
 {{- end }}
 
+{{/* What keeps archives: s3, disk, none. A trial's one pod may keep them as its database keeps rows: until it goes. */}}
+{{- define "optidev.objects" -}}
+{{- if not .Values.objects.enabled -}}
+none
+{{- else if .Values.objects.endpoint -}}
+s3
+{{- else if not .Values.trial.enabled -}}
+{{- fail (print "objects.endpoint is empty: archives of imported projects need storage that all replicas reach and that outlives a "
+    "pod. Name a bucket in objects.*, or set objects.enabled=false: importing projects from archives is then refused.") -}}
+{{- else if gt (int .Values.replicas) 1 -}}
+none
+{{- else -}}
+disk
+{{- end -}}
+{{- end }}
+
 {{/* Names are looked up at whatever answers on that port: clusters differ in where it is. */}}
 {{- define "optidev.dns" -}}
 - ports:

@@ -116,6 +116,14 @@ impl Agents {
         }
     }
 
+    /// How many are known.
+    pub fn count(&self) -> usize {
+        self.endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
     /// Forgets a container that stopped.
     pub fn remove(&self, container: ContainerId) {
         self.endpoints

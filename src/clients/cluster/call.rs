@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::names::MANAGER;
 use super::reasons::{Refusal, refusal};
 use super::{Cluster, Step};
+use crate::metrics;
 
 /// At most for one call. Together with the time in which a lease has to be renewed it stays below the lease's duration:
 /// what a former leader has sent is over before another can lead.
@@ -91,6 +92,30 @@ fn status(error: &kube::Error) -> Option<&kube::core::Status> {
     }
 }
 
+/// The kind of a call, by the words that say what it is.
+fn verb(what: &str) -> &'static str {
+    match what.split(' ').next() {
+        Some("reading") => "get",
+        Some("listing") => "list",
+        Some("applying") => "apply",
+        Some("changing") => "patch",
+        Some("deleting") => "delete",
+        Some("taking" | "renewing" | "giving") => "lease",
+        _ => "other",
+    }
+}
+
+fn outcome(error: &kube::Error) -> &'static str {
+    match status(error).map(|status| status.code) {
+        None => "unreachable",
+        Some(404) => "not_found",
+        Some(409) => "conflict",
+        Some(429) => "rate_limited",
+        Some(400..500) => "refused",
+        Some(_) => "failed",
+    }
+}
+
 impl Cluster {
     /// Runs a call that changes nothing.
     pub(super) async fn read<T>(
@@ -98,13 +123,23 @@ impl Cluster {
         what: impl Into<String>,
         call: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, ClusterError> {
-        match tokio::time::timeout(LIMIT, call).await {
+        let what = what.into();
+        let answer = tokio::time::timeout(LIMIT, call).await;
+        metrics::kubernetes(
+            verb(&what),
+            match &answer {
+                Ok(Ok(_)) => "ok",
+                Ok(Err(error)) => outcome(error),
+                Err(_) => "timeout",
+            },
+        );
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(source)) => Err(ClusterError::Call {
-                what: what.into(),
+                what,
                 source: Box::new(source),
             }),
-            Err(_) => Err(ClusterError::Timeout { what: what.into() }),
+            Err(_) => Err(ClusterError::Timeout { what }),
         }
     }
 

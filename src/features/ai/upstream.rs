@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::key::{KeyError, UpstreamKey};
 use crate::clients::http::{Integration, Outbound, OutboundError, OutboundRequest, ResponseBody};
+use crate::metrics;
 
 /// Where the Messages API takes its key.
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -53,13 +54,21 @@ impl Upstream {
         body: Bytes,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         headers.insert(X_API_KEY, self.key.header().await?);
-        let url = self.outbound.url(Integration::Anthropic, path, query);
+        let url = self.outbound.url(Integration::Anthropic, path, query)?;
         let request = OutboundRequest {
             method,
             url,
             headers,
             body,
         };
-        Ok(self.outbound.send(Integration::Anthropic, request).await?)
+        let answer = self.outbound.send(Integration::Anthropic, request).await;
+        metrics::ai(match &answer {
+            Ok(answer) if answer.status().is_success() => "ok",
+            Ok(answer) if answer.status().as_u16() == 429 => "rate_limited",
+            Ok(answer) if answer.status().is_client_error() => "refused",
+            Ok(_) => "failed",
+            Err(_) => "unreachable",
+        });
+        Ok(answer?)
     }
 }

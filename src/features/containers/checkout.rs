@@ -6,11 +6,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use optidev_agent::wire;
 
 use super::model::{Checkout, CheckoutState};
 use super::ops::Entered;
 use crate::clients::agent::{self, Agent, AgentError};
+use crate::clients::objects::{Objects, ObjectsError};
 use crate::context::Ctx;
 use crate::features::projects::{self, StoredSource};
 use crate::kernel::{ContainerId, Problem, ProjectId};
@@ -64,12 +67,13 @@ impl Checkouts {
             end: Some((CheckoutState::Failed, Some(INTERRUPTED.to_owned()))),
         };
         let (agent, into) = (entered.agent.clone(), folder.clone());
+        let objects = ctx.services.objects.clone();
         let shutdown = ctx.services.shutdown.clone();
         ctx.services.tasks.spawn(async move {
             tokio::select! {
                 // The agent drops what is not whole.
                 () = shutdown.cancelled() => {}
-                result = materialise(&agent, &into, source) => work.ended(result),
+                result = materialise(&agent, &objects, &into, source) => work.ended(result),
             }
         });
         Ok(checkout(
@@ -179,7 +183,12 @@ async fn exists(agent: &Agent, folder: &str) -> Result<bool, Problem> {
     }
 }
 
-async fn materialise(agent: &Agent, folder: &str, source: StoredSource) -> Result<(), AgentError> {
+async fn materialise(
+    agent: &Agent,
+    objects: &Objects,
+    folder: &str,
+    source: StoredSource,
+) -> Result<(), AgentError> {
     match source {
         StoredSource::Empty => agent.make_project(folder).await,
         StoredSource::Git { url, branch } => {
@@ -191,23 +200,48 @@ async fn materialise(agent: &Agent, folder: &str, source: StoredSource) -> Resul
                 })
                 .await
         }
-        StoredSource::Archive { path, format } => {
-            let file = tokio::fs::File::open(&path)
+        StoredSource::Archive { key, format } => {
+            let archive = objects
+                .get(&key)
                 .await
-                .map_err(|error| AgentError::Refused {
-                    status: 404,
-                    detail: format!(
-                        "The project's archive cannot be read ({error}). Import the project again."
-                    ),
-                    etag: None,
-                })?;
-            let frames = futures_util::StreamExt::map(
-                tokio_util::io::ReaderStream::with_capacity(file, 64 << 10),
-                |part| part.map(hyper::body::Frame::data),
-            );
-            let body = agent::stream(http_body_util::StreamBody::new(frames));
-            agent.import(folder, format.as_str(), body).await.map(drop)
+                .map_err(|error| unreadable(&error))?;
+            // The agent can only say that the archive ended too soon.
+            let broken = Arc::new(Mutex::new(None));
+            let seen = Arc::clone(&broken);
+            let frames = futures_util::StreamExt::map(archive, move |part| {
+                part.map(Frame::data).inspect_err(|error| {
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(unreadable(error));
+                })
+            });
+            let body = agent::stream(StreamBody::new(frames));
+            let done = agent.import(folder, format.as_str(), body).await;
+            let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+            done.map(drop).map_err(|error| broken.unwrap_or(error))
         }
+    }
+}
+
+/// Why the archive cannot be had, for whoever wants to open the project.
+fn unreadable(error: &ObjectsError) -> AgentError {
+    tracing::warn!(%error, "the archive of a project cannot be read");
+    let (status, detail) = match error {
+        ObjectsError::Absent | ObjectsError::Key(_) | ObjectsError::NotConfigured => (
+            404,
+            "The project's archive is not on this server. Import the project again.",
+        ),
+        ObjectsError::Unavailable(_) => (
+            503,
+            "The storage that holds the project's archive does not answer at the moment. Try again in a few minutes.",
+        ),
+        ObjectsError::Refused(_) | ObjectsError::Disk(_) | ObjectsError::Setting(_) => (
+            503,
+            "The project's archive cannot be read. Tell the operator, whose log says why.",
+        ),
+    };
+    AgentError::Refused {
+        status,
+        detail: detail.to_owned(),
+        etag: None,
     }
 }
 

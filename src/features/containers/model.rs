@@ -72,6 +72,15 @@ words! {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] = [
+        Self::Stopped,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Failed,
+    ];
+
     /// Whether it runs or is about to, so that nothing needs to be asked for.
     pub fn is_on_its_way(self) -> bool {
         matches!(self, Self::Starting | Self::Running)

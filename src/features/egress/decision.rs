@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::refusal::Refusal;
 use crate::features::containers::Identity;
 use crate::kernel::ContainerId;
+use crate::metrics;
 
 /// Decisions kept for each container.
 pub const KEPT: usize = 200;
@@ -73,16 +74,18 @@ pub struct Decisions(Mutex<HashMap<ContainerId, VecDeque<Decision>>>);
 impl Decisions {
     /// Logs and keeps a decision.
     pub fn record(&self, who: Identity, decision: Decision) {
+        let verdict = match decision.verdict {
+            Verdict::Allowed => "allowed",
+            Verdict::Refused => "refused",
+        };
+        metrics::egress(verdict, decision.reason);
         tracing::info!(
             target: "egress",
             container = %who.container,
             workspace = %who.workspace,
             host = decision.host,
             port = decision.port,
-            verdict = match decision.verdict {
-                Verdict::Allowed => "allowed",
-                Verdict::Refused => "refused",
-            },
+            verdict,
             reason = decision.reason,
         );
         let mut kept = self

@@ -249,7 +249,9 @@ pub(super) struct AgainForm {
 pub(super) async fn again_form(
     PageForm { page, form }: PageForm<AgainForm>,
 ) -> Result<Response, Problem> {
-    match sign_in::again(&page.ctx, SecretString::from(form.password), &form.code).await {
+    let confirmed = sign_in::again(&page.ctx, SecretString::from(form.password), &form.code).await;
+    sign_in::counted("again", &confirmed);
+    match confirmed {
         Ok(()) => Ok(Redirect::to(local(&form.next)).into_response()),
         Err(problem) if matches!(problem.code, Code::Forbidden | Code::RateLimited) => {
             show_again(&page, Some(problem.detail.to_string()), &form.next).await

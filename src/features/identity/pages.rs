@@ -231,7 +231,10 @@ async fn sign_in_form(
     AnonymousForm { from, form }: AnonymousForm<SignInForm>,
 ) -> Result<Response, Problem> {
     let next = local(&form.next).to_owned();
-    match sign_in::with_password(&from, &form.email, SecretString::from(form.password)).await {
+    let signed_in =
+        sign_in::with_password(&from, &form.email, SecretString::from(form.password)).await;
+    sign_in::counted("password", &signed_in);
+    match signed_in {
         Ok(signed_in) if signed_in.second_factor_next => {
             let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
             with_cookie(
@@ -295,7 +298,9 @@ async fn code_form(
         form,
     }: PendingForm<CodeForm>,
 ) -> Result<Response, Problem> {
-    match sign_in::with_code(&from, &pending.known, &form.code).await {
+    let accepted = sign_in::with_code(&from, &pending.known, &form.code).await;
+    sign_in::counted("second_factor", &accepted);
+    match accepted {
         Ok(()) => Ok(Redirect::to(local(&form.next)).into_response()),
         Err(problem) => form_again(problem, |error| {
             html(&CodePage::new(&pending, Some(error), &form.next))

@@ -11,6 +11,7 @@ use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action, Stranger};
 use crate::features::members::normal_email;
 use crate::kernel::{Code, Problem, SecretString, SessionId, UserId};
+use crate::metrics;
 use crate::shared::Subject;
 use crate::store::{Entry, SystemPurpose};
 use crate::web::{Anonymous, admission};
@@ -21,6 +22,20 @@ pub struct SignedIn {
     pub session: NewSession,
     /// Whether the second factor comes next.
     pub second_factor_next: bool,
+}
+
+/// Counts a step of signing in.
+pub fn counted<T>(method: &'static str, result: &Result<T, Problem>) {
+    let outcome = match result {
+        Ok(_) => "accepted",
+        Err(problem) => match problem.code {
+            Code::Forbidden => "refused",
+            Code::RateLimited => "rate_limited",
+            Code::Unavailable => "unavailable",
+            _ => "failed",
+        },
+    };
+    metrics::sign_in(method, outcome);
 }
 
 /// Checks address and password and opens a session.

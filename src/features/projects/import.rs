@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use super::framework;
 use super::model::ArchiveFormat;
 use crate::context::Services;
-use crate::kernel::{Code, Problem, ProjectId, UserId, WorkspaceId};
+use crate::kernel::{Code, Problem, UserId};
 
 /// Uploads of one account that this server takes at a time: each may fill the disk up to `max_import_mib`.
 const AT_ONCE: usize = 2;
@@ -57,10 +57,9 @@ impl Drop for Turn {
     }
 }
 
-/// An archive that passed inspection. Dropped without [`Upload::keep`], its file is removed.
+/// An archive that passed inspection. Its file is removed when it is dropped, unless it was moved to where it is kept.
 pub struct Upload {
     path: PathBuf,
-    kept: bool,
     _turn: Turn,
     /// Its format.
     pub format: ArchiveFormat,
@@ -70,32 +69,15 @@ pub struct Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.kept {
-            // Nothing to do when it is gone already.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        // Nothing to do when it is gone already.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
 impl Upload {
-    /// Moves the file to its place and gives its name there.
-    ///
-    /// # Errors
-    /// When the disk does not take it.
-    pub fn keep(
-        mut self,
-        services: &Services,
-        workspace: WorkspaceId,
-        project: ProjectId,
-    ) -> Result<String, Problem> {
-        let key = format!("{workspace}/{project}.{}", self.format.as_str());
-        let target = services.paths.objects().join(&key);
-        if let Some(folder) = target.parent() {
-            std::fs::create_dir_all(folder).map_err(Problem::internal)?;
-        }
-        std::fs::rename(&self.path, &target).map_err(Problem::internal)?;
-        self.kept = true;
-        Ok(key)
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -121,7 +103,6 @@ where
         .collect();
     let mut upload = Upload {
         path: folder.join(name),
-        kept: false,
         _turn: turn,
         format: ArchiveFormat::TarGz,
         framework: None,

@@ -4,6 +4,7 @@
 //! refused at the door; the agent checks again while it extracts.
 
 mod api;
+mod archive;
 mod framework;
 mod import;
 mod model;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clients::objects::ObjectKey;
 use crate::kernel::ProjectId;
 
 /// The table.
@@ -138,8 +139,8 @@ pub enum StoredSource {
     },
     /// Extract it.
     Archive {
-        /// The file on the server.
-        path: std::path::PathBuf,
+        /// The object.
+        key: ObjectKey,
         /// Its format.
         format: ArchiveFormat,
     },

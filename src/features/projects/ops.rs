@@ -1,10 +1,11 @@
 //! What can be done with projects.
 
 use sea_orm::ActiveValue::Set;
+use tracing::Instrument;
 
 use super::import::Upload;
-use super::model::{self, ArchiveFormat, Project, Source, StoredSource, project};
-use super::store;
+use super::model::{self, Project, Source, StoredSource, project};
+use super::{archive, store};
 use crate::authz::permission::{ProjectsRead, ProjectsWrite};
 use crate::context::{Ctx, Services};
 use crate::features::audit::{self, Action};
@@ -52,18 +53,18 @@ pub async fn source_of<P: Permission>(
 ) -> Result<(Project, StoredSource), Problem> {
     let tx = services.store.scoped_read(grant).await?;
     let row = store::find(&tx, id).await?.ok_or_else(Problem::not_found)?;
-    let source = match (row.source_kind.as_str(), &row.source_url, &row.object_key) {
+    let archive = match &row.object_key {
+        Some(key) => Some(archive::stored(tx.workspace(), key)?),
+        None => None,
+    };
+    let source = match (row.source_kind.as_str(), &row.source_url, archive) {
         ("git", Some(url), _) => StoredSource::Git {
             url: url.clone(),
             branch: row.source_branch.clone(),
         },
         ("archive", _, Some(key)) => StoredSource::Archive {
-            path: services.paths.objects().join(key),
-            format: if key.ends_with(".zip") {
-                ArchiveFormat::Zip
-            } else {
-                ArchiveFormat::TarGz
-            },
+            key: key.0,
+            format: key.1,
         },
         _ => StoredSource::Empty,
     };
@@ -102,19 +103,40 @@ pub async fn import(
     name: &str,
     upload: Upload,
 ) -> Result<Project, Problem> {
+    // On its own: whoever asked may go away meanwhile, and what was kept would be nobody's.
+    let work = keep_and_insert(ctx.clone(), workspace, name.to_owned(), upload);
+    let work = ctx.services.tasks.spawn(work.in_current_span());
+    work.await.map_err(Problem::internal)?
+}
+
+async fn keep_and_insert(
+    ctx: Ctx,
+    workspace: WorkspaceId,
+    name: String,
+    upload: Upload,
+) -> Result<Project, Problem> {
+    let may = async || {
+        ctx.require_valid().await?;
+        ctx.authorize::<ProjectsWrite>(workspace).await
+    };
     // The upload took as long as it took.
-    ctx.require_valid().await?;
-    let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
-    check(name, &Source::Archive {})?;
-    let id = ProjectId::new(&ctx.services.clock, &ctx.services.rng);
+    may().await?;
+    check(&name, &Source::Archive {})?;
+    let services = &ctx.services;
+    let id = ProjectId::new(&services.clock, &services.rng);
     let framework = upload.framework.clone();
-    let key = upload.keep(&ctx.services, workspace, id)?;
-    let stored = ctx.services.paths.objects().join(&key);
-    let source = Source::Archive {};
-    let made = insert(ctx, &grant, id, name, source, Some(key), framework).await;
+    let key = archive::key(workspace, id, upload.format)?;
+    let made = async {
+        services.objects.put(&key, upload.path()).await?;
+        // And so did this.
+        let grant = may().await?;
+        let (source, key) = (Source::Archive {}, Some(key.as_str().to_owned()));
+        insert(&ctx, &grant, id, &name, source, key, framework).await
+    }
+    .await;
     if made.is_err() {
-        // No row names the file, so nobody would ever remove it.
-        let _ = tokio::fs::remove_file(stored).await;
+        // No row names it, so nobody would ever remove it; and storage that answered too late may have it all the same.
+        archive::remove(services, key).await;
     }
     made
 }
@@ -122,9 +144,10 @@ pub async fn import(
 /// Whether the actor may import here, asked before an upload is read.
 ///
 /// # Errors
-/// 404, 403, `conflict` when the workspace is full, or `unprocessable` for the name.
+/// 404, 403, `conflict` when the workspace is full or archives are not kept here, or `unprocessable` for the name.
 pub async fn may_import(ctx: &Ctx, workspace: WorkspaceId, name: &str) -> Result<(), Problem> {
     let grant = ctx.authorize::<ProjectsWrite>(workspace).await?;
+    ctx.services.objects.require()?;
     check(name, &Source::Archive {})?;
     refuse_when_full(&ctx.services.store.scoped_read(&grant).await?).await
 }
@@ -147,7 +170,11 @@ pub async fn delete(ctx: &Ctx, workspace: WorkspaceId, id: ProjectId) -> Result<
     }
     tx.commit(entries).await?;
     if let Some(key) = row.object_key {
-        let _ = tokio::fs::remove_file(ctx.services.paths.objects().join(key)).await;
+        match archive::stored(workspace, &key) {
+            Ok((key, _)) => archive::remove(&ctx.services, key).await,
+            // The row is gone; what it named was not this workspace's.
+            Err(problem) => tracing::warn!(cause = problem.cause, "an archive was not removed"),
+        }
     }
     Ok(())
 }

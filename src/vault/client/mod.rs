@@ -34,6 +34,7 @@ use super::{
     },
 };
 use crate::kernel::secret::{SecretBytes, SecretString};
+use crate::metrics;
 
 /// How long a call may take, from the first connection attempt to the last byte.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -355,14 +356,17 @@ impl VaultClient {
         request: &Request<'_>,
         read: impl FnOnce(Reader<'_>) -> Result<T, DecodeError>,
     ) -> Result<T, VaultError> {
-        let limit = self.0.deadline;
-        match timeout(limit, self.exchange(request, read)).await {
+        let (limit, started) = (self.0.deadline, Instant::now());
+        let result = match timeout(limit, self.exchange(request, read)).await {
             Ok(result) => result,
             Err(_) => Err(VaultError::Timeout {
                 operation: request.name(),
                 limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
             }),
-        }
+        };
+        let outcome = result.as_ref().err().map_or("ok", VaultError::word);
+        metrics::vault(request.name(), outcome, started.elapsed());
+        result
     }
 
     async fn exchange<T>(

@@ -8,6 +8,7 @@ use super::imports::{self, References};
 pub const LAYERS: &[(&str, u8)] = &[
     ("kernel", 0),
     ("config", 0),
+    ("metrics", 0),
     ("vault", 1),
     ("redactor", 1),
     ("store", 1),

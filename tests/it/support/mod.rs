@@ -10,6 +10,7 @@ pub mod events;
 pub mod held;
 pub mod installed;
 pub mod mail;
+pub mod objects;
 pub mod postgres;
 pub mod processes;
 pub mod project;

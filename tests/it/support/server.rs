@@ -129,7 +129,11 @@ impl Builder {
             .data_dir
             .unwrap_or_else(|| folder.as_ref().unwrap().path().join("data"));
         let port = free_port();
-        let mut settings = vec![("server.listen".to_owned(), format!("127.0.0.1:{port}"))];
+        let mut settings = vec![
+            ("server.listen".to_owned(), format!("127.0.0.1:{port}")),
+            // The default is one port for all of them.
+            ("metrics.listen".to_owned(), "\"\"".to_owned()),
+        ];
         let own = self.settings.iter().any(|(key, _)| key == "database.url");
         let shared = postgres::chosen() && !self.embedded && !own;
         if shared {

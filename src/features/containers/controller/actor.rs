@@ -11,6 +11,7 @@ use crate::clients::agent::Agent;
 use crate::features::containers::model::{Observed, State, Wanted};
 use crate::features::containers::runtime::{Ended, Instance};
 use crate::features::containers::store::{self, container};
+use crate::metrics;
 
 /// How long an agent has to end its terminals in good order.
 const GRACE: Duration = Duration::from_secs(3);
@@ -170,6 +171,8 @@ impl Actor<'_> {
                     observed.started_at_ms = Some(now);
                     observed.start_duration_ms = Some(took);
                 });
+                let took = u64::try_from(took).unwrap_or_default();
+                metrics::container_start("started", Some(Duration::from_millis(took)));
                 tracing::info!(container = %self.watched.identity.container, duration_ms = took, "started");
             }
             Err(error) => {
@@ -183,6 +186,12 @@ impl Actor<'_> {
     }
 
     fn failed(&mut self, error: &StartError, message: String) {
+        let outcome = if error.is_permanent() {
+            "failed"
+        } else {
+            "failed_for_now"
+        };
+        metrics::container_start(outcome, None);
         let wait = if error.is_permanent() {
             None
         } else {

@@ -152,6 +152,23 @@ impl Controller {
         }
     }
 
+    /// How many containers are in which state, as far as this server works on them, and how many agents it knows.
+    pub fn counts(&self) -> (Vec<(&'static str, usize)>, usize) {
+        let containers = self
+            .containers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let states: Vec<State> = containers
+            .values()
+            .map(|watched| watched.observed.borrow().state)
+            .collect();
+        let count = |state: &State| states.iter().filter(|one| *one == state).count();
+        let all = State::ALL
+            .iter()
+            .map(|state| (state.as_str(), count(state)));
+        (all.collect(), self.parts.agents.count())
+    }
+
     /// Whether this server works on containers, and not another one.
     fn is_active(&self) -> bool {
         *self.leading.borrow()

@@ -19,6 +19,7 @@ use crate::clients::cluster::{self, Change, Cluster, ClusterError, Observed, Pha
 use crate::config::{KubernetesConfig, UnprovenIsolation};
 use crate::features::containers::model::Wanted;
 use crate::kernel::{Clock, ContainerId, Rng, SecretString};
+use crate::metrics;
 use crate::store::{Store, StoreError};
 
 /// Between two looks for rows that servers wrote.
@@ -74,6 +75,7 @@ async fn keep_on(keeper: &Keeper) {
             let keeper = keeper.clone();
             looks.spawn(async move { (id, keeper.look(id).await) });
         }
+        metrics::queue(queue.len());
         let next = queue.next().filter(|_| looks.len() < AT_ONCE);
         tokio::select! {
             Some(done) = looks.join_next(), if !looks.is_empty() => match done {
@@ -151,10 +153,12 @@ impl Keeper {
     async fn look(&self, id: ContainerId) -> Option<Duration> {
         match self.try_look(id).await {
             Ok(next) => {
+                metrics::reconcile("ok");
                 self.failures().remove(&id);
                 next
             }
             Err(error) => {
+                metrics::reconcile("failed");
                 let failures = {
                     let mut all = self.failures();
                     let failures = all.entry(id).or_default();

@@ -66,6 +66,11 @@ impl Queue {
         self.working.clear();
     }
 
+    /// How many are due, now or later, or being looked at.
+    pub fn len(&self) -> usize {
+        self.order.len() + self.working.len()
+    }
+
     /// When something is due next.
     pub fn next(&self) -> Option<Instant> {
         self.order.first().map(|(when, _)| *when)
