@@ -50,6 +50,7 @@ pub async fn start(services: &Services, launcher: Option<Launcher>) -> anyhow::R
         &config.egress,
         services.clock.clone(),
         services.tasks.clone(),
+        services.shared.recent.clone(),
     )?;
     let way_out = egress.clone();
     let handler: EgressHandler = Arc::new(move |who, stream| {

@@ -30,6 +30,7 @@ use super::{forward, tunnel};
 use crate::config::EgressConfig;
 use crate::features::containers::Identity;
 use crate::kernel::{Clock, ContainerId};
+use crate::shared::Recent;
 
 /// Connections of one container at a time.
 const CONNECTIONS: usize = 512;
@@ -64,14 +65,16 @@ impl Egress {
         config: &EgressConfig,
         clock: Clock,
         tasks: TaskTracker,
+        recent: Recent,
     ) -> Result<Self, PatternError> {
-        Self::with_resolver(config, clock, tasks, Resolver::System)
+        Self::with_resolver(config, clock, tasks, recent, Resolver::System)
     }
 
     pub(super) fn with_resolver(
         config: &EgressConfig,
         clock: Clock,
         tasks: TaskTracker,
+        recent: Recent,
         resolver: Resolver,
     ) -> Result<Self, PatternError> {
         let dialer = Dialer {
@@ -84,14 +87,20 @@ impl Egress {
             dialer,
             clock,
             tasks,
-            decisions: Decisions::default(),
+            decisions: Decisions::new(recent),
             open: Mutex::default(),
         })))
     }
 
-    /// The last decisions about a container, newest first.
-    pub fn decisions(&self, container: ContainerId) -> Vec<Decision> {
-        self.0.decisions.of(container)
+    /// The last decisions about a container at all replicas, newest first.
+    pub async fn decisions(&self, container: ContainerId) -> Vec<Decision> {
+        self.0.decisions.of(container).await
+    }
+
+    /// The last decisions about a container in this process, newest first.
+    #[cfg(test)]
+    pub(super) fn decided_here(&self, container: ContainerId) -> Vec<Decision> {
+        self.0.decisions.here(container)
     }
 
     /// Serves one connection of a container's agent until it ends. Dropping the future ends it at once.
@@ -422,7 +431,13 @@ mod tests {
             also_allow: Vec::new(),
             connect_timeout_ms: 1,
         };
-        let egress = Egress::new(&config, Clock::fixed(1), TaskTracker::new()).unwrap();
+        let egress = Egress::new(
+            &config,
+            Clock::fixed(1),
+            TaskTracker::new(),
+            Recent::alone(),
+        )
+        .unwrap();
         let container = ContainerId::new(&Clock::fixed(1), &Rng);
         let mut places: Vec<_> = std::iter::from_fn(|| Place::take(&egress.0, container))
             .take(10_000)

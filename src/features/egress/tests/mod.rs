@@ -23,6 +23,7 @@ use super::{Egress, Verdict};
 use crate::config::EgressConfig;
 use crate::features::containers::Identity;
 use crate::kernel::{Clock, ContainerId, Rng, UserId, WorkspaceId};
+use crate::shared::Recent;
 
 fn who() -> Identity {
     let clock = Clock::fixed(1);
@@ -59,7 +60,14 @@ fn egress(allow: &[String], also_allow: &[&str], names: &[(&str, &str)]) -> Egre
                 .collect()
         }))
     };
-    Egress::with_resolver(&config, Clock::fixed(7), TaskTracker::new(), resolver).unwrap()
+    Egress::with_resolver(
+        &config,
+        Clock::fixed(7),
+        TaskTracker::new(),
+        Recent::alone(),
+        resolver,
+    )
+    .unwrap()
 }
 
 /// A connection from the container's agent.
@@ -156,10 +164,10 @@ async fn plain_requests_pass_and_each_is_judged() {
         "{answer}"
     );
     assert_eq!(count.load(Ordering::SeqCst), 1);
-    let decisions = egress.decisions(who.container);
+    let decisions = egress.decided_here(who.container);
     let words: Vec<_> = decisions
         .iter()
-        .map(|one| (one.host.as_str(), one.verdict, one.reason))
+        .map(|one| (one.host.as_str(), one.verdict, one.reason.as_ref()))
         .collect();
     assert_eq!(
         words,
@@ -168,7 +176,7 @@ async fn plain_requests_pass_and_each_is_judged() {
             ("localhost", Verdict::Allowed, "listed")
         ]
     );
-    assert!(egress.decisions(self::who().container).is_empty());
+    assert!(egress.decided_here(self::who().container).is_empty());
 }
 
 #[tokio::test]
@@ -317,7 +325,7 @@ async fn plain_http_passes_no_tunnel_that_is_not_listed_as_one() {
         );
     }
     let reasons: Vec<_> = egress
-        .decisions(who.container)
+        .decided_here(who.container)
         .into_iter()
         .map(|one| one.reason)
         .collect();

@@ -21,6 +21,7 @@ use super::super::who;
 use crate::config::EgressConfig;
 use crate::features::containers::Identity;
 use crate::kernel::Clock;
+use crate::shared::Recent;
 
 const SOON: Duration = Duration::from_secs(5);
 /// Is sent by the test itself, to know that all connections before were noted.
@@ -87,7 +88,7 @@ impl Bench {
         };
         // Whether a line is wanted is remembered from its first use, which may have been another thread's.
         let nothing = Decision::new(0, String::new(), 0, Ok(()));
-        Decisions::default().record(who(), nothing);
+        Decisions::new(Recent::alone()).record(who(), nothing);
         tracing::callsite::rebuild_interest_cache();
         bench.log.take();
 
@@ -127,7 +128,14 @@ impl Bench {
                 None => open.clone(),
             }
         }));
-        Egress::with_resolver(&config, Clock::fixed(7), TaskTracker::new(), resolver).unwrap()
+        Egress::with_resolver(
+            &config,
+            Clock::fixed(7),
+            TaskTracker::new(),
+            Recent::alone(),
+            resolver,
+        )
+        .unwrap()
     }
 
     /// Sends these bytes from a container of its own, and waits until all about them is over.
@@ -193,7 +201,7 @@ impl Bench {
             who,
             answer,
             arrivals: std::mem::take(&mut *self.arrivals.lock().unwrap()),
-            decisions: egress.decisions(who.container),
+            decisions: egress.decided_here(who.container),
             lines: self.log.take(),
             lookups: std::mem::take(&mut *self.lookups.lock().unwrap()),
         }

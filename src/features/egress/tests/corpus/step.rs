@@ -215,7 +215,7 @@ pub fn recorded(name: &str, step: &Step, outcome: &Outcome) {
     };
     let seen = (decision.host.as_str(), decision.port);
     assert_eq!(seen, (step.host.as_str(), step.port), "{name}");
-    let seen = (decision.verdict, decision.reason);
+    let seen = (decision.verdict, decision.reason.as_ref());
     assert_eq!(seen, (verdict, reason), "{name}");
     match (&decision.message, words) {
         (None, None) => {}
