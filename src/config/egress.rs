@@ -13,6 +13,10 @@ pub struct EgressConfig {
     /// Special-purpose address ranges (private, loopback, link-local, documentation, ...) that allowed names may
     /// resolve to all the same. Example: `["10.20.0.0/16"]` for a registry mirror inside the company.
     pub also_allow: Vec<IpNet>,
+    /// Whether owners and admins of a workspace may add hosts to what its containers reach. They open names and public addresses only,
+    /// within their organization's ceiling. Off, so that nothing but this file opens a way out: each host that is added is a place to
+    /// which code in a container can send what it knows.
+    pub workspace_additions: bool,
     /// Longest time to establish a connection, in milliseconds.
     pub connect_timeout_ms: u64,
 }
@@ -37,6 +41,7 @@ impl Default for EgressConfig {
             .map(str::to_owned)
             .to_vec(),
             also_allow: Vec::new(),
+            workspace_additions: false,
             connect_timeout_ms: 10_000,
         }
     }

@@ -24,10 +24,13 @@ use tokio_util::task::TaskTracker;
 use super::decision::{Decision, Decisions};
 use super::dial::{Dialer, Resolver};
 use super::host::{Host, HostError, Target};
-use super::policy::{AllowList, PatternError};
+use super::judge::judge;
+use super::known::{Known, Lists};
+use super::policy::{AllowList, SettingError};
 use super::refusal::Refusal;
 use super::{forward, tunnel};
 use crate::config::EgressConfig;
+use crate::context::Services;
 use crate::features::containers::Identity;
 use crate::kernel::{Clock, ContainerId};
 use crate::shared::Recent;
@@ -49,6 +52,7 @@ pub struct Egress(Arc<Inner>);
 
 struct Inner {
     allow: AllowList,
+    known: Known,
     dialer: Dialer,
     clock: Clock,
     tasks: TaskTracker,
@@ -60,36 +64,43 @@ impl Egress {
     /// Reads the allow-list from the settings.
     ///
     /// # Errors
-    /// [`PatternError`] names the entry that cannot be used.
-    pub fn new(
-        config: &EgressConfig,
-        clock: Clock,
-        tasks: TaskTracker,
-        recent: Recent,
-    ) -> Result<Self, PatternError> {
-        Self::with_resolver(config, clock, tasks, recent, Resolver::System)
+    /// [`SettingError`] names the entry that cannot be used.
+    pub fn new(services: &Services) -> Result<Self, SettingError> {
+        Self::with(
+            &services.config.egress,
+            services.clock.clone(),
+            services.tasks.clone(),
+            services.shared.recent.clone(),
+            (Resolver::System, Lists::Store(services.store.clone())),
+        )
     }
 
-    pub(super) fn with_resolver(
+    pub(super) fn with(
         config: &EgressConfig,
         clock: Clock,
         tasks: TaskTracker,
         recent: Recent,
-        resolver: Resolver,
-    ) -> Result<Self, PatternError> {
+        (resolver, lists): (Resolver, Lists),
+    ) -> Result<Self, SettingError> {
         let dialer = Dialer {
             resolver,
             also_allow: config.also_allow.clone(),
             timeout: Duration::from_millis(config.connect_timeout_ms),
         };
         Ok(Self(Arc::new(Inner {
-            allow: AllowList::parse(&config.allow)?,
+            allow: AllowList::parse(&config.allow).map_err(|error| SettingError("allow", error))?,
+            known: Known::new(lists, config.workspace_additions),
             dialer,
             clock,
             tasks,
             decisions: Decisions::new(recent),
             open: Mutex::default(),
         })))
+    }
+
+    /// A ceiling or additions were changed by this process: the next connection looks.
+    pub(super) fn changed(&self) {
+        self.0.known.forget();
     }
 
     /// The last decisions about a container at all replicas, newest first.
@@ -227,7 +238,7 @@ async fn answer(
                 connected: false,
                 decided: AtomicBool::new(false),
             };
-            match inner.connect(request.method(), &asked.target).await {
+            match inner.connect(who, request.method(), &asked.target).await {
                 Ok(upstream) => {
                     asked.connected = true;
                     inner.proceed(asked, request, upstream, granted).await
@@ -250,17 +261,22 @@ async fn answer(
 }
 
 impl Inner {
-    async fn connect(&self, method: &Method, target: &Target) -> Result<TcpStream, Refusal> {
-        if !self.allow.allows(target) {
-            return Err(match target.host {
-                Host::Name(_) => Refusal::NotListed(target.clone()),
-                Host::Address(_) => Refusal::AddressNotListed(target.clone()),
-            });
-        }
-        if method == Method::CONNECT && !self.allow.allows_tunnel(target) {
-            return Err(Refusal::PlainTunnel(target.clone()));
-        }
-        self.dialer.connect(target).await
+    async fn connect(
+        &self,
+        who: Identity,
+        method: &Method,
+        target: &Target,
+    ) -> Result<TcpStream, Refusal> {
+        let rules = match timeout(self.dialer.timeout, self.known.of(who.workspace)).await {
+            Ok(Ok(rules)) => rules,
+            Ok(Err(error)) => {
+                tracing::warn!(target: "egress", workspace = %who.workspace, error = %error, source = ?std::error::Error::source(&error), "the lists of a workspace cannot be read");
+                return Err(Refusal::RulesUnknown(target.clone()));
+            }
+            Err(_) => return Err(Refusal::RulesUnknown(target.clone())),
+        };
+        let listed = judge(&self.allow, &rules, target, method == Method::CONNECT)?;
+        self.dialer.connect(target, listed).await
     }
 
     async fn proceed(
@@ -428,16 +444,12 @@ mod tests {
     fn a_flood_costs_so_many_descriptors_and_no_more() {
         let config = EgressConfig {
             allow: Vec::new(),
-            also_allow: Vec::new(),
             connect_timeout_ms: 1,
+            ..EgressConfig::default()
         };
-        let egress = Egress::new(
-            &config,
-            Clock::fixed(1),
-            TaskTracker::new(),
-            Recent::alone(),
-        )
-        .unwrap();
+        let parts = (Resolver::System, Lists::Test(Arc::default()));
+        let (clock, tasks) = (Clock::fixed(1), TaskTracker::new());
+        let egress = Egress::with(&config, clock, tasks, Recent::alone(), parts).unwrap();
         let container = ContainerId::new(&Clock::fixed(1), &Rng);
         let mut places: Vec<_> = std::iter::from_fn(|| Place::take(&egress.0, container))
             .take(10_000)

@@ -105,3 +105,47 @@ async fn what_one_replica_decides_is_seen_at_the_other_and_redis_is_not_waited_f
     .await;
     drop(one);
 }
+
+#[tokio::test]
+async fn a_ceiling_that_is_set_at_one_replica_holds_at_the_other_within_a_second() {
+    let (postgres, redis) = (Postgres::shared(), Redis::start());
+    let database = postgres.new_database();
+    let Pair { one, two, ada, .. } = pair(&database, &redis, |builder| {
+        builder.set("egress.allow", "[\"one.invalid\", \"two.invalid\"]")
+    })
+    .await;
+    let at_two = two.anonymous().with_token(ada.token().unwrap());
+    let container = running(&ada).await;
+    let ceiling = format!("/organizations/{}/egress", ada.organization().await);
+    let reason = async |host: &str| {
+        let body = json!({"command": ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}",
+            format!("http://{host}/")], "timeout_ms": 60_000});
+        let done = ada.post(&format!("{container}/exec"), &body).await.ok();
+        done["stdout"].as_str().unwrap().to_owned()
+    };
+    // With Redis gone, too: what holds is read from the database.
+    for away in [false, true] {
+        if away {
+            redis.down();
+        }
+        for (only, other) in [
+            ("one.invalid", "two.invalid"),
+            ("two.invalid", "one.invalid"),
+        ] {
+            // Fresh in the first replica's memory.
+            reason(other).await;
+            let body = json!({ "ceiling": [only] });
+            at_two.put(&ceiling, &body).await.ok();
+            let changed = Instant::now();
+            eventually("the new ceiling", Duration::from_secs(5), || async {
+                (reason(other).await == "403").then_some(())
+            })
+            .await;
+            let took = changed.elapsed();
+            assert!(took < Duration::from_millis(1_800), "{took:?}");
+            // Let through, and known to nobody.
+            assert_eq!(reason(only).await, "502");
+        }
+    }
+    drop(one);
+}

@@ -6,6 +6,7 @@
 )]
 
 mod corpus;
+mod rules;
 mod tls;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::dial::Resolver;
+use super::known::Lists;
 use super::{Egress, Verdict};
 use crate::config::EgressConfig;
 use crate::features::containers::Identity;
@@ -42,6 +44,7 @@ fn egress(allow: &[String], also_allow: &[&str], names: &[(&str, &str)]) -> Egre
             .map(|range| range.parse().unwrap())
             .collect(),
         connect_timeout_ms: 2_000,
+        ..EgressConfig::default()
     };
     let mut table: HashMap<String, Vec<IpAddr>> = HashMap::new();
     for (name, address) in names {
@@ -60,12 +63,13 @@ fn egress(allow: &[String], also_allow: &[&str], names: &[(&str, &str)]) -> Egre
                 .collect()
         }))
     };
-    Egress::with_resolver(
+    let parts = (resolver, Lists::Test(Arc::default()));
+    Egress::with(
         &config,
         Clock::fixed(7),
         TaskTracker::new(),
         Recent::alone(),
-        resolver,
+        parts,
     )
     .unwrap()
 }
@@ -159,7 +163,7 @@ async fn plain_requests_pass_and_each_is_judged() {
     let answer = head(&mut stream).await;
     assert!(
         answer.starts_with(
-            "HTTP/1.1 403 OptiDev egress: evil.example:80 is not on the allow-list of this workspace. Ask an administrator"
+            "HTTP/1.1 403 OptiDev egress: evil.example:80 is not on the allow-list of this installation. Ask its operator"
         ),
         "{answer}"
     );

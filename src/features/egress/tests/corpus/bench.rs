@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::super::super::Egress;
 use super::super::super::decision::{Decision, Decisions};
 use super::super::super::dial::Resolver;
+use super::super::super::known::Lists;
 use super::super::who;
 use crate::config::EgressConfig;
 use crate::features::containers::Identity;
@@ -115,6 +116,7 @@ impl Bench {
                 .map(|range| range.parse().unwrap())
                 .collect(),
             connect_timeout_ms: 2_000,
+            ..EgressConfig::default()
         };
         let open = vec![SocketAddr::from(([127, 0, 0, 1], self.port))];
         let (lookups, turns) = (Arc::clone(&self.lookups), Mutex::new(turns));
@@ -128,12 +130,13 @@ impl Bench {
                 None => open.clone(),
             }
         }));
-        Egress::with_resolver(
+        let parts = (resolver, Lists::Test(Arc::default()));
+        Egress::with(
             &config,
             Clock::fixed(7),
             TaskTracker::new(),
             Recent::alone(),
-            resolver,
+            parts,
         )
         .unwrap()
     }

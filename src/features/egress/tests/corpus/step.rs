@@ -124,7 +124,7 @@ impl Ask {
 /// Status and words of a refusal.
 fn said(reason: &str) -> (u16, &'static str) {
     match reason {
-        "not_listed" => (403, "is not on the allow-list of this workspace"),
+        "not_listed" => (403, "is not on the allow-list of this installation"),
         "address_not_listed" => (403, "is an address, and addresses are refused"),
         "plain_tunnel" => (403, "no tunnel (CONNECT) is opened"),
         "unusual_address" => (403, "an address in an unusual form"),
