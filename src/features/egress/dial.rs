@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::host::{Host, Target};
 use super::judge::Listed;
 use super::refusal::Refusal;
+use super::upstream::Upstream;
 use crate::clients::ranges;
 
 /// What a test has names resolve to.
@@ -44,6 +45,8 @@ pub struct Dialer {
     pub also_allow: Vec<IpNet>,
     /// For name and connection together.
     pub timeout: Duration,
+    /// A proxy that makes the connections which are not excepted.
+    pub upstream: Option<Upstream>,
 }
 
 impl Dialer {
@@ -51,9 +54,23 @@ impl Dialer {
     ///
     /// # Errors
     /// [`Refusal::Unresolved`], [`Refusal::Special`] or [`Refusal::SpecialAddition`] when no address is left after the
-    /// check, or [`Refusal::Unreachable`].
+    /// check, or [`Refusal::Unreachable`]; behind an upstream proxy those of [`Upstream::connect`] too, and
+    /// [`Refusal::UncheckedAddition`].
     pub async fn connect(&self, target: &Target, listed: Listed) -> Result<TcpStream, Refusal> {
         let deadline = Instant::now() + self.timeout;
+        if let Some(upstream) = &self.upstream
+            && upstream.serves(target)
+        {
+            match (&target.host, listed) {
+                // It is checked, whoever connects to it.
+                (Host::Address(_), _) => drop(self.addresses(target, listed, deadline).await?),
+                (Host::Name(_), Listed::Installation) => {}
+                (Host::Name(_), Listed::Workspace) => {
+                    return Err(Refusal::UncheckedAddition(target.clone()));
+                }
+            }
+            return upstream.connect(target, deadline).await;
+        }
         let addresses = self.addresses(target, listed, deadline).await?;
         let mut reason = String::from("no address");
         let mut left = addresses.len();

@@ -10,6 +10,8 @@
 //!   after the name was resolved here: there is no second resolution that could give another answer.
 //! - Special-purpose addresses are refused unless `[egress] also_allow` lists them and the operator lists the name.
 //! - What lists say is not older than a second; while it cannot be read, nothing is let through.
+//! - Behind an upstream proxy names are resolved there, so no address is checked but literal ones, and what a workspace added
+//!   is not sent to it.
 //! - TLS goes only to the host that was asked for: the SNI must be the CONNECT host.
 //! - Plain HTTP goes as requests, whose Host header is rewritten; a tunnel to port 80 takes an entry that names the port.
 //! - Each decision is logged and kept for the owner to see: host and port, never paths or bodies.
@@ -33,6 +35,7 @@ mod proxy;
 mod refusal;
 mod store;
 mod tunnel;
+mod upstream;
 
 #[cfg(test)]
 mod tests;

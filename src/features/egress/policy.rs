@@ -19,8 +19,14 @@ pub struct PatternError {
 
 /// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("setting \"egress.{0}\" has {1}")]
-pub struct SettingError(pub &'static str, pub PatternError);
+pub enum SettingError {
+    /// An entry of a list.
+    #[error("setting \"egress.{0}\" has {1}")]
+    List(&'static str, PatternError),
+    /// Anything else, with what is wrong with it.
+    #[error("setting \"egress.{0}\" {1}")]
+    Other(&'static str, String),
+}
 
 /// A parsed allow-list.
 #[derive(Debug, Clone, Default)]

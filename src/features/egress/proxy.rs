@@ -28,6 +28,7 @@ use super::judge::judge;
 use super::known::{Known, Lists};
 use super::policy::{AllowList, SettingError};
 use super::refusal::Refusal;
+use super::upstream::Upstream;
 use super::{forward, tunnel};
 use crate::config::EgressConfig;
 use crate::context::Services;
@@ -86,9 +87,11 @@ impl Egress {
             resolver,
             also_allow: config.also_allow.clone(),
             timeout: Duration::from_millis(config.connect_timeout_ms),
+            upstream: Upstream::read(config)?,
         };
         Ok(Self(Arc::new(Inner {
-            allow: AllowList::parse(&config.allow).map_err(|error| SettingError("allow", error))?,
+            allow: AllowList::parse(&config.allow)
+                .map_err(|error| SettingError::List("allow", error))?,
             known: Known::new(lists, config.workspace_additions),
             dialer,
             clock,

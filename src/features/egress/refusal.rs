@@ -85,6 +85,31 @@ pub enum Refusal {
         /// What the system said.
         reason: String,
     },
+    /// A name that the workspace alone lists, where names are resolved by an upstream proxy.
+    #[error(
+        "OptiDev egress: this workspace added {0}, and it would be reached through the company's proxy, where OptiDev cannot check where it leads. Ask the operator to add it under [egress] allow, or under upstream_proxy_except."
+    )]
+    UncheckedAddition(Target),
+    /// The upstream proxy answered, and not with success.
+    #[error(
+        "OptiDev egress: {target} is allowed here, but the company's proxy refuses it with the status {status}. Ask the operator of this installation, or of that proxy."
+    )]
+    UpstreamRefused {
+        /// Where the container wanted to go.
+        target: Target,
+        /// What the proxy answered.
+        status: u16,
+    },
+    /// The upstream proxy did not answer, or not as a proxy does.
+    #[error(
+        "OptiDev egress: {target} is not reached, because the company's proxy fails ({reason}). Try again later, or ask the operator to check [egress] upstream_proxy."
+    )]
+    UpstreamAway {
+        /// Where the container wanted to go.
+        target: Target,
+        /// What went wrong.
+        reason: String,
+    },
     /// The client did not wait. Nobody is told, but it is recorded.
     #[error("OptiDev egress: the connection to {0} was given up before it was made.")]
     GivenUp(Target),
@@ -118,7 +143,10 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
-            Self::Unresolved(_) | Self::Unreachable { .. } => 502,
+            Self::Unresolved(_)
+            | Self::Unreachable { .. }
+            | Self::UpstreamRefused { .. }
+            | Self::UpstreamAway { .. } => 502,
             Self::TooMany(_) | Self::RulesUnknown(_) => 503,
             _ => 403,
         }
@@ -137,6 +165,9 @@ impl Refusal {
             Self::Unresolved(_) => "unresolved",
             Self::Special { .. } | Self::SpecialAddition { .. } => "special_address",
             Self::Unreachable { .. } => "unreachable",
+            Self::UncheckedAddition(_) => "unchecked_addition",
+            Self::UpstreamRefused { .. } => "upstream_refused",
+            Self::UpstreamAway { .. } => "upstream_away",
             Self::GivenUp(_) => "given_up",
             Self::NotTls(_) => "not_tls",
             Self::NoServerName(_) => "no_server_name",
@@ -153,6 +184,7 @@ impl Refusal {
             Self::Special { .. } | Self::SpecialAddition { .. } => "destination_ip_prohibited",
             Self::RulesUnknown(_) => "proxy_internal_error",
             Self::Unreachable { .. } => "destination_ip_unroutable",
+            Self::UpstreamAway { .. } => "destination_unavailable",
             Self::TooMany(_) => "connection_limit_reached",
             _ => "http_request_denied",
         }

@@ -8,6 +8,7 @@
 mod corpus;
 mod rules;
 mod tls;
+mod upstream;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
