@@ -16,6 +16,7 @@ mod m0010_secret_life;
 mod m0011_system_credentials;
 mod m0012_delivery;
 mod m0013_pods;
+mod m0014_egress;
 pub mod tables;
 mod tenant;
 
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_system_credentials::Migration),
             Box::new(m0012_delivery::Migration),
             Box::new(m0013_pods::Migration),
+            Box::new(m0014_egress::Migration),
         ]
     }
 }

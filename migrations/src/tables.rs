@@ -41,7 +41,7 @@ pub const CONTROLLER: [(&str, &[&str]); 4] = [
 pub const WITHOUT_POLICY: [&str; 0] = [];
 
 /// Whose rows each table of a tenant holds. A server compares the policies that it finds with these.
-pub const ROWS: [(&str, Rows); 19] = [
+pub const ROWS: [(&str, Rows); 21] = [
     ("assistant_checkpoint", Rows::Workspace),
     ("assistant_event", Rows::Workspace),
     ("assistant_message", Rows::Workspace),
@@ -50,6 +50,8 @@ pub const ROWS: [(&str, Rows); 19] = [
     ("audit_head", Rows::Organization),
     ("audit_sink", Rows::Organization),
     ("container", Rows::Workspace),
+    ("egress_addition", Rows::Workspace),
+    ("egress_ceiling", Rows::Organization),
     ("invitation", Rows::Workspace),
     ("member", Rows::Both("workspace_id")),
     ("organization", Rows::Organizations),

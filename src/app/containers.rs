@@ -46,11 +46,7 @@ pub async fn start(services: &Services, launcher: Option<Launcher>) -> anyhow::R
         }
         _ => (Runtime::None, Agents::new()),
     };
-    let egress = Egress::new(
-        &config.egress,
-        services.clock.clone(),
-        services.tasks.clone(),
-    )?;
+    let egress = Egress::new(services)?;
     let way_out = egress.clone();
     let handler: EgressHandler = Arc::new(move |who, stream| {
         let egress = way_out.clone();

@@ -44,6 +44,7 @@ pub fn build(services: &Services, containers: &Containers, ai: Arc<Ai>) -> anyho
         .merge(secrets::delivery_pages(containers.deliveries.clone()))
         .merge(containers::pages(Arc::clone(&containers.controller)))
         .merge(audit::pages())
+        .merge(egress::pages(containers.egress.clone()))
         .merge(docs::routes(docs::Document::new(&document)?))
         .merge(api)
         .fallback(|| async { Problem::not_found() })

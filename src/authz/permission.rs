@@ -152,6 +152,8 @@ permissions! {
         WorkspaceRead: MembersRead, "See the workspace";
         /// Change the workspace's name and settings.
         WorkspaceManage: Members, "Rename the workspace";
+        /// Change which hosts the workspace adds to what its containers may reach.
+        EgressManage: Members, "Add hosts to what the workspace's containers may reach, where the operator takes additions";
         /// Delete the workspace with all that it holds.
         WorkspaceDelete: Members, "Delete the workspace with everything in it";
     }
@@ -232,6 +234,7 @@ pub const ORGANIZATION_RIGHTS: &[OrganizationRight] = &[
     for_owners("See all its workspaces, and make new ones"),
     for_owners("See who is in which of them, and as what"),
     for_owners("Make owners of the organization and unmake them; there is always one"),
+    for_owners("Set a ceiling over what its workspaces' containers may reach"),
     for_owners("Read and export its audit log"),
     for_owners("Set where its audit log is carried to"),
 ];
@@ -253,6 +256,7 @@ impl Role {
             | P::SecretsRun
             | P::AssistantUse => self != Self::Viewer,
             P::WorkspaceManage
+            | P::EgressManage
             | P::MembersManage
             | P::ServiceAccountsRead
             | P::ServiceAccountsManage

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, Script, TlsCertificates};
+use redis::{
+    Client, Cmd, FromRedisValue, IntoConnectionInfo, Script, TlsCertificates, ToRedisArgs,
+};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -89,6 +91,19 @@ impl Redis {
         }))))
     }
 
+    /// The same server over a connection of its own, which also fails and rests by itself: for what nothing depends on.
+    pub fn aside(&self) -> Self {
+        Self(Arc::new(Inner {
+            manager: Mutex::new(
+                manager(&self.0.client, self.0.timeout).unwrap_or_else(|_| self.manager()),
+            ),
+            client: self.0.client.clone(),
+            timeout: self.0.timeout,
+            prefix: self.0.prefix.clone(),
+            rests_until: Mutex::default(),
+        }))
+    }
+
     /// A key or channel of this installation.
     pub fn key(&self, kind: &str, name: &str) -> String {
         format!("{}:{kind}:{name}", self.0.prefix)
@@ -120,7 +135,7 @@ impl Redis {
         &self,
         script: &Script,
         keys: &[String],
-        arguments: &[i64],
+        arguments: &[impl ToRedisArgs + Sync],
     ) -> Result<T, RedisError> {
         let mut manager = self.manager();
         let mut invocation = script.prepare_invoke();

@@ -1,4 +1,4 @@
-//! Layer 2: what replicas share: limits, revocations, locks, and what may be used once.
+//! Layer 2: what replicas share: limits, revocations, locks, what may be used once, and what happened last.
 //!
 //! With `[redis]` it is shared by all replicas; without, by this process, which is then the only one. Each part says
 //! what it does while Redis fails. What always holds: nothing is kept here that is not kept better elsewhere or of no
@@ -7,11 +7,13 @@
 mod limiter;
 mod locks;
 mod once;
+mod recent;
 mod revocations;
 
 pub use limiter::{Left, Limiter, Quota, Take, Taken};
 pub use locks::{Held, Locks};
 pub use once::Once;
+pub use recent::Recent;
 pub use revocations::{Revocations, Subject};
 
 use base64::Engine;
@@ -33,6 +35,8 @@ pub struct Shared {
     pub once: Once,
     /// Who does what only one may do at a time.
     pub locks: Locks,
+    /// What happened last, for people to look at.
+    pub recent: Recent,
     /// Whose rights have changed.
     pub revocations: Revocations,
 }
@@ -44,6 +48,7 @@ impl Shared {
             limiter: Limiter::new(redis.clone(), clock.clone()),
             once: Once::new(redis.clone(), clock.clone()),
             locks: Locks::new(redis.clone(), *rng),
+            recent: Recent::new(redis.as_ref()),
             revocations: Revocations::new(redis.clone()),
             redis,
         }
@@ -52,6 +57,7 @@ impl Shared {
     /// Starts to hear what other replicas say, and to remember what is used.
     pub async fn start(&self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         self.revocations.start(tasks, shutdown);
+        self.recent.start(tasks, shutdown);
         self.once.begin().await;
     }
 

@@ -23,7 +23,7 @@ pub enum SystemPurpose {
     Memberships,
     /// Makes an organization, or a workspace, with its first owner.
     Setup,
-    /// The controller reads which containers are wanted, in all workspaces.
+    /// Reads what holds for containers, in all workspaces: which are wanted, and what they may reach.
     ContainerScan,
     /// The controller writes what it observed of one container.
     ContainerObserve,

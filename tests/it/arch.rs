@@ -139,6 +139,16 @@ const ALLOWED: &[Edge] = &[
         reason: "whose connection it is, and whose decisions may be seen, is the containers' to say",
     },
     Edge {
+        from: "features/egress",
+        to: "features::audit",
+        reason: "each change of a ceiling or of additions is written to the audit log in its own transaction",
+    },
+    Edge {
+        from: "features/egress",
+        to: "features::members",
+        reason: "whose ceiling holds for a workspace is its organization's, and pages show the workspace's name",
+    },
+    Edge {
         from: "features/broker",
         to: "features::audit",
         reason: "each access to the inside of a container says what the audit log tells of it",

@@ -2,6 +2,7 @@
 //! a line that the tool shows and that the API lists for the container's owner.
 
 mod cloned;
+mod lists;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -2,6 +2,7 @@
 //! when Redis is away.
 
 mod away;
+mod egress;
 
 use std::time::{Duration, Instant};
 
@@ -353,7 +354,7 @@ async fn redis_asks_for_a_password_and_shows_who_it_is() {
             std::fs::copy(folder.join(name), kept.path().join(name)).unwrap();
         }
         // What docs/operations.md says that OptiDev needs, and nothing else.
-        let rights = "~optidev:* &optidev:* -@all +ping +get +set +del +pexpire +time +eval +evalsha +script|load +publish \
+        let rights = "~optidev:* &optidev:* -@all +ping +get +set +del +lpush +ltrim +lrange +pexpire +time +eval +evalsha +script|load +publish \
                       +subscribe +unsubscribe";
         let users = format!(
             "user default off\nuser optidev on >{} {rights}\n",

@@ -26,6 +26,14 @@ test("refusals after an empty first look are news", () => {
   assert.equal(refusals.fresh([at(5, "a.example")]).length, 1);
 });
 
+test("a refusal that another server tells of a moment late is news, and an old one is not", () => {
+  const refusals = new Refusals();
+  assert.deepEqual(refusals.fresh([at(200_000, "first.example")]), []);
+  const list = [at(200_000, "first.example"), at(199_000, "late.example"), at(100_000, "old.example")];
+  assert.deepEqual(refusals.fresh(list).map((one) => one.host), ["late.example"]);
+  assert.deepEqual(refusals.fresh(list), []);
+});
+
 test("neighbours that say the same are one row", () => {
   const rows = grouped([at(5, "a.example"), at(4, "a.example"), at(3, "b.example"), at(2, "a.example")]);
   assert.deepEqual(rows.map((row) => [row.decision.host, row.decision.at_ms, row.times]), [["a.example", 5, 2], ["b.example", 3, 1], ["a.example", 2, 1]]);

@@ -33,22 +33,26 @@ export function grouped(decisions: readonly Decision[]): { decision: Decision; t
 
 /** Tells which refusals a person has not been told of. What was there at the first look is old. */
 export class Refusals {
-  private seenMs: number | null = null;
+  private seen: Set<string> | null = null;
+  private newestMs = 0;
   private readonly told = new Map<string, number>();
 
   /** One refusal for each destination that is news, newest first; `decisions` are newest first. */
   fresh(decisions: readonly Decision[]): Decision[] {
-    const seen = this.seenMs;
-    const newest = decisions[0]?.at_ms ?? 0;
-    this.seenMs = Math.max(seen ?? 0, newest);
+    const { seen, newestMs } = this;
+    const mark = (decision: Decision) => `${decision.at_ms} ${target(decision)}`;
+    this.seen = new Set(decisions.map(mark));
+    this.newestMs = Math.max(newestMs, decisions[0]?.at_ms ?? 0);
     const news: Decision[] = [];
     // Oldest first, so that the quiet time is measured from the asking before.
     for (const decision of [...decisions].reverse()) {
-      if (decision.verdict !== "refused" || (seen !== null && decision.at_ms <= seen)) continue;
+      if (decision.verdict !== "refused" || seen?.has(mark(decision))) continue;
       const key = target(decision);
       const before = this.told.get(key);
-      this.told.set(key, decision.at_ms);
-      if (seen !== null && (before === undefined || decision.at_ms - before > QUIET_MS)) news.unshift(decision);
+      this.told.set(key, Math.max(before ?? 0, decision.at_ms));
+      // What another server decided comes a moment late, by a clock of its own; what comes later than that is no news.
+      const late = decision.at_ms <= newestMs - QUIET_MS;
+      if (seen !== null && !late && (before === undefined || decision.at_ms - before > QUIET_MS)) news.unshift(decision);
     }
     return news;
   }

@@ -32,6 +32,8 @@ actions! {
     WorkspaceCreate "workspace.create" "Made a workspace";
     WorkspaceUpdate "workspace.update" "Changed a workspace";
     WorkspaceDelete "workspace.delete" "Deleted a workspace";
+    EgressCeiling "egress.ceiling" "Set what the organization's workspaces may reach at most";
+    EgressAdditions "egress.additions" "Set which hosts the workspace adds to what its containers may reach";
     MemberAdd "members.add" "Added a member";
     MemberRole "members.role" "Changed a member's role";
     MemberRemove "members.remove" "Removed a member";

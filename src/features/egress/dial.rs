@@ -9,7 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::host::{Host, Target};
+use super::judge::Listed;
 use super::refusal::Refusal;
+use super::upstream::Upstream;
 use crate::clients::ranges;
 
 /// What a test has names resolve to.
@@ -43,17 +45,33 @@ pub struct Dialer {
     pub also_allow: Vec<IpNet>,
     /// For name and connection together.
     pub timeout: Duration,
+    /// A proxy that makes the connections which are not excepted.
+    pub upstream: Option<Upstream>,
 }
 
 impl Dialer {
-    /// Connects to a target that the allow-list has let through.
+    /// Connects to a target that a list has let through.
     ///
     /// # Errors
-    /// [`Refusal::Unresolved`], [`Refusal::Special`] when no address is left after the check, or
-    /// [`Refusal::Unreachable`].
-    pub async fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
+    /// [`Refusal::Unresolved`], [`Refusal::Special`] or [`Refusal::SpecialAddition`] when no address is left after the
+    /// check, or [`Refusal::Unreachable`]; behind an upstream proxy those of [`Upstream::connect`] too, and
+    /// [`Refusal::UncheckedAddition`].
+    pub async fn connect(&self, target: &Target, listed: Listed) -> Result<TcpStream, Refusal> {
         let deadline = Instant::now() + self.timeout;
-        let addresses = self.addresses(target, deadline).await?;
+        if let Some(upstream) = &self.upstream
+            && upstream.serves(target)
+        {
+            match (&target.host, listed) {
+                // It is checked, whoever connects to it.
+                (Host::Address(_), _) => drop(self.addresses(target, listed, deadline).await?),
+                (Host::Name(_), Listed::Installation) => {}
+                (Host::Name(_), Listed::Workspace) => {
+                    return Err(Refusal::UncheckedAddition(target.clone()));
+                }
+            }
+            return upstream.connect(target, deadline).await;
+        }
+        let addresses = self.addresses(target, listed, deadline).await?;
         let mut reason = String::from("no address");
         let mut left = addresses.len();
         for address in addresses {
@@ -81,6 +99,7 @@ impl Dialer {
     async fn addresses(
         &self,
         target: &Target,
+        listed: Listed,
         deadline: Instant,
     ) -> Result<Vec<SocketAddr>, Refusal> {
         let all = match &target.host {
@@ -92,10 +111,15 @@ impl Dialer {
                 }
             }
         };
+        // What the operator opened is open to names that the operator listed.
+        let also_allow = match listed {
+            Listed::Installation => self.also_allow.as_slice(),
+            Listed::Workspace => &[],
+        };
         let mut allowed = Vec::new();
         let mut refused = None;
         for address in all {
-            match ranges::special(address.ip(), &self.also_allow) {
+            match ranges::special(address.ip(), also_allow) {
                 None if allowed.contains(&address) => {}
                 None => allowed.push(address),
                 Some(range) => refused = refused.or(Some((address.ip(), range))),
@@ -103,11 +127,21 @@ impl Dialer {
         }
         match (allowed.is_empty(), refused) {
             (false, _) => Ok(allowed),
-            (true, Some((address, range))) => Err(Refusal::Special {
-                target: target.clone(),
-                address,
-                range,
-            }),
+            (true, Some((address, range))) => {
+                let target = target.clone();
+                Err(match listed {
+                    Listed::Installation => Refusal::Special {
+                        target,
+                        address,
+                        range,
+                    },
+                    Listed::Workspace => Refusal::SpecialAddition {
+                        target,
+                        address,
+                        range,
+                    },
+                })
+            }
             (true, None) => Err(Refusal::Unresolved(target.clone())),
         }
     }

@@ -7,7 +7,7 @@ use crate::context::Ctx;
 use crate::features::containers::{self, Controller};
 use crate::kernel::{ContainerId, Problem, WorkspaceId};
 
-/// The last decisions about the caller's own container, newest first.
+/// The last decisions about the caller's own container at whichever replica, newest first.
 ///
 /// # Errors
 /// 404 for the container of somebody else, whatever the caller's role.
@@ -21,7 +21,7 @@ pub async fn decisions(
     ctx.authorize::<ContainersUse>(workspace).await?;
     let visible = containers::list(ctx, controller, workspace).await?;
     if visible.iter().any(|one| one.id == container && one.mine) {
-        Ok(egress.decisions(container))
+        Ok(egress.decisions(container).await)
     } else {
         Err(Problem::not_found())
     }

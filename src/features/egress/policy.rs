@@ -1,5 +1,7 @@
 //! The allow-list: which hosts and ports containers may connect to. Pure.
 
+use std::fmt;
+
 use super::host::{Host, Target};
 
 /// The ports that a pattern without one means.
@@ -7,22 +9,32 @@ const DEFAULT_PORTS: [u16; 2] = [PLAIN_HTTP, 443];
 /// Where a pattern without a port lets requests through, but no tunnel.
 const PLAIN_HTTP: u16 = 80;
 
-/// An entry of `[egress] allow` that cannot be used.
+/// An entry of a list that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "setting \"egress.allow\" has the entry {entry:?}: {reason}. Use \"host\", \"host:port\" or \"*.suffix\""
-)]
+#[error("the entry {entry:?}: {reason}. Use \"host\", \"host:port\" or \"*.suffix\"")]
 pub struct PatternError {
     entry: String,
     reason: &'static str,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// An entry of a list.
+    #[error("setting \"egress.{0}\" has {1}")]
+    List(&'static str, PatternError),
+    /// Anything else, with what is wrong with it.
+    #[error("setting \"egress.{0}\" {1}")]
+    Other(&'static str, String),
 }
 
 /// A parsed allow-list.
 #[derive(Debug, Clone, Default)]
 pub struct AllowList(Vec<Pattern>);
 
+/// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern {
+pub struct Pattern {
     host: Matcher,
     port: Option<u16>,
 }
@@ -35,7 +47,7 @@ enum Matcher {
 }
 
 impl AllowList {
-    /// Reads the entries of the setting.
+    /// Reads the entries of a list.
     ///
     /// # Errors
     /// [`PatternError`] names the first entry that cannot be used.
@@ -45,6 +57,33 @@ impl AllowList {
             .map(|entry| Pattern::parse(entry))
             .collect::<Result<_, _>>()
             .map(Self)
+    }
+
+    /// Reads the entries that can be used, and leaves out the others.
+    pub fn parse_known(entries: &[String]) -> Self {
+        let known = entries
+            .iter()
+            .filter_map(|entry| Pattern::parse(entry).ok());
+        Self(known.collect())
+    }
+
+    /// Whether all that `pattern` lets through is let through here, too.
+    pub fn covers(&self, pattern: &Pattern) -> bool {
+        let port_of_own = |own: &Pattern, port: u16| match own.port {
+            Some(named) => named == port,
+            None => DEFAULT_PORTS.contains(&port),
+        };
+        let covered = |port: u16, named: bool| {
+            self.0.iter().any(|own| {
+                // Naming port 80 lets tunnels through, which takes an entry that names it.
+                let tunnels = own.port.is_some() || !named || port != PLAIN_HTTP;
+                tunnels && port_of_own(own, port) && own.host.covers(&pattern.host)
+            })
+        };
+        match pattern.port {
+            Some(port) => covered(port, true),
+            None => DEFAULT_PORTS.iter().all(|&port| covered(port, false)),
+        }
     }
 
     /// Whether a connection to `target` may be made, as far as name and port go.
@@ -63,8 +102,45 @@ impl AllowList {
     }
 }
 
+impl Matcher {
+    /// Whether every host that `other` means is meant here.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exactly(own), Self::Exactly(host)) => own == host,
+            (Self::Below(suffix), Self::Exactly(Host::Name(name))) => {
+                name.ends_with(suffix) && name.len() > suffix.len()
+            }
+            (Self::Below(suffix), Self::Below(longer)) => longer.ends_with(suffix),
+            (Self::Below(_), Self::Exactly(Host::Address(_)))
+            | (Self::Exactly(_), Self::Below(_)) => false,
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Matcher::Exactly(host) => host.fmt(f)?,
+            Matcher::Below(suffix) => write!(f, "*{suffix}")?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Pattern {
-    fn parse(entry: &str) -> Result<Self, PatternError> {
+    /// Whether it means an address and no names.
+    pub fn is_address(&self) -> bool {
+        matches!(self.host, Matcher::Exactly(Host::Address(_)))
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// [`PatternError`] says why it cannot be used.
+    pub fn parse(entry: &str) -> Result<Self, PatternError> {
         let wrong = |reason| PatternError {
             entry: entry.to_owned(),
             reason,
@@ -192,6 +268,56 @@ mod tests {
         assert!(allows(&list, "127.0.0.1", 8080) && allows(&list, "[::1]", 8080));
         assert!(!allows(&list, "127.0.0.2", 8080) && !allows(&list, "[::ffff:127.0.0.1]", 8080));
         assert!(!allows(&list, "2130706433", 8080) && !allows(&list, "127.0.0.1", 80));
+    }
+
+    #[test]
+    fn a_list_covers_what_lets_no_more_through() {
+        let wide = list(&[
+            "*.corp.example",
+            "npm.example:443",
+            "plain.example:80",
+            "10.0.0.1",
+        ]);
+        let covers = |entry: &str| wide.covers(&Pattern::parse(entry).unwrap());
+        for entry in [
+            "a.corp.example",
+            "a.b.corp.example:443",
+            "*.corp.example",
+            "*.a.corp.example:443",
+            "npm.example:443",
+            "plain.example:80",
+            "10.0.0.1",
+        ] {
+            assert!(covers(entry), "{entry}");
+        }
+        for entry in [
+            "corp.example",
+            "evilcorp.example",
+            "*.example",
+            "*.evilcorp.example",
+            "a.corp.example:22",
+            // A tunnel to port 80, which "*.corp.example" does not open.
+            "a.corp.example:80",
+            "npm.example",
+            "*.npm.example:443",
+            "plain.example",
+            "10.0.0.2",
+        ] {
+            assert!(!covers(entry), "{entry}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_kept_in_one_form() {
+        for (entry, kept) in [
+            ("BÜCHER.example.", "xn--bcher-kva.example"),
+            ("*.Example.com:8443", "*.example.com:8443"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            let pattern = Pattern::parse(entry).unwrap();
+            assert_eq!(pattern.to_string(), kept);
+            assert_eq!(Pattern::parse(kept).unwrap(), pattern);
+        }
     }
 
     #[test]

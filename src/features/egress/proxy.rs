@@ -24,12 +24,17 @@ use tokio_util::task::TaskTracker;
 use super::decision::{Decision, Decisions};
 use super::dial::{Dialer, Resolver};
 use super::host::{Host, HostError, Target};
-use super::policy::{AllowList, PatternError};
+use super::judge::judge;
+use super::known::{Known, Lists};
+use super::policy::{AllowList, SettingError};
 use super::refusal::Refusal;
+use super::upstream::Upstream;
 use super::{forward, tunnel};
 use crate::config::EgressConfig;
+use crate::context::Services;
 use crate::features::containers::Identity;
 use crate::kernel::{Clock, ContainerId};
+use crate::shared::Recent;
 
 /// Connections of one container at a time.
 const CONNECTIONS: usize = 512;
@@ -48,6 +53,7 @@ pub struct Egress(Arc<Inner>);
 
 struct Inner {
     allow: AllowList,
+    known: Known,
     dialer: Dialer,
     clock: Clock,
     tasks: TaskTracker,
@@ -59,39 +65,56 @@ impl Egress {
     /// Reads the allow-list from the settings.
     ///
     /// # Errors
-    /// [`PatternError`] names the entry that cannot be used.
-    pub fn new(
-        config: &EgressConfig,
-        clock: Clock,
-        tasks: TaskTracker,
-    ) -> Result<Self, PatternError> {
-        Self::with_resolver(config, clock, tasks, Resolver::System)
+    /// [`SettingError`] names the entry that cannot be used.
+    pub fn new(services: &Services) -> Result<Self, SettingError> {
+        Self::with(
+            &services.config.egress,
+            services.clock.clone(),
+            services.tasks.clone(),
+            services.shared.recent.clone(),
+            (Resolver::System, Lists::Store(services.store.clone())),
+        )
     }
 
-    pub(super) fn with_resolver(
+    pub(super) fn with(
         config: &EgressConfig,
         clock: Clock,
         tasks: TaskTracker,
-        resolver: Resolver,
-    ) -> Result<Self, PatternError> {
+        recent: Recent,
+        (resolver, lists): (Resolver, Lists),
+    ) -> Result<Self, SettingError> {
         let dialer = Dialer {
             resolver,
             also_allow: config.also_allow.clone(),
             timeout: Duration::from_millis(config.connect_timeout_ms),
+            upstream: Upstream::read(config)?,
         };
         Ok(Self(Arc::new(Inner {
-            allow: AllowList::parse(&config.allow)?,
+            allow: AllowList::parse(&config.allow)
+                .map_err(|error| SettingError::List("allow", error))?,
+            known: Known::new(lists, config.workspace_additions),
             dialer,
             clock,
             tasks,
-            decisions: Decisions::default(),
+            decisions: Decisions::new(recent),
             open: Mutex::default(),
         })))
     }
 
-    /// The last decisions about a container, newest first.
-    pub fn decisions(&self, container: ContainerId) -> Vec<Decision> {
-        self.0.decisions.of(container)
+    /// A ceiling or additions were changed by this process: the next connection looks.
+    pub(super) fn changed(&self) {
+        self.0.known.forget();
+    }
+
+    /// The last decisions about a container at all replicas, newest first.
+    pub async fn decisions(&self, container: ContainerId) -> Vec<Decision> {
+        self.0.decisions.of(container).await
+    }
+
+    /// The last decisions about a container in this process, newest first.
+    #[cfg(test)]
+    pub(super) fn decided_here(&self, container: ContainerId) -> Vec<Decision> {
+        self.0.decisions.here(container)
     }
 
     /// Serves one connection of a container's agent until it ends. Dropping the future ends it at once.
@@ -218,7 +241,7 @@ async fn answer(
                 connected: false,
                 decided: AtomicBool::new(false),
             };
-            match inner.connect(request.method(), &asked.target).await {
+            match inner.connect(who, request.method(), &asked.target).await {
                 Ok(upstream) => {
                     asked.connected = true;
                     inner.proceed(asked, request, upstream, granted).await
@@ -241,17 +264,22 @@ async fn answer(
 }
 
 impl Inner {
-    async fn connect(&self, method: &Method, target: &Target) -> Result<TcpStream, Refusal> {
-        if !self.allow.allows(target) {
-            return Err(match target.host {
-                Host::Name(_) => Refusal::NotListed(target.clone()),
-                Host::Address(_) => Refusal::AddressNotListed(target.clone()),
-            });
-        }
-        if method == Method::CONNECT && !self.allow.allows_tunnel(target) {
-            return Err(Refusal::PlainTunnel(target.clone()));
-        }
-        self.dialer.connect(target).await
+    async fn connect(
+        &self,
+        who: Identity,
+        method: &Method,
+        target: &Target,
+    ) -> Result<TcpStream, Refusal> {
+        let rules = match timeout(self.dialer.timeout, self.known.of(who.workspace)).await {
+            Ok(Ok(rules)) => rules,
+            Ok(Err(error)) => {
+                tracing::warn!(target: "egress", workspace = %who.workspace, error = %error, source = ?std::error::Error::source(&error), "the lists of a workspace cannot be read");
+                return Err(Refusal::RulesUnknown(target.clone()));
+            }
+            Err(_) => return Err(Refusal::RulesUnknown(target.clone())),
+        };
+        let listed = judge(&self.allow, &rules, target, method == Method::CONNECT)?;
+        self.dialer.connect(target, listed).await
     }
 
     async fn proceed(
@@ -419,10 +447,12 @@ mod tests {
     fn a_flood_costs_so_many_descriptors_and_no_more() {
         let config = EgressConfig {
             allow: Vec::new(),
-            also_allow: Vec::new(),
             connect_timeout_ms: 1,
+            ..EgressConfig::default()
         };
-        let egress = Egress::new(&config, Clock::fixed(1), TaskTracker::new()).unwrap();
+        let parts = (Resolver::System, Lists::Test(Arc::default()));
+        let (clock, tasks) = (Clock::fixed(1), TaskTracker::new());
+        let egress = Egress::with(&config, clock, tasks, Recent::alone(), parts).unwrap();
         let container = ContainerId::new(&Clock::fixed(1), &Rng);
         let mut places: Vec<_> = std::iter::from_fn(|| Place::take(&egress.0, container))
             .take(10_000)

@@ -47,6 +47,7 @@ const SYSTEM: &[(&str, &str)] = &[
         "src/features/credentials/mod.rs",
         "Credentials 2, Housekeeping 2, Rotation 2",
     ),
+    ("src/features/egress/store.rs", "ContainerScan 1"),
     ("src/features/identity/admin.rs", "Setup 1, SignInWrite 1"),
     (
         "src/features/identity/change_password.rs",

@@ -111,6 +111,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/organizations/{organization}/audit/{seq}", &[], "sannnnn"),
     route("POST", "/organizations/{organization}/audit/sinks", &[("name", "Mine"), ("kind", "webhook"), ("place", "https://siem.example.com/")], "sannnnn"),
     route("POST", "/organizations/{organization}/audit/sinks/{sink}/{act}", &[], "sannnnn"),
+    route("GET", "/organizations/{organization}/egress", &[], "sannnnn"),
+    route("POST", "/organizations/{organization}/egress", &[("hosts", "")], "sannnnn"),
     // A workspace.
     route("GET", "/workspaces/{workspace}/members", &[], "saaaann"),
     route("POST", "/workspaces/{workspace}/members", &[("email", "mallory@example.com"), ("role", "user")], "saaffnn"),
@@ -120,6 +122,8 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/workspaces/{workspace}/invitations/{invitation}/revoke", &[], "saaffnn"),
     route("GET", "/workspaces/{workspace}/settings", &[], "saaaann"),
     route("POST", "/workspaces/{workspace}/settings", &[("name", "Stolen")], "saaffnn"),
+    route("GET", "/workspaces/{workspace}/egress", &[], "saaaann"),
+    route("POST", "/workspaces/{workspace}/egress", &[("hosts", "")], "saaffnn"),
     route("POST", "/workspaces/{workspace}/leave", &[], "saaaann"),
     route("POST", "/workspaces/{workspace}/transfer", &[("to", "{user}")], "safffnn"),
     route("POST", "/workspaces/{workspace}/delete", &[("name", "{title}")], "safffnn"),

@@ -6,7 +6,9 @@
 )]
 
 mod corpus;
+mod rules;
 mod tls;
+mod upstream;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,10 +21,12 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::dial::Resolver;
+use super::known::Lists;
 use super::{Egress, Verdict};
 use crate::config::EgressConfig;
 use crate::features::containers::Identity;
 use crate::kernel::{Clock, ContainerId, Rng, UserId, WorkspaceId};
+use crate::shared::Recent;
 
 fn who() -> Identity {
     let clock = Clock::fixed(1);
@@ -41,6 +45,7 @@ fn egress(allow: &[String], also_allow: &[&str], names: &[(&str, &str)]) -> Egre
             .map(|range| range.parse().unwrap())
             .collect(),
         connect_timeout_ms: 2_000,
+        ..EgressConfig::default()
     };
     let mut table: HashMap<String, Vec<IpAddr>> = HashMap::new();
     for (name, address) in names {
@@ -59,7 +64,15 @@ fn egress(allow: &[String], also_allow: &[&str], names: &[(&str, &str)]) -> Egre
                 .collect()
         }))
     };
-    Egress::with_resolver(&config, Clock::fixed(7), TaskTracker::new(), resolver).unwrap()
+    let parts = (resolver, Lists::Test(Arc::default()));
+    Egress::with(
+        &config,
+        Clock::fixed(7),
+        TaskTracker::new(),
+        Recent::alone(),
+        parts,
+    )
+    .unwrap()
 }
 
 /// A connection from the container's agent.
@@ -151,15 +164,15 @@ async fn plain_requests_pass_and_each_is_judged() {
     let answer = head(&mut stream).await;
     assert!(
         answer.starts_with(
-            "HTTP/1.1 403 OptiDev egress: evil.example:80 is not on the allow-list of this workspace. Ask an administrator"
+            "HTTP/1.1 403 OptiDev egress: evil.example:80 is not on the allow-list of this installation. Ask its operator"
         ),
         "{answer}"
     );
     assert_eq!(count.load(Ordering::SeqCst), 1);
-    let decisions = egress.decisions(who.container);
+    let decisions = egress.decided_here(who.container);
     let words: Vec<_> = decisions
         .iter()
-        .map(|one| (one.host.as_str(), one.verdict, one.reason))
+        .map(|one| (one.host.as_str(), one.verdict, one.reason.as_ref()))
         .collect();
     assert_eq!(
         words,
@@ -168,7 +181,7 @@ async fn plain_requests_pass_and_each_is_judged() {
             ("localhost", Verdict::Allowed, "listed")
         ]
     );
-    assert!(egress.decisions(self::who().container).is_empty());
+    assert!(egress.decided_here(self::who().container).is_empty());
 }
 
 #[tokio::test]
@@ -317,7 +330,7 @@ async fn plain_http_passes_no_tunnel_that_is_not_listed_as_one() {
         );
     }
     let reasons: Vec<_> = egress
-        .decisions(who.container)
+        .decided_here(who.container)
         .into_iter()
         .map(|one| one.reason)
         .collect();

@@ -143,7 +143,7 @@ async fn a_tls_connection_works_end_to_end_and_its_name_is_held_to_on_any_port()
     let error = connect("evil.example").await.err().unwrap().to_string();
     assert!(error.contains("AccessDenied"), "{error}");
     let decisions: Vec<_> = egress
-        .decisions(who.container)
+        .decided_here(who.container)
         .into_iter()
         .map(|one| one.reason)
         .collect();

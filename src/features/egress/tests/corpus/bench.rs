@@ -17,10 +17,12 @@ use tokio_util::task::TaskTracker;
 use super::super::super::Egress;
 use super::super::super::decision::{Decision, Decisions};
 use super::super::super::dial::Resolver;
+use super::super::super::known::Lists;
 use super::super::who;
 use crate::config::EgressConfig;
 use crate::features::containers::Identity;
 use crate::kernel::Clock;
+use crate::shared::Recent;
 
 const SOON: Duration = Duration::from_secs(5);
 /// Is sent by the test itself, to know that all connections before were noted.
@@ -87,7 +89,7 @@ impl Bench {
         };
         // Whether a line is wanted is remembered from its first use, which may have been another thread's.
         let nothing = Decision::new(0, String::new(), 0, Ok(()));
-        Decisions::default().record(who(), nothing);
+        Decisions::new(Recent::alone()).record(who(), nothing);
         tracing::callsite::rebuild_interest_cache();
         bench.log.take();
 
@@ -114,6 +116,7 @@ impl Bench {
                 .map(|range| range.parse().unwrap())
                 .collect(),
             connect_timeout_ms: 2_000,
+            ..EgressConfig::default()
         };
         let open = vec![SocketAddr::from(([127, 0, 0, 1], self.port))];
         let (lookups, turns) = (Arc::clone(&self.lookups), Mutex::new(turns));
@@ -127,7 +130,15 @@ impl Bench {
                 None => open.clone(),
             }
         }));
-        Egress::with_resolver(&config, Clock::fixed(7), TaskTracker::new(), resolver).unwrap()
+        let parts = (resolver, Lists::Test(Arc::default()));
+        Egress::with(
+            &config,
+            Clock::fixed(7),
+            TaskTracker::new(),
+            Recent::alone(),
+            parts,
+        )
+        .unwrap()
     }
 
     /// Sends these bytes from a container of its own, and waits until all about them is over.
@@ -193,7 +204,7 @@ impl Bench {
             who,
             answer,
             arrivals: std::mem::take(&mut *self.arrivals.lock().unwrap()),
-            decisions: egress.decisions(who.container),
+            decisions: egress.decided_here(who.container),
             lines: self.log.take(),
             lookups: std::mem::take(&mut *self.lookups.lock().unwrap()),
         }

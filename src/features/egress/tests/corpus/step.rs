@@ -124,7 +124,7 @@ impl Ask {
 /// Status and words of a refusal.
 fn said(reason: &str) -> (u16, &'static str) {
     match reason {
-        "not_listed" => (403, "is not on the allow-list of this workspace"),
+        "not_listed" => (403, "is not on the allow-list of this installation"),
         "address_not_listed" => (403, "is an address, and addresses are refused"),
         "plain_tunnel" => (403, "no tunnel (CONNECT) is opened"),
         "unusual_address" => (403, "an address in an unusual form"),
@@ -215,7 +215,7 @@ pub fn recorded(name: &str, step: &Step, outcome: &Outcome) {
     };
     let seen = (decision.host.as_str(), decision.port);
     assert_eq!(seen, (step.host.as_str(), step.port), "{name}");
-    let seen = (decision.verdict, decision.reason);
+    let seen = (decision.verdict, decision.reason.as_ref());
     assert_eq!(seen, (verdict, reason), "{name}");
     match (&decision.message, words) {
         (None, None) => {}
