@@ -90,7 +90,10 @@ impl Decisions {
             Verdict::Allowed => "allowed",
             Verdict::Refused => "refused",
         };
-        metrics::egress(verdict, decision.reason);
+        // Made here, so a word of ours; only what another server wrote is owned.
+        if let Cow::Borrowed(reason) = decision.reason {
+            metrics::egress(verdict, reason);
+        }
         tracing::info!(
             target: "egress",
             container = %who.container,
