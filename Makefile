@@ -108,7 +108,7 @@ chart-check: ## Render the Helm chart and compare it with tests/helm; needs helm
 	@scripts/chart-check
 
 test-cluster: ## Try the chart on a real cluster, started by the kit in OPTIDEV_CLUSTER (default ../shared/cluster)
-	@scripts/need build node browser
+	@scripts/need build node browser objects
 	@$(MAKE) assets
 	@$(MAKE) $(BROWSER_MODULES)
 	@$(STEP) "compile" cargo test --locked --test it --no-run

@@ -17,12 +17,18 @@ pub const KEY: &str = "a-secret-key-of-the-storage-5b1e";
 #[derive(Debug)]
 pub struct Storage {
     folder: tempfile::TempDir,
+    host: String,
     port: u16,
     supervisor: Mutex<Option<Child>>,
 }
 
 impl Storage {
     pub fn start() -> Self {
+        Self::start_at("127.0.0.1", free_port())
+    }
+
+    /// At another address of this machine, for those who see no loopback of it.
+    pub fn start_at(host: &str, port: u16) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("optidev-s3-")
             .tempdir()
@@ -32,7 +38,8 @@ impl Storage {
         std::fs::write(folder.path().join("wrong"), "another-key\n").unwrap();
         let storage = Self {
             folder,
-            port: free_port(),
+            host: host.to_owned(),
+            port,
             supervisor: Mutex::default(),
         };
         storage.up();
@@ -54,7 +61,7 @@ impl Storage {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", self.host, self.port)
     }
 
     /// A file beside the data: `key`, or `wrong`, which holds another.
@@ -87,7 +94,7 @@ impl Storage {
         let child = Command::new("setsid")
             .args(["sh", "-c", script])
             .arg(program)
-            .args(["-", "--host", "127.0.0.1", "--port", &port])
+            .args(["-", "--host", &self.host, "--port", &port])
             .args(["--access-key", KEY_ID, "--secret-key", KEY])
             .arg(self.folder.path().join("data"))
             .current_dir("/")
@@ -101,7 +108,7 @@ impl Storage {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(child);
         let start = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while std::net::TcpStream::connect((self.host.as_str(), self.port)).is_err() {
             assert!(
                 start.elapsed() < Duration::from_secs(20),
                 "s3s-fs does not start"

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::e2e::{Place, conversation, nine_steps, no_secret_in};
 use crate::support::egress::Registry;
 use crate::support::installed::{Container, Installed};
+use crate::support::objects::Storage;
 use crate::support::upstream::Upstream;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,12 +21,15 @@ async fn the_nine_steps_in_a_browser() {
     let installed = Installed::given();
     let registry = Relay::to_the_registry(&installed.host_ip).await;
     let address = format!("{}:{}", installed.host_ip, installed.upstream_port);
+    let storage = Storage::start_at(&installed.host_ip, installed.objects_port);
     let upstream = Upstream::with_turns_at(&address, conversation()).await;
     let mut place = InCluster { installed };
     nine_steps(&mut place, &upstream, "e2e-cluster").await;
     let label = "app.kubernetes.io/component=web";
     let logs = ["logs", "-l", label, "--all-containers", "--tail=-1"];
     no_secret_in(&place.installed.kubectl(&logs), &upstream);
+    // Whichever server took the archive, the one that opened it found it.
+    assert_eq!(storage.objects().len(), 1, "{:?}", storage.objects());
     drop(registry);
 }
 

@@ -32,6 +32,8 @@ pub struct Installed {
     pub host_ip: String,
     /// Where on this machine the installation expects the AI provider.
     pub upstream_port: u16,
+    /// And object storage.
+    pub objects_port: u16,
     pub namespace: String,
     pub release: String,
     pub values_file: String,
