@@ -25,7 +25,7 @@ use crate::web::Peer;
 const HEAD: Duration = Duration::from_secs(30);
 /// What somebody reads who came past the proxy.
 const UNCERTIFIED: &str = "This server is asked through the proxy in front of it only: the connection shows no client certificate by \
-                           an authority of [tls] client_ca_file.\n";
+                           an authority of [tls] client_ca_file. Open the address that your operator gave you.\n";
 /// Connections at a time; the next ones wait at the listener.
 const MOST: usize = 8_192;
 

@@ -39,14 +39,23 @@ impl WaysOut {
     }
 
     async fn watch(&self, services: &Services) {
+        let mut failing = false;
         loop {
             tokio::time::sleep(LOOK).await;
             if self.open().is_empty() {
                 continue;
             }
             match pods::all_present(services).await {
-                Ok(present) => self.cut(|container| !present.contains(container)),
-                Err(error) => tracing::warn!(%error, "pods cannot be read; trying again"),
+                Ok(present) => {
+                    failing = false;
+                    self.cut(|container| !present.contains(container));
+                }
+                // Nobody is cut off for it, and nobody gets another way out either.
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(%error, "pods cannot be read; trying again");
+                }
+                Err(_) => {}
             }
         }
     }

@@ -97,9 +97,9 @@ pub struct ClassConfig {
     pub cpu_limit_milli: u32,
     /// Memory in MiB, kept for it and at most.
     pub memory_mib: u32,
-    /// The node's disk in MiB, at most.
+    /// The node's disk in MiB, at most: the agent's copy and its log. What a container writes is in its volume.
     pub ephemeral_mib: u32,
-    /// The home volume in GiB; it grows and never shrinks.
+    /// The volume in GiB, for home and `/tmp`; it grows and never shrinks.
     pub volume_gib: u32,
     /// Graphics processors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,7 +136,7 @@ impl Default for KubernetesConfig {
             cpu_request_milli: 500,
             cpu_limit_milli: 2000,
             memory_mib: 4096,
-            ephemeral_mib: 8192,
+            ephemeral_mib: 512,
             volume_gib: 20,
             gpu: None,
         };

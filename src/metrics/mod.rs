@@ -227,7 +227,7 @@ impl Metrics {
         );
         all.register(
             "optidev_ai_requests",
-            "Requests to the AI gateway",
+            "Requests to the AI provider, of gateway and assistant",
             self.ai.clone(),
         );
         all.register(
@@ -365,7 +365,7 @@ pub fn object(operation: &'static str, outcome: &'static str) {
         .inc();
 }
 
-/// A request to the AI gateway.
+/// A request to the AI provider, of gateway or assistant.
 pub fn ai(outcome: &'static str) {
     METRICS.ai.get_or_create(&Outcome { outcome }).inc();
 }

@@ -1,7 +1,8 @@
 //! What Linux knows of this process, under the names that all Prometheus clients use.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -11,7 +12,7 @@ pub struct Process {
     open_files: Gauge,
     most_files: Gauge,
     threads: Gauge,
-    cpu_seconds: Gauge<f64, AtomicU64>,
+    cpu_seconds: Counter<f64, AtomicU64>,
 }
 
 impl Process {
@@ -36,7 +37,7 @@ impl Process {
         );
         add("process_threads", "Threads", &self.threads);
         registry.register(
-            "optidev_process_cpu_seconds",
+            "process_cpu_seconds",
             "Time of processors that was spent, of the system and the program",
             self.cpu_seconds.clone(),
         );
@@ -69,6 +70,8 @@ impl Process {
         let nanoseconds = u32::try_from(spent.tv_nsec).unwrap_or_default();
         let seconds = u64::try_from(spent.tv_sec).unwrap_or_default();
         let spent = std::time::Duration::new(seconds, nanoseconds);
-        self.cpu_seconds.set(spent.as_secs_f64());
+        // It counts up by itself, and is only shown here.
+        let shown = self.cpu_seconds.inner();
+        shown.store(spent.as_secs_f64().to_bits(), Ordering::Relaxed);
     }
 }

@@ -98,7 +98,7 @@ pub async fn add(
     let old = match before {
         Some(old) => {
             tx.update(row).await?;
-            store::hosts(&old.hosts).unwrap_or_default()
+            store::hosts(&old.hosts).unwrap_or_else(|| vec!["unreadable".to_owned()])
         }
         None => {
             tx.insert(row).await?;
@@ -154,7 +154,7 @@ pub async fn limit(
     let old = match before {
         Some(old) => {
             tx.update(row).await?;
-            store::hosts(&old.hosts).unwrap_or_default()
+            store::hosts(&old.hosts).unwrap_or_else(|| vec!["unreadable".to_owned()])
         }
         None => {
             tx.insert(row).await?;

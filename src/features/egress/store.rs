@@ -1,4 +1,5 @@
-//! Reading what a workspace and its organization say, for connections, which nobody asks for by a request.
+//! Reading what a workspace and its organization say: for connections, which nobody asks for by a request, and for operations that
+//! have authorized, because a ceiling is the organization's, which a workspace's transaction cannot read.
 
 use sea_orm::EntityTrait;
 

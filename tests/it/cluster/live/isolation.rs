@@ -27,6 +27,17 @@ while True:
     data, who = u.recvfrom(99); note('udp', who[0]); u.sendto(data, who)
 "#;
 
+/// Keeps a connection to the egress proxy open, and writes down when it ends.
+const WAY_OUT: &str = r#"
+import socket
+s = socket.create_connection(("127.0.0.1", 3128))
+s.sendall(b"GET http://nowhere.example/ HTTP/1.1\r\nHost: nowhere.example\r\n\r\n")
+f = open("/tmp/way-out", "w")
+print("open", s.recv(9999).split()[1].decode(), file=f, flush=True)
+while s.recv(9999): pass
+print("ended", file=f, flush=True)
+"#;
+
 /// Tries every address that it is given in every way, and prints what came of it. Whatever is not silence is an answer: a
 /// refused connection has been there and back.
 const TRY: &str = r#"
@@ -245,6 +256,13 @@ async fn a_container_whose_policies_are_deleted_is_cut_off_until_they_are_back()
     let (workspace, people) = installed.new_workspace("ann", 1);
     let container = Container::running(&people[0], &workspace).await;
     let (id, mut terminal) = Terminal::create(&container.api, &container.path).await;
+    let way_out = format!("setsid python3 -c '{WAY_OUT}' >/dev/null 2>&1 </dev/null &");
+    container.sh(&way_out).await;
+    let told = async || container.sh("cat /tmp/way-out 2>/dev/null || true").await;
+    eventually("a way out is open", Duration::from_secs(10), || async {
+        told().await.starts_with("open 403").then_some(())
+    })
+    .await;
     let policies = ["get", "networkpolicies", "-o", "name"];
     let policies = || container.kubectl(&installed, &policies);
     let before = policies();
@@ -265,6 +283,7 @@ async fn a_container_whose_policies_are_deleted_is_cut_off_until_they_are_back()
         deleted.elapsed()
     );
     assert_eq!(policies(), before);
+    assert!(told().await.ends_with("ended\n"), "the way out stays open");
     assert!(again.gaps.is_empty());
     container.remove().await;
 }
