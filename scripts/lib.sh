@@ -73,10 +73,6 @@ uninstall_live() {
     helm uninstall optidev -n "$1" >/dev/null 2>&1 || true
     kubectl delete namespace "$1" --wait=false --ignore-not-found >/dev/null 2>&1 || true
     kubectl delete namespace,persistentvolume -l "optidev.dev/install=$1.optidev" --wait=false >/dev/null 2>&1 || true
-    local volume
-    for volume in $(kubectl get persistentvolume -l "optidev.test/of=$1" -o jsonpath='{.items[*].spec.hostPath.path}' 2>/dev/null); do
-        as_root umount -l "$volume" 2>/dev/null || true
-    done
     kubectl delete persistentvolume -l "optidev.test/of=$1" --wait=false >/dev/null 2>&1 || true
     kubectl delete storageclass "$1" --ignore-not-found >/dev/null 2>&1 || true
 }

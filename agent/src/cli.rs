@@ -187,13 +187,16 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     if let Served::Pod(pod) = &served
         && let Some(scratch) = &pod.scratch
     {
-        let old = pod::writes::set_aside(scratch).map_err(about("--scratch", scratch))?;
-        app.tasks.spawn_blocking(move || {
-            for path in old {
-                // What cannot be deleted is tried again at the next start.
-                let _ = std::fs::remove_dir_all(path);
-            }
-        });
+        // Whatever user code left there, it must not keep the next start from its owner.
+        match pod::writes::set_aside(scratch) {
+            Ok(old) => drop(app.tasks.spawn_blocking(move || {
+                old.iter().for_each(|path| pod::writes::delete(path));
+            })),
+            Err(error) => eprintln!(
+                "optidev-agent: --scratch {}: {error}; what is there stays",
+                scratch.display()
+            ),
+        }
     }
     let sweeper = app.clone();
     app.tasks

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -92,10 +92,23 @@ fn service(
     hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let application = application.clone();
         async move {
-            if health_only && !matches!(request.uri().path(), "/healthz" | "/readyz") {
-                return Ok((StatusCode::FORBIDDEN, UNCERTIFIED).into_response());
-            }
-            let mut request = request.map(Body::new);
+            let mut request = if health_only {
+                let path = request.uri().path();
+                if !matches!(path, "/healthz" | "/readyz") {
+                    return Ok((StatusCode::FORBIDDEN, UNCERTIFIED).into_response());
+                }
+                // Nothing else of the request is looked at: with a host, it could be one for a preview.
+                let uri = Uri::from_static(if path == "/healthz" {
+                    "/healthz"
+                } else {
+                    "/readyz"
+                });
+                let mut health = hyper::Request::new(Body::empty());
+                *health.uri_mut() = uri;
+                health
+            } else {
+                request.map(Body::new)
+            };
             request.extensions_mut().insert(ConnectInfo(peer));
             application.oneshot(request).await
         }

@@ -14,6 +14,8 @@ use crate::kernel::ContainerId;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
+/// Looks that fail before all ways out end.
+const PATIENCE: u32 = 10;
 
 /// By container: how many there are, and what ends them.
 #[derive(Default)]
@@ -39,7 +41,7 @@ impl WaysOut {
     }
 
     async fn watch(&self, services: &Services) {
-        let mut failing = false;
+        let mut failed = 0;
         loop {
             tokio::time::sleep(LOOK).await;
             if self.open().is_empty() {
@@ -47,15 +49,18 @@ impl WaysOut {
             }
             match pods::all_present(services).await {
                 Ok(present) => {
-                    failing = false;
+                    failed = 0;
                     self.cut(|container| !present.contains(container));
                 }
-                // Nobody is cut off for it, and nobody gets another way out either.
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!(%error, "pods cannot be read; trying again");
+                // Nobody gets another way out meanwhile; after some time all end, since nobody knows who is cut off.
+                Err(error) => {
+                    failed += 1;
+                    match failed {
+                        1 => tracing::warn!(%error, "pods cannot be read; trying again"),
+                        PATIENCE => self.cut(|_| true),
+                        _ => {}
+                    }
                 }
-                Err(_) => {}
             }
         }
     }

@@ -226,6 +226,7 @@ async fn only_the_proxy_in_front_is_answered_when_its_certificate_is_demanded() 
     // Names of previews are no way around it.
     let preview = ["--header", "host: 80--00000000000000000000000000.localhost"];
     assert!(ask("/", &preview).1.contains("through the proxy in front"));
+    assert!(ask("/readyz", &preview).1.contains("\"ready\""));
 }
 
 #[tokio::test]

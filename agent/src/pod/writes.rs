@@ -18,6 +18,8 @@ use crate::ids;
 const LAST_WORDS: &str = "termination-log";
 /// Where what is left of the start before waits to be deleted.
 const OLD: &str = ".optidev-old-";
+/// Times that it is tried to delete that.
+const SHUT: usize = 3;
 
 /// From now on this process and its children write below `places`, in /proc and to devices. Before any other thread is started.
 /// Answers false where the kernel has no Landlock, or one that would forbid moving files between folders (before Linux 5.19).
@@ -84,12 +86,46 @@ pub fn set_aside(scratch: &Path) -> io::Result<Vec<PathBuf>> {
     let aside = scratch.join(format!("{OLD}{}", ids::random_hex()));
     std::fs::create_dir(&aside)?;
     for path in rest {
-        if let Some(name) = path.file_name() {
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        // A folder that its owner may not write cannot be moved to another one, and code that runs here makes such folders.
+        if std::fs::rename(&path, aside.join(name)).is_err() {
+            open(&path);
             std::fs::rename(&path, aside.join(name))?;
         }
     }
     old.push(aside);
     Ok(old)
+}
+
+/// Deletes what was set aside. What cannot be deleted is tried again at the next start.
+pub fn delete(old: &Path) {
+    // One pass for each level that was shut.
+    for _ in 0..SHUT {
+        if std::fs::remove_dir_all(old).is_ok() {
+            return;
+        }
+        open_all(old);
+    }
+}
+
+/// Makes a folder one that its owner may change; links are left alone.
+fn open(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if std::fs::symlink_metadata(path).is_ok_and(|it| it.is_dir()) {
+        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700));
+    }
+}
+
+fn open_all(folder: &Path) {
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        open(&folder);
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        left.extend(folders.map(|entry| entry.path()));
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +138,11 @@ mod tests {
         let scratch = folder.path();
         assert_eq!(set_aside(scratch).unwrap(), Vec::<PathBuf>::new());
         std::fs::create_dir_all(scratch.join("a/b")).unwrap();
+        std::fs::create_dir_all(scratch.join("shut/deeper/still")).unwrap();
+        for folder in ["shut/deeper/still", "shut/deeper", "shut"] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o555);
+            std::fs::set_permissions(scratch.join(folder), mode).unwrap();
+        }
         std::fs::write(scratch.join("a/b/c"), "c").unwrap();
         std::os::unix::fs::symlink("/", scratch.join("root")).unwrap();
         let first = set_aside(scratch).unwrap();
@@ -112,7 +153,7 @@ mod tests {
         let both = set_aside(scratch).unwrap();
         assert!(both.len() == 2 && both.contains(&first[0]), "{both:?}");
         for old in both {
-            std::fs::remove_dir_all(old).unwrap();
+            delete(&old);
         }
         assert_eq!(std::fs::read_dir(scratch).unwrap().count(), 0);
         assert!(Path::new("/etc").exists());

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::decision::{Decision, Decisions};
-use super::dial::{Dialer, Resolver};
+use super::dial::{Dialer, Lookups, Resolver};
 use super::host::{Host, HostError, Target};
 use super::judge::judge;
 use super::known::{Known, Lists};
@@ -84,7 +84,7 @@ impl Egress {
         (resolver, lists): (Resolver, Lists),
     ) -> Result<Self, SettingError> {
         let dialer = Dialer {
-            resolver,
+            lookups: Lookups::new(resolver, tasks.clone()),
             also_allow: config.also_allow.clone(),
             timeout: Duration::from_millis(config.connect_timeout_ms),
             upstream: Upstream::read(config)?,
@@ -279,7 +279,7 @@ impl Inner {
             Err(_) => return Err(Refusal::RulesUnknown(target.clone())),
         };
         let listed = judge(&self.allow, &rules, target, method == Method::CONNECT)?;
-        self.dialer.connect(target, listed).await
+        self.dialer.connect(who.container, target, listed).await
     }
 
     async fn proceed(

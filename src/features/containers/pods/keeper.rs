@@ -238,19 +238,24 @@ impl Keeper {
             // It stays over until a server asks for another.
             return Ok(Wish::Nothing);
         }
-        let Some(class) = parts.config.classes.get(&row.class) else {
+        // What runs goes on as it is, guarded, whatever was taken off the lists since: they are for starts.
+        let there = begun && row.is_enrolled();
+        let classes = &parts.config.classes;
+        let class = classes.get(&row.class);
+        let class = class.or_else(|| classes.get(&parts.config.default_class).filter(|_| there));
+        let Some(class) = class else {
             return Ok(Wish::Impossible(format!(
                 "The class {:?} is not among the administrator's any more. Choose another one.",
                 row.class
             )));
         };
-        if !parts.config.images.contains(&row.image) {
+        if !there && !parts.config.images.contains(&row.image) {
             return Ok(Wish::Impossible(format!(
                 "The image {:?} is not among those that the administrator allows. Choose another one.",
                 row.image
             )));
         }
-        let token = if begun && row.is_enrolled() {
+        let token = if there {
             self.tokens().remove(&row.container_id);
             SecretString::new(String::new())
         } else {

@@ -83,6 +83,7 @@ async fn a_container_that_misbehaves_does_not_slow_its_neighbour() {
     let noisy = Container::running(&people[1], &workspace).await;
     // On a node of two cores a class that may use both would be the test's neighbour, too.
     noisy.stop().await;
+    let held = installed.hold_volume(&noisy, "1g");
     noisy.choose(&json!({ "class": "small" })).await.expect(202);
     noisy.runs().await;
     let while_ = Duration::from_secs(8);
@@ -156,6 +157,8 @@ while True: a.append(bytearray(b\"x\" * (1 << 20)))
         .await;
     again(&noisy).await;
     assert_eq!(noisy.sh("cat ~/room").await, "room\n");
+    noisy.stop().await;
+    drop(held);
     quiet.remove().await;
     noisy.remove().await;
 }

@@ -1,6 +1,7 @@
 //! An installation by scripts/cluster-install, its pods, its accounts and their containers. OPTIDEV_INSTALLED names the file that the
 //! script wrote.
 
+mod node;
 mod people;
 pub mod preview;
 

@@ -1,7 +1,6 @@
-//! Ports of containers as a browser sees them, and the network between it and the cluster.
+//! Ports of containers as a browser sees them.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -73,51 +72,5 @@ impl Installed {
         }
         let stream = self.tls_stream(&preview.host).await;
         client_async(request, stream).await.unwrap().0
-    }
-
-    /// Holds what goes between this machine and the cluster's node to `rate` (tc-tbf(8)), until it is dropped.
-    pub fn hold_link(&self, rate: &str) -> HeldLink {
-        let status = self.run(&self.kit, &["status"]);
-        let (_, pid) = status.split_once("pid ").unwrap();
-        let pid = pid.split(',').next().unwrap().to_owned();
-        let route = self.run("ip", &["-o", "route", "get", &self.node_ip]);
-        let (_, device) = route.split_once(" dev ").unwrap();
-        let here = device.split_whitespace().next().unwrap().to_owned();
-        let held = HeldLink { pid, here };
-        for end in held.ends("add") {
-            let how = ["tbf", "rate", rate, "burst", "256k", "latency", "50ms"];
-            let all: Vec<&str> = end.iter().map(String::as_str).chain(how).collect();
-            self.run(all[0], &all[1..]);
-        }
-        held
-    }
-}
-
-/// Lets go when it is dropped.
-pub struct HeldLink {
-    /// The node's process, in whose network namespace the other end is.
-    pid: String,
-    here: String,
-}
-
-impl HeldLink {
-    fn ends(&self, what: &str) -> [Vec<String>; 2] {
-        let qdisc = |before: &[&str], device: &str| {
-            let command = ["tc", "qdisc", what, "dev", device, "root"];
-            let all = before.iter().chain(&command);
-            all.map(|&part| part.to_owned()).collect()
-        };
-        [
-            qdisc(&[], &self.here),
-            qdisc(&["nsenter", "-t", &self.pid, "-n", "--"], "eth0"),
-        ]
-    }
-}
-
-impl Drop for HeldLink {
-    fn drop(&mut self) {
-        for end in self.ends("del") {
-            let _ = Command::new(&end[0]).args(&end[1..]).status();
-        }
     }
 }
