@@ -1,5 +1,6 @@
 //! The agent as a pod confines it: an ordinary user without capabilities, and a root file system that is read-only.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use optidev_agent::wire::ExecResult;
@@ -20,8 +21,12 @@ async fn the_file_for_last_words_is_shut_and_the_scratch_folder_is_new_at_each_s
     for file in ["words", "outside", "scratch/deep/er/left"] {
         std::fs::write(dir.join(file), "before").unwrap();
     }
+    // A folder that its owner may not write cannot be moved by them, and root moves all.
+    let shut = scratch.join("deep");
+    std::fs::set_permissions(&shut, PermissionsExt::from_mode(0o555)).unwrap();
     let mut confined = Command::new("bwrap");
-    confined.args(["--die-with-parent", "--bind", "/", "/", "--dev", "/dev"]);
+    confined.args(["--die-with-parent", "--unshare-user", "--uid", "1000"]);
+    confined.args(["--cap-drop", "ALL", "--bind", "/", "/", "--dev", "/dev"]);
     // As Kubernetes has it: a file of the node that everybody may write.
     let words = dir.join("words");
     confined

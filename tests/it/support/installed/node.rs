@@ -32,7 +32,7 @@ impl Installed {
             "volume",
             &held.folder,
         ];
-        let enter = ["-t", &held.node, "-m", "--"];
+        let enter = ["-t", &held.node, "-m", "-p", "--"];
         self.run("nsenter", &[&enter[..], &mount].concat());
         held
     }
@@ -91,7 +91,16 @@ pub struct HeldVolume {
 impl Drop for HeldVolume {
     fn drop(&mut self) {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.node, "-m", "--", "umount", "-l", &self.folder]);
+        command.args([
+            "-t",
+            &self.node,
+            "-m",
+            "-p",
+            "--",
+            "umount",
+            "-l",
+            &self.folder,
+        ]);
         let _ = command.status();
     }
 }

@@ -29,13 +29,13 @@ impl Installed {
         let mut all = vec!["-n", &self.namespace, "exec", "-i", &deployment];
         all.extend(["-c", "web", "--", "/usr/bin/optidev"]);
         all.extend(arguments);
-        all.extend(["--config", "/etc/optidev/optidev.toml", "--json"]);
+        all.extend(["--config", "/etc/optidev/optidev.toml"]);
         all.extend(["--data-dir", "/var/lib/optidev/data"]);
         self.feed("kubectl", &all, input)
     }
 
     fn cli_json(&self, arguments: &[&str], input: &str) -> Value {
-        let said = self.cli(arguments, input);
+        let said = self.cli(&[arguments, &["--json"]].concat(), input);
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{said}: {error}"))
     }
 
