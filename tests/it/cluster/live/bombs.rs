@@ -91,6 +91,7 @@ async fn a_container_that_misbehaves_does_not_slow_its_neighbour() {
     Pace::of(&quiet, Duration::from_secs(1)).await;
     let before = Pace::of(&quiet, while_).await;
 
+    installed.hold_processes(&noisy, 1024);
     begin(&noisy, "f() { f | f & }; f").await;
     Pace::of(&quiet, while_).await.check(before, "a fork bomb");
     again(&noisy).await;

@@ -110,6 +110,13 @@ impl Installed {
         self.feed(program, arguments, "")
     }
 
+    /// Whether `program` comes to a good end.
+    pub fn ends(&self, program: &str, arguments: &[&str]) -> bool {
+        let mut command = Command::new(program);
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig);
+        command.status().unwrap().success()
+    }
+
     /// As [`Self::run`], with `input` to read.
     pub fn feed(&self, program: &str, arguments: &[&str], input: &str) -> String {
         let mut child = Command::new(program)

@@ -37,6 +37,23 @@ impl Installed {
         held
     }
 
+    /// Lets a running container have so many processes and threads. That is the kubelet's `podPidsLimit`, which the kit's kubelet does
+    /// not set.
+    pub fn hold_processes(&self, container: &Container, most: u32) {
+        let agent = self.pod_of(&container.id).unwrap().process("optidev-agent");
+        let groups = std::fs::read_to_string(format!("/proc/{agent}/cgroup")).unwrap();
+        let file = groups.lines().find_map(|line| {
+            let (kind, path) = line.split_once(':')?.1.split_once(':')?;
+            match kind {
+                "pids" => Some(format!("/sys/fs/cgroup/pids{path}/pids.max")),
+                "" => Some(format!("/sys/fs/cgroup{path}/pids.max")),
+                _ => None,
+            }
+        });
+        let file = file.unwrap_or_else(|| panic!("no group counts processes: {groups}"));
+        std::fs::write(&file, most.to_string()).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+
     /// Holds what goes between this machine and the cluster's node to `rate` (tc-tbf(8)), until it is dropped.
     pub fn hold_link(&self, rate: &str) -> HeldLink {
         let pid = self.node();
