@@ -72,7 +72,7 @@ pub async fn run_controller(config: &Config, place: &Place) -> anyhow::Result<()
             .context("opening the database")?;
         let authority = authority(&store).await?;
         let around = around(&config.kubernetes, place);
-        let settings = pods::settings(&config, authority, around);
+        let settings = pods::settings(config, authority, around);
         let access = match &config.kubernetes.kubeconfig {
             Some(path) => Access::Kubeconfig {
                 path: path.clone(),
