@@ -145,14 +145,19 @@ pub async fn want(
     row: &container::Model,
     wanted: Wanted,
 ) -> Result<Option<container::Model>, StoreError> {
-    let changed = tx
+    let mut change = tx
         .update_many::<container::Entity>()
         .filter(container::Column::Id.eq(row.id))
         .filter(container::Column::Generation.eq(row.generation))
         .set(container::Column::Wanted, wanted.as_str())
-        .set(container::Column::Generation, row.generation + 1)
-        .exec()
-        .await?;
+        .set(container::Column::Generation, row.generation + 1);
+    if wanted == Wanted::Running && row.state == State::Failed.as_str() {
+        // Whoever asks before the start has begun, and at another server, would take this for what became of it.
+        change = change
+            .set(container::Column::State, State::Stopped.as_str())
+            .set(container::Column::Reason, None::<String>);
+    }
+    let changed = change.exec().await?;
     if changed == 0 {
         return Ok(None);
     }
