@@ -223,8 +223,12 @@ fn phases(database: &Database<'_>) -> BTreeMap<String, usize> {
 
 /// The uid of each namespace's `default-deny`.
 async fn policies(admin: &kube::Client) -> BTreeMap<String, String> {
+    // Other installations may have left containers in the same cluster.
+    let ours = ListParams::default()
+        .fields("metadata.name=default-deny")
+        .labels(&format!("optidev.dev/install={INSTALL}"));
     let listed = Api::<NetworkPolicy>::all(admin.clone())
-        .list_metadata(&ListParams::default().fields("metadata.name=default-deny"))
+        .list_metadata(&ours)
         .await
         .unwrap();
     let each = listed.items.into_iter().map(|policy| policy.metadata);

@@ -150,7 +150,11 @@ while True: a.append(bytearray(b\"x\" * (1 << 20)))
         .await
         .check(before, "a disk that is filled");
     // What is full is its own volume: it goes on, and its owner can make room.
-    let more = ["/bin/sh", "-c", "dd if=/dev/zero of=$HOME/more bs=1M count=64"];
+    let more = [
+        "/bin/sh",
+        "-c",
+        "dd if=/dev/zero of=$HOME/more bs=1M count=64",
+    ];
     let said = noisy.exec(&more, 10_000).await.ok();
     let told = said["stderr"].as_str().unwrap();
     assert!(told.contains("No space left on device"), "{said}");
