@@ -69,7 +69,9 @@ async fn everything_is_told_and_no_value_with_it() {
         Turn::text("canary-of-the-gateway"),
     ])
     .await;
-    let builder = Server::builder().set("audit.also_allow", "[\"127.0.0.0/8\", \"::1/128\"]");
+    let builder = Server::builder()
+        .set("audit.also_allow", "[\"127.0.0.0/8\", \"::1/128\"]")
+        .set("egress.workspace_additions", "true");
     let desk = Desk::on(builder, upstream).await;
     let mut drive = Drive {
         place: format!("/workspaces/{}", desk.workspace),
