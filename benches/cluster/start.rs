@@ -59,6 +59,11 @@ async fn terminal(container: &Container, begun: Instant) {
         assert!(begun.elapsed() < LIMIT, "the container does not start");
         tokio::time::sleep(POLL).await;
     }
+    // It may be said to run a moment before the way to it is known.
+    while container.exec(&["/bin/true"], 10_000).await.status == 409 {
+        assert!(begun.elapsed() < LIMIT, "the container does not answer");
+        tokio::time::sleep(POLL).await;
+    }
     let (_, mut terminal) = Terminal::create(&container.api, &container.path).await;
     while terminal.output.is_empty() {
         assert!(

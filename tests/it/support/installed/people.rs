@@ -89,12 +89,17 @@ impl Container {
         Self { api, id, path }
     }
 
-    /// Waits until it runs.
+    /// Waits until it runs, and does what it is asked: a server may say that it runs a moment before it knows the way to it.
     pub async fn runs(&self) {
         eventually("the container runs", START_LIMIT, || async {
             let seen = self.get().await;
             assert_ne!(seen["state"], "failed", "{seen:#}");
             (seen["state"] == "running").then_some(())
+        })
+        .await;
+        eventually("the container answers", START_LIMIT, || async {
+            let said = self.exec(&["/bin/true"], 10_000).await.status;
+            (said == 200).then_some(())
         })
         .await;
     }
