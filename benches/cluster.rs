@@ -36,6 +36,7 @@ mod support;
 #[allow(dead_code, reason = "a bench uses a part of it")]
 mod wire;
 
+use support::installed::unguarded::Unguarded;
 use support::installed::{Container, Installed};
 
 fn main() -> std::process::ExitCode {
@@ -64,45 +65,11 @@ async fn run() -> Vec<report::Measurement> {
 
 use cluster::{broker, start};
 
-/// A pod of the dev image in a namespace without policies, removed at the end.
-struct Bare<'a> {
-    installed: &'a Installed,
-    namespace: String,
-}
-
-impl<'a> Bare<'a> {
-    fn new(installed: &'a Installed) -> Self {
-        let namespace = format!("{}-bare", installed.namespace);
-        installed.run("kubectl", &["create", "namespace", &namespace]);
-        Self {
-            installed,
-            namespace,
-        }
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> String {
-        let all = [&["-n", &self.namespace], arguments].concat();
-        self.installed.run("kubectl", &all)
-    }
-
-    /// `kubectl run`, until it is ready.
-    fn start(&self, name: &str, command: &[&str]) {
-        let image = format!("--image={}", self.installed.dev_image);
-        let run = ["run", name, &image, "--image-pull-policy=Never"];
-        let how = ["--restart=Never", "--command", "--"];
-        self.kubectl(&[&run[..], &how, command].concat());
-        let pod = format!("pod/{name}");
-        self.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", &pod]);
-    }
-
-    fn stop(&self, name: &str) {
-        self.kubectl(&["delete", "pod", name, "--grace-period=0", "--force"]);
-    }
-}
-
-impl Drop for Bare<'_> {
-    fn drop(&mut self) {
-        let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
-        self.installed.run("kubectl", &namespace);
-    }
+/// `kubectl run` of the dev image in a namespace without policies, until it is ready.
+fn run_bare(bare: &Unguarded<'_>, name: &str, command: &[&str]) {
+    let image = format!("--image={}", bare.installed.dev_image);
+    let run = ["run", name, &image, "--image-pull-policy=Never"];
+    let how = ["--restart=Never", "--command", "--"];
+    bare.kubectl(&[&run[..], &how, command].concat(), "");
+    bare.ready(name);
 }

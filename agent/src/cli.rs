@@ -90,17 +90,21 @@ fn confine(work: &Work) -> io::Result<()> {
         &arguments.secrets,
         scratch,
     ];
-    let mut places: Vec<&Path> = Vec::new();
     for folder in folders {
-        std::fs::create_dir_all(folder).map_err(about("making", folder))?;
-        places.push(folder);
+        make_private(folder).map_err(about("making", folder))?;
     }
-    if !pod::writes::confine(&places)? {
+    if !pod::writes::confine(&folders.map(|folder| folder.as_path()))? {
         eprintln!(
             "optidev-agent: this kernel has no Landlock: the node's disk is not guarded against what runs here"
         );
     }
     Ok(())
+}
+
+/// Makes a folder that is not there, for this user alone.
+fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder)
 }
 
 /// What the process is for.
@@ -128,11 +132,7 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let home = Arc::new(Home::open(&home).map_err(about("--home", &home))?);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&state)
-        .map_err(about("--state", &state))?;
+    make_private(&state).map_err(about("--state", &state))?;
     // Two agents on one state would sweep each other's files and mix their terminals.
     let owner = std::fs::File::create(state.join("lock")).map_err(about("--state", &state))?;
     flock(owner.as_fd(), FlockOperation::NonBlockingLockExclusive).map_err(|_| {

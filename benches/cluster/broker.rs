@@ -11,7 +11,7 @@ use super::super::report::{Better, Measurement};
 use super::super::support::installed::preview::Preview;
 use super::super::support::processes;
 use super::super::wire::Wire;
-use super::super::{Bare, Container, Installed};
+use super::super::{Container, Installed, Unguarded, run_bare};
 
 const PORT: u16 = 5000;
 const ROUNDS: usize = 9;
@@ -51,9 +51,9 @@ while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).s
 /// `broker_throughput` (MiB/s, without a limit to the network and with one), `broker_added_p99` (us), `broker_idle_websocket` (KiB).
 pub async fn measure(installed: &Installed, container: &Container) -> Vec<Measurement> {
     let script = SERVE.replace("MIB", &MEBIBYTES.to_string());
-    let bare = Bare::new(installed);
-    bare.start("server", &["python3", "-c", &script]);
-    let address = bare.kubectl(&["get", "pod", "server", "-o", "jsonpath={.status.podIP}"]);
+    let bare = Unguarded::new(installed);
+    run_bare(&bare, "server", &["python3", "-c", &script]);
+    let address = bare.address("server");
     let background = format!(
         "setsid python3 -c \"$(cat <<'END'\n{script}\nEND\n)\" >/dev/null 2>&1 </dev/null & sleep 1"
     );

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::report::{Better, Measurement};
 use super::super::support::terminal::Terminal;
-use super::super::{Bare, Container, Installed};
+use super::super::{Container, Installed, Unguarded, run_bare};
 
 const ROUNDS: usize = 11;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -14,16 +14,16 @@ const POLL: Duration = Duration::from_millis(20);
 /// `k8s_start_added`: of a container that was stopped and keeps its volume. `k8s_start_new_added`: of one that nobody had before,
 /// namespace, policies, quota and volume included. Both in ms over the bare pod, until that is ready.
 pub async fn measure(installed: &Installed, container: &Container) -> Vec<Measurement> {
-    let bare = Bare::new(installed);
+    let bare = Unguarded::new(installed);
     let (mut again, mut new, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     let (workspace, people) = installed.new_workspace("bench", ROUNDS + 1);
     // The first round warms up and does not count.
     for (round, person) in people.iter().enumerate() {
         let name = format!("bare-{round}");
         let begun = Instant::now();
-        bare.start(&name, &["sleep", "1000"]);
+        run_bare(&bare, &name, &["sleep", "1000"]);
         let kubectl = ms(begun);
-        bare.stop(&name);
+        bare.kubectl(&["delete", "pod", &name, "--grace-period=0", "--force"], "");
 
         container.stop().await;
         let begun = Instant::now();

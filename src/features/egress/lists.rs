@@ -98,7 +98,7 @@ pub async fn add(
     let old = match before {
         Some(old) => {
             tx.update(row).await?;
-            store::hosts(&old.hosts).unwrap_or_else(|| vec!["unreadable".to_owned()])
+            kept(&old.hosts)
         }
         None => {
             tx.insert(row).await?;
@@ -154,7 +154,7 @@ pub async fn limit(
     let old = match before {
         Some(old) => {
             tx.update(row).await?;
-            store::hosts(&old.hosts).unwrap_or_else(|| vec!["unreadable".to_owned()])
+            kept(&old.hosts)
         }
         None => {
             tx.insert(row).await?;
@@ -165,6 +165,11 @@ pub async fn limit(
         .await?;
     egress.changed();
     organization(ctx, id).await
+}
+
+/// What was there before, for the audit log.
+fn kept(hosts: &str) -> Vec<String> {
+    store::hosts(hosts).unwrap_or_else(|| vec!["unreadable".to_owned()])
 }
 
 /// The entries in the form in which they are kept, each once.

@@ -7,6 +7,7 @@ use optidev::kernel::{ContainerId, WorkspaceId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::installed::unguarded::Unguarded;
 use crate::support::installed::{Container, Installed, Pod};
 use crate::support::terminal::Terminal;
 use crate::support::{eventually, free_port};
@@ -84,49 +85,27 @@ fn reached(printed: &str) -> Vec<String> {
 }
 
 /// Pods in a namespace that nothing guards, with the containers' image.
-struct Open<'a> {
-    installed: &'a Installed,
-    namespace: String,
-}
+struct Open<'a>(Unguarded<'a>);
 
-impl<'a> Open<'a> {
-    fn make(installed: &'a Installed) -> Self {
-        let namespace = format!("{}-open", installed.namespace);
-        installed.run("kubectl", &["create", "namespace", &namespace]);
-        Self {
-            installed,
-            namespace,
-        }
-    }
-
-    fn kubectl(&self, arguments: &[&str], input: &str) -> String {
-        let all = [&["-n", &self.namespace], arguments].concat();
-        self.installed.feed("kubectl", &all, input)
-    }
-
+impl Open<'_> {
     /// Starts one that listens; answers its address.
     fn pod(&self, name: &str) -> String {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
             "spec": { "terminationGracePeriodSeconds": 0, "containers": [{
-                "name": "a", "image": self.installed.dev_image, "imagePullPolicy": "Never", "command": ["python3", "-c", LISTEN],
+                "name": "a", "image": self.0.installed.dev_image, "imagePullPolicy": "Never", "command": ["python3", "-c", LISTEN],
             }] },
         });
-        self.kubectl(&["apply", "-f", "-"], &pod.to_string());
-        let ready = [
-            "wait",
-            "--for=condition=Ready",
-            "--timeout=60s",
-            "pod",
-            name,
-        ];
-        self.kubectl(&ready, "");
-        self.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"], "")
+        self.0.kubectl(&["apply", "-f", "-"], &pod.to_string());
+        self.0.ready(name);
+        self.0.address(name)
     }
 
     /// The process that listens.
     fn process(&self, name: &str) -> u32 {
-        let uid = self.kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], "");
+        let uid = self
+            .0
+            .kubectl(&["get", "pod", name, "-o", "jsonpath={.metadata.uid}"], "");
         let pod = Pod {
             name: name.to_owned(),
             uid,
@@ -137,14 +116,7 @@ impl<'a> Open<'a> {
 
     fn reaches(&self, name: &str, addresses: &[&str]) -> Vec<String> {
         let command = ["exec", name, "--", "python3", "-c", TRY];
-        reached(&self.kubectl(&[&command[..], addresses].concat(), ""))
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
-        self.installed.run("kubectl", &namespace);
+        reached(&self.0.kubectl(&[&command[..], addresses].concat(), ""))
     }
 }
 
@@ -187,7 +159,7 @@ async fn no_container_reaches_another_in_any_way_and_none_is_reached() {
             containers.push((container.address(&installed), container));
         }
     }
-    let open = Open::make(&installed);
+    let open = Open(Unguarded::new(&installed));
     let outside = open.pod("one");
     open.pod("two");
 

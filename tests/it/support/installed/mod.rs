@@ -4,6 +4,7 @@
 mod node;
 mod people;
 pub mod preview;
+pub mod unguarded;
 
 use std::collections::BTreeMap;
 use std::io::Write;
